@@ -1,0 +1,143 @@
+//! Settings that have been checked: whoever holds a [`Settings`] need not ask again.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+/// Everything that `doorward serve` needs, valid by construction.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The engine that is guarded.
+    pub engine: EngineAddress,
+    /// How connections are secured.
+    pub tls: TlsMode,
+    /// Who may come in, and how passwords are checked.
+    pub login: LoginMode,
+    /// Where to listen.
+    pub listen: Vec<ListenAddress>,
+    /// Peers whose forwarded headers are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Session life times.
+    pub sessions: SessionLimits,
+    /// How long a token made by a login lives, and the most a minted one may ask for.
+    pub token_lifetime: Duration,
+    /// How long a verified Basic password is remembered in memory.
+    pub basic_cache: Duration,
+    /// Folder for keys, certificates and the session database, mode 0700.
+    pub state: PathBuf,
+    /// Folder for the broker's socket.
+    pub runtime: PathBuf,
+    /// Where the request log goes.
+    pub log: LogTarget,
+    /// How the request log looks.
+    pub log_format: LogFormat,
+    /// Event loops; 0 is never stored here (it was replaced by the number of cores).
+    pub workers: usize,
+    /// How long open requests may go on after SIGTERM.
+    pub grace: Duration,
+    /// User that the gateway runs as when started as root.
+    pub user: String,
+}
+
+/// Where the engine listens.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum EngineAddress {
+    /// `http://host:port`, as `host:port`.
+    Http(String),
+    /// `https://host:port`.
+    Https {
+        /// `host:port`.
+        authority: String,
+        /// Name to verify the engine's certificate against.
+        server_name: String,
+        /// CA bundle; the system's when absent.
+        ca: Option<PathBuf>,
+        /// Client certificate chain and key (PEM) that prove the gateway to the engine.
+        identity: Option<(PathBuf, PathBuf)>,
+    },
+    /// `unix:///path`.
+    Unix(PathBuf),
+}
+
+/// How the gateway's own listeners are secured.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum TlsMode {
+    /// `--assume-secure`: an external terminator speaks TLS.
+    AssumeSecure,
+    /// `--autocert NAMES`: a self-signed certificate kept in the state folder.
+    Autocert(Vec<String>),
+    /// `--certfile FILE` or `.`: chain and key in one PEM file.
+    Certfile(PathBuf),
+    /// Plain HTTP without login (`--no-login` only).
+    Plain,
+}
+
+/// Who may come in.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum LoginMode {
+    /// `--no-login`: everybody, said out loud.
+    NoLogin,
+    /// `--use-login` with PAM.
+    Pam(PamSettings),
+    /// `--use-login --users FILE`.
+    Users(PathBuf),
+}
+
+/// How the PAM broker is reached and bounded.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct PamSettings {
+    /// File under `/etc/pam.d`.
+    pub service: String,
+    /// Most transactions at once.
+    pub max_logins: usize,
+    /// Longest that PAM modules may run between two prompts.
+    pub compute_deadline: Duration,
+    /// Longest wait for one answer.
+    pub prompt_deadline: Duration,
+    /// Longest whole conversation.
+    pub login_deadline: Duration,
+    /// Least time that a refusal takes.
+    pub failure_delay: Duration,
+    /// Broker socket of a broker that runs on its own (systemd); `None` lets `serve` start one.
+    pub socket: Option<PathBuf>,
+}
+
+/// One address to listen on.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum ListenAddress {
+    /// `ADDR:PORT`.
+    Tcp(SocketAddr),
+    /// `unix:PATH`.
+    Unix(PathBuf),
+}
+
+/// How long a browser session lives.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct SessionLimits {
+    /// Without a request.
+    pub idle: Duration,
+    /// In whole.
+    pub absolute: Duration,
+}
+
+/// Where the request log goes.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum LogTarget {
+    /// Appended to a file, mode 0640, reopened on SIGHUP.
+    File(PathBuf),
+    /// Nowhere.
+    Off,
+    /// Standard output.
+    Stdout,
+}
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people at a terminal.
+    Text,
+}

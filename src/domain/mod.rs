@@ -1,0 +1,15 @@
+//! Plain types with no I/O. Every stage may import these; they import nothing of ours.
+
+mod clock;
+mod conversation;
+mod door;
+mod return_to;
+mod secret;
+mod username;
+
+pub use clock::{Clock, UnixMillis, UnixSeconds};
+pub use conversation::{Level, Message, Prompt, PromptStyle};
+pub use door::Door;
+pub use return_to::ReturnTo;
+pub use secret::{InvalidPassword, Password};
+pub use username::{InvalidUsername, Username};

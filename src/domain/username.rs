@@ -1,0 +1,110 @@
+//! Names of people, checked once at the edge so that PAM, throttling, audit and sessions all use the same form.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+const MAX_USERNAME_BYTES: usize = 256;
+
+/// A user name: 1 to 256 bytes of UTF-8 without control characters, white space at the ends, a leading `-`, `/` or `:`.
+///
+/// `DOM\user` (winbind) and `user@REALM` (Kerberos) pass unchanged. Case is kept: the PAM stack decides.
+#[derive(Clone, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Username(String);
+
+/// Why a text cannot be a user name.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+pub enum InvalidUsername {
+    /// A control, format or separator character that could forge log lines or look like another name.
+    #[error("the user name holds a character that is not allowed")]
+    Character,
+    /// Nothing was given.
+    #[error("the user name is empty")]
+    Empty,
+    /// A leading `-` would be an option to a helper program.
+    #[error("the user name starts with '-'")]
+    LeadingDash,
+    /// Longer than 256 bytes.
+    #[error("the user name is longer than 256 bytes")]
+    TooLong,
+}
+
+impl Username {
+    /// Checks a name as it was typed.
+    ///
+    /// # Errors
+    /// [`InvalidUsername`] says which rule it breaks.
+    pub fn parse(text: &str) -> Result<Self, InvalidUsername> {
+        if text.is_empty() {
+            return Err(InvalidUsername::Empty);
+        }
+        if text.len() > MAX_USERNAME_BYTES {
+            return Err(InvalidUsername::TooLong);
+        }
+        if text.starts_with('-') {
+            return Err(InvalidUsername::LeadingDash);
+        }
+        if text.trim() != text || text.chars().any(is_forbidden) || text == "." || text == ".." {
+            return Err(InvalidUsername::Character);
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// `/` would reach into files that modules open by user name (CVE-2020-27780 class), `:` splits passwd lines;
+/// the last ranges are invisible or reorder text (Unicode TR 36).
+fn is_forbidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '/' | ':' | ',' | '"' | '<' | '>' | '\u{ad}' | '\u{200b}'..='\u{200f}')
+        || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{ffff}')
+}
+
+impl fmt::Display for Username {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl TryFrom<String> for Username {
+    type Error = InvalidUsername;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::parse(&text)
+    }
+}
+
+impl From<Username> for String {
+    fn from(name: Username) -> Self {
+        name.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Username;
+
+    #[test]
+    fn gb2_domain_realm_and_utf8_names_pass_unchanged() {
+        for name in ["bob", r"DOM\user", "user@REALM", "jürgen", "first.last", "svc_1$", "a b"] {
+            assert_eq!(Username::parse(name).unwrap().as_str(), name);
+        }
+    }
+
+    #[test]
+    fn a8_names_that_could_cheat_pam_or_the_log_are_refused() {
+        let long = "x".repeat(257);
+        for name in [
+            "", "root\0x", "-rf", "../x", "bob ", " bob", "a\nb", "a\x1b[2J", "a\u{202e}b", "a:b", &long, "..",
+        ] {
+            assert!(Username::parse(name).is_err(), "{name:?}");
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! Doorward: a login gateway in front of an engine's HTTP API that has no login of its own.
+//!
+//! ```text
+//! network ─TLS─► listener ─Connection─► identity ─Identity─► policy ─Permit─► proxy ─► engine
+//!                                         ▲ reads                │ one line each
+//!                               sessions, tokens                 ▼
+//!                                         ▲ writes             audit
+//!                         pages + API (login, account) ─frames─► PAM worker (other process, no network)
+//! ```
+//!
+//! A request flows one way and the types say so: only [`policy`] builds a `Permit`, and [`proxy`] takes it by value.
+
+pub mod audit;
+pub mod cli;
+pub mod config;
+pub mod domain;
+pub mod identity;
+pub mod listener;
+pub mod pages;
+pub mod pam;
+pub mod policy;
+pub mod proxy;
+pub mod session;
+pub mod startup;
+pub mod store;
+pub mod streams;
+pub mod token;
+pub mod users;

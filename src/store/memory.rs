@@ -1,0 +1,3 @@
+//! Keeps everything in this process; for tests and for `--store memory`.
+/// Placeholder.
+pub struct MemoryStore;

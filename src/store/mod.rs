@@ -1,0 +1,115 @@
+//! Where sessions and tokens are kept. One trait, so that an embedded file and a shared server are the same to callers.
+//!
+//! Only hashes of session keys and tokens come here: whoever reads a stolen store can log in nowhere.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use futures_util::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::domain::{UnixSeconds, Username};
+
+mod memory;
+mod sqlite;
+
+pub use memory::MemoryStore;
+pub use sqlite::SqliteStore;
+
+/// SHA-256 of a session key or of a token.
+pub type KeyHash = [u8; 32];
+
+/// A browser's session as kept at rest.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct SessionRecord {
+    /// Hash of the key in the cookie.
+    pub key: KeyHash,
+    /// Public name of the session, safe to show and to log (12 hex digits, not derived from the key).
+    pub id: String,
+    /// Who logged in; `None` before login.
+    pub user: Option<Username>,
+    /// The user's groups at login.
+    pub groups: Vec<String>,
+    /// Client address at login.
+    pub address: Option<IpAddr>,
+    /// When the session began.
+    pub created: UnixSeconds,
+    /// When it was last used.
+    pub last_seen: UnixSeconds,
+    /// When it ends, however busy.
+    pub expires: UnixSeconds,
+    /// actix-session's own key-value state.
+    pub state: HashMap<String, String>,
+}
+
+/// What a token may be used for, besides engine requests.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TokenKind {
+    /// Made by a login: may create and revoke other tokens of its user.
+    Login,
+    /// Made from a login token: may not create more.
+    Minted,
+}
+
+/// A bearer token as kept at rest.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct TokenRecord {
+    /// Hash of the whole token text.
+    pub key: KeyHash,
+    /// Public name of the token (12 hex digits, not derived from the secret).
+    pub id: String,
+    /// What its owner calls it.
+    pub name: String,
+    /// How it came to be.
+    pub kind: TokenKind,
+    /// Whose it is.
+    pub user: Username,
+    /// The user's groups at login.
+    pub groups: Vec<String>,
+    /// Client address that asked for it.
+    pub address: Option<IpAddr>,
+    /// When it was made.
+    pub created: UnixSeconds,
+    /// When it was last used, if ever.
+    pub last_used: Option<UnixSeconds>,
+    /// When it ends.
+    pub expires: UnixSeconds,
+}
+
+/// The store could not do its work. Callers fail closed: no session, no token.
+#[derive(Debug, Error)]
+#[error("the store failed: {0}")]
+pub struct StoreError(pub String);
+
+/// A store call's future result.
+pub type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
+
+/// The one seam behind which sessions and tokens are kept. Every implementation passes the same acceptance suite.
+pub trait Store: Send + Sync {
+    /// Inserts or replaces a session by its key.
+    fn put_session(&self, record: SessionRecord) -> Answer<'_, ()>;
+    /// The session with this key, expired or not.
+    fn session(&self, key: KeyHash) -> Answer<'_, Option<SessionRecord>>;
+    /// All sessions of a user, newest first.
+    fn sessions_of(&self, user: &Username) -> Answer<'_, Vec<SessionRecord>>;
+    /// Removes a session by key; `true` if there was one.
+    fn delete_session(&self, key: KeyHash) -> Answer<'_, bool>;
+    /// Removes a user's session by its public id; `true` if there was one.
+    fn delete_session_by_id(&self, user: &Username, id: &str) -> Answer<'_, bool>;
+    /// Inserts or replaces a token by its key.
+    fn put_token(&self, record: TokenRecord) -> Answer<'_, ()>;
+    /// The token with this key, expired or not.
+    fn token(&self, key: KeyHash) -> Answer<'_, Option<TokenRecord>>;
+    /// All tokens of a user, newest first.
+    fn tokens_of(&self, user: &Username) -> Answer<'_, Vec<TokenRecord>>;
+    /// Removes a user's token by its public id; `true` if there was one.
+    fn delete_token(&self, user: &Username, id: &str) -> Answer<'_, bool>;
+    /// Notes last use of sessions and of tokens, never moving a time backwards; unknown keys are skipped.
+    fn touch(&self, sessions: Vec<(KeyHash, UnixSeconds)>, tokens: Vec<(KeyHash, UnixSeconds)>) -> Answer<'_, ()>;
+    /// Removes what expired before `now`, and sessions last seen before `idle_since`.
+    fn purge(&self, now: UnixSeconds, idle_since: UnixSeconds) -> Answer<'_, ()>;
+    /// Whether the store answers; for `readyz`.
+    fn ping(&self) -> Answer<'_, ()>;
+}

@@ -1,0 +1,3 @@
+//! SQLite.
+/// Placeholder.
+pub struct SqliteStore;

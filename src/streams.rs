@@ -1,0 +1,1 @@
+//! Registry of live streams.

@@ -1,0 +1,7 @@
+//! The one integration binary: each module drives real parts of the gateway on loopback.
+
+mod broker;
+mod house;
+mod settings;
+mod stores;
+mod tls_files;
