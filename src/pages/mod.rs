@@ -1,1 +1,4 @@
-//! Under construction.
+//! Doorward's own pages.
+
+pub mod assets;
+pub mod views;
