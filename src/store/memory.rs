@@ -1,3 +1,150 @@
-//! Keeps everything in this process; for tests and for `--store memory`.
-/// Placeholder.
-pub struct MemoryStore;
+//! Keeps everything in this process; for tests and for the demo. A restart ends every session.
+
+use std::collections::HashMap;
+use std::future::ready;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use futures_util::future::FutureExt;
+
+use super::{Answer, KeyHash, SessionRecord, Store, StoreError, TokenRecord};
+use crate::domain::{UnixSeconds, Username};
+
+/// Sessions and tokens behind one lock, gone when dropped.
+#[derive(Debug, Default)]
+pub struct MemoryStore(Mutex<Shelves>);
+
+#[derive(Debug, Default)]
+struct Shelves {
+    sessions: HashMap<KeyHash, SessionRecord>,
+    tokens: HashMap<KeyHash, TokenRecord>,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Every change is a single insert or remove, so a panic elsewhere cannot have left the maps half changed.
+    fn shelves(&self) -> MutexGuard<'_, Shelves> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn answer<'a, T: Send + 'a>(value: T) -> Answer<'a, T> {
+    ready(Ok::<_, StoreError>(value)).boxed()
+}
+
+impl Store for MemoryStore {
+    fn put_session(&self, record: SessionRecord) -> Answer<'_, ()> {
+        self.shelves().sessions.insert(record.key, record);
+        answer(())
+    }
+
+    fn replace_session(&self, record: SessionRecord) -> Answer<'_, bool> {
+        let mut shelves = self.shelves();
+        let Some(old) = shelves.sessions.get_mut(&record.key) else {
+            return answer(false);
+        };
+        *old = SessionRecord {
+            id: std::mem::take(&mut old.id),
+            created: old.created,
+            expires: old.expires,
+            last_seen: old.last_seen.max(record.last_seen),
+            ..record
+        };
+        answer(true)
+    }
+
+    fn session(&self, key: KeyHash) -> Answer<'_, Option<SessionRecord>> {
+        answer(self.shelves().sessions.get(&key).cloned())
+    }
+
+    fn sessions_of(&self, user: &Username) -> Answer<'_, Vec<SessionRecord>> {
+        let mut found: Vec<_> = self
+            .shelves()
+            .sessions
+            .values()
+            .filter(|record| record.user.as_ref() == Some(user))
+            .cloned()
+            .collect();
+        found.sort_by(|a, b| (b.created, &a.id).cmp(&(a.created, &b.id)));
+        answer(found)
+    }
+
+    fn delete_session(&self, key: KeyHash) -> Answer<'_, bool> {
+        answer(self.shelves().sessions.remove(&key).is_some())
+    }
+
+    fn delete_session_by_id(&self, user: &Username, id: &str) -> Answer<'_, bool> {
+        let removed = self
+            .shelves()
+            .sessions
+            .extract_if(|_, record| record.id == id && record.user.as_ref() == Some(user))
+            .count();
+        answer(removed > 0)
+    }
+
+    fn put_token(&self, record: TokenRecord) -> Answer<'_, ()> {
+        self.shelves().tokens.insert(record.key, record);
+        answer(())
+    }
+
+    fn token(&self, key: KeyHash) -> Answer<'_, Option<TokenRecord>> {
+        answer(self.shelves().tokens.get(&key).cloned())
+    }
+
+    fn tokens_of(&self, user: &Username) -> Answer<'_, Vec<TokenRecord>> {
+        let mut found: Vec<_> = self
+            .shelves()
+            .tokens
+            .values()
+            .filter(|record| record.user == *user)
+            .cloned()
+            .collect();
+        found.sort_by(|a, b| (b.created, &a.id).cmp(&(a.created, &b.id)));
+        answer(found)
+    }
+
+    fn delete_token(&self, user: &Username, id: &str) -> Answer<'_, bool> {
+        let removed = self
+            .shelves()
+            .tokens
+            .extract_if(|_, record| record.id == id && record.user == *user)
+            .count();
+        answer(removed > 0)
+    }
+
+    fn touch(
+        &self,
+        sessions: Vec<(KeyHash, UnixSeconds)>,
+        tokens: Vec<(KeyHash, UnixSeconds)>,
+    ) -> Answer<'_, ()> {
+        let mut shelves = self.shelves();
+        for (key, at) in sessions {
+            if let Some(record) = shelves.sessions.get_mut(&key) {
+                record.last_seen = record.last_seen.max(at);
+            }
+        }
+        for (key, at) in tokens {
+            if let Some(record) = shelves.tokens.get_mut(&key) {
+                record.last_used = record.last_used.max(Some(at));
+            }
+        }
+        answer(())
+    }
+
+    fn purge(&self, now: UnixSeconds, idle_since: UnixSeconds) -> Answer<'_, ()> {
+        let mut shelves = self.shelves();
+        shelves
+            .sessions
+            .retain(|_, record| record.expires > now && record.last_seen >= idle_since);
+        shelves.tokens.retain(|_, record| record.expires > now);
+        answer(())
+    }
+
+    fn ping(&self) -> Answer<'_, ()> {
+        answer(())
+    }
+}

@@ -11,10 +11,17 @@ use thiserror::Error;
 
 use crate::domain::{UnixSeconds, Username};
 
+#[cfg(test)]
+mod acceptance;
 mod memory;
+mod private_file;
+mod random;
 mod sqlite;
 
 pub use memory::MemoryStore;
+pub(crate) use private_file::{create_private, replace_private};
+pub use random::NoEntropy;
+pub(crate) use random::{fill, public_id};
 pub use sqlite::SqliteStore;
 
 /// SHA-256 of a session key or of a token.
@@ -90,6 +97,10 @@ pub type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 pub trait Store: Send + Sync {
     /// Inserts or replaces a session by its key.
     fn put_session(&self, record: SessionRecord) -> Answer<'_, ()>;
+    /// Replaces a session only if there still is one with its key; `true` if there was. Its creation, expiry and
+    /// public id stay as they are and its last use never moves backwards: a session that was revoked while a request
+    /// was under way must not come back by that request's last write.
+    fn replace_session(&self, record: SessionRecord) -> Answer<'_, bool>;
     /// The session with this key, expired or not.
     fn session(&self, key: KeyHash) -> Answer<'_, Option<SessionRecord>>;
     /// All sessions of a user, newest first.
@@ -107,8 +118,12 @@ pub trait Store: Send + Sync {
     /// Removes a user's token by its public id; `true` if there was one.
     fn delete_token(&self, user: &Username, id: &str) -> Answer<'_, bool>;
     /// Notes last use of sessions and of tokens, never moving a time backwards; unknown keys are skipped.
-    fn touch(&self, sessions: Vec<(KeyHash, UnixSeconds)>, tokens: Vec<(KeyHash, UnixSeconds)>) -> Answer<'_, ()>;
-    /// Removes what expired before `now`, and sessions last seen before `idle_since`.
+    fn touch(
+        &self,
+        sessions: Vec<(KeyHash, UnixSeconds)>,
+        tokens: Vec<(KeyHash, UnixSeconds)>,
+    ) -> Answer<'_, ()>;
+    /// Removes what has expired at `now`, and sessions last seen before `idle_since`.
     fn purge(&self, now: UnixSeconds, idle_since: UnixSeconds) -> Answer<'_, ()>;
     /// Whether the store answers; for `readyz`.
     fn ping(&self) -> Answer<'_, ()>;

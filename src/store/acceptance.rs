@@ -1,0 +1,291 @@
+//! What every store must do. Each implementation passes exactly this suite.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+
+use super::{KeyHash, MemoryStore, SessionRecord, SqliteStore, Store, TokenKind, TokenRecord};
+use crate::domain::Username;
+
+/// Makes a test of each named function for each store.
+macro_rules! suite {
+    ($($test:ident),+ $(,)?) => {
+        mod memory {
+            $(#[tokio::test]
+            async fn $test() {
+                super::$test(&super::MemoryStore::new()).await;
+            })+
+        }
+        mod sqlite {
+            $(#[tokio::test]
+            async fn $test() {
+                let folder = tempfile::tempdir().unwrap();
+                super::$test(&super::SqliteStore::open(&folder.path().join("store.db")).unwrap()).await;
+            })+
+        }
+    };
+}
+
+suite![
+    a_session_comes_back_as_it_was_put,
+    a_token_comes_back_as_it_was_put,
+    unknown_keys_are_none_and_delete_nothing,
+    putting_again_replaces,
+    a_session_that_was_deleted_is_not_replaced,
+    replacing_keeps_birth_and_expiry_and_never_turns_last_seen_back,
+    lists_hold_only_the_users_own_newest_first,
+    s7_a_session_is_deleted_by_key_or_by_its_owners_public_id,
+    k3_a_token_is_deleted_only_by_its_owner,
+    touch_never_moves_a_time_backwards,
+    touch_skips_what_is_unknown,
+    purge_removes_the_expired_and_the_idle_only,
+    ping_answers,
+];
+
+async fn a_session_comes_back_as_it_was_put(store: &dyn Store) {
+    let anonymous = SessionRecord {
+        user: None,
+        address: None,
+        groups: Vec::new(),
+        ..session(2, "bob")
+    };
+    for record in [session(1, "bob"), anonymous] {
+        store.put_session(record.clone()).await.unwrap();
+        assert_eq!(store.session(record.key).await.unwrap(), Some(record));
+    }
+}
+
+async fn a_token_comes_back_as_it_was_put(store: &dyn Store) {
+    let login = TokenRecord {
+        kind: TokenKind::Login,
+        last_used: Some(7),
+        address: None,
+        ..token(2, "bob")
+    };
+    for record in [token(1, "bob"), login] {
+        store.put_token(record.clone()).await.unwrap();
+        assert_eq!(store.token(record.key).await.unwrap(), Some(record));
+    }
+}
+
+async fn unknown_keys_are_none_and_delete_nothing(store: &dyn Store) {
+    assert_eq!(store.session(key(1)).await.unwrap(), None);
+    assert_eq!(store.token(key(1)).await.unwrap(), None);
+    assert!(!store.delete_session(key(1)).await.unwrap());
+    assert!(!store.delete_session_by_id(&user("bob"), "x").await.unwrap());
+    assert!(!store.delete_token(&user("bob"), "x").await.unwrap());
+    assert_eq!(store.sessions_of(&user("bob")).await.unwrap(), []);
+    assert_eq!(store.tokens_of(&user("bob")).await.unwrap(), []);
+}
+
+async fn putting_again_replaces(store: &dyn Store) {
+    store.put_session(session(1, "bob")).await.unwrap();
+    store.put_token(token(1, "bob")).await.unwrap();
+    let (session, token) = (session(1, "eve"), token(1, "eve"));
+    store.put_session(session.clone()).await.unwrap();
+    store.put_token(token.clone()).await.unwrap();
+    assert_eq!(store.sessions_of(&user("bob")).await.unwrap(), []);
+    assert_eq!(store.tokens_of(&user("bob")).await.unwrap(), []);
+    assert_eq!(store.sessions_of(&user("eve")).await.unwrap(), [session]);
+    assert_eq!(store.tokens_of(&user("eve")).await.unwrap(), [token]);
+}
+
+async fn a_session_that_was_deleted_is_not_replaced(store: &dyn Store) {
+    store.put_session(session(1, "bob")).await.unwrap();
+    store.delete_session(key(1)).await.unwrap();
+    assert!(!store.replace_session(session(1, "bob")).await.unwrap());
+    assert_eq!(store.session(key(1)).await.unwrap(), None);
+}
+
+async fn replacing_keeps_birth_and_expiry_and_never_turns_last_seen_back(store: &dyn Store) {
+    let old = session(1, "bob");
+    store.put_session(old.clone()).await.unwrap();
+    let state = HashMap::from([("b".to_owned(), "2".to_owned())]);
+    let new = SessionRecord {
+        id: "other".to_owned(),
+        created: 1,
+        last_seen: old.last_seen - 50,
+        expires: old.expires + 50,
+        groups: vec!["new".to_owned()],
+        state,
+        ..old.clone()
+    };
+    assert!(store.replace_session(new.clone()).await.unwrap());
+    let expected = SessionRecord {
+        groups: new.groups.clone(),
+        state: new.state.clone(),
+        ..old.clone()
+    };
+    assert_eq!(store.session(key(1)).await.unwrap(), Some(expected));
+    let later = SessionRecord {
+        last_seen: old.last_seen + 50,
+        ..new
+    };
+    assert!(store.replace_session(later).await.unwrap());
+    assert_eq!(
+        store.session(key(1)).await.unwrap().unwrap().last_seen,
+        old.last_seen + 50
+    );
+}
+
+async fn lists_hold_only_the_users_own_newest_first(store: &dyn Store) {
+    for number in [2, 3, 1] {
+        let created = 1000 + i64::from(number);
+        store
+            .put_session(SessionRecord {
+                created,
+                ..session(number, "bob")
+            })
+            .await
+            .unwrap();
+        store
+            .put_token(TokenRecord {
+                created,
+                ..token(number, "bob")
+            })
+            .await
+            .unwrap();
+    }
+    store.put_session(session(4, "eve")).await.unwrap();
+    store
+        .put_session(SessionRecord {
+            user: None,
+            ..session(5, "bob")
+        })
+        .await
+        .unwrap();
+    store.put_token(token(4, "eve")).await.unwrap();
+    let sessions = store.sessions_of(&user("bob")).await.unwrap();
+    let tokens = store.tokens_of(&user("bob")).await.unwrap();
+    assert_eq!(
+        sessions.iter().map(|record| record.created).collect::<Vec<_>>(),
+        [1003, 1002, 1001]
+    );
+    assert_eq!(
+        tokens.iter().map(|record| record.created).collect::<Vec<_>>(),
+        [1003, 1002, 1001]
+    );
+}
+
+async fn s7_a_session_is_deleted_by_key_or_by_its_owners_public_id(store: &dyn Store) {
+    for number in [1, 2] {
+        store.put_session(session(number, "bob")).await.unwrap();
+    }
+    assert!(store.delete_session(key(1)).await.unwrap());
+    assert_eq!(store.session(key(1)).await.unwrap(), None);
+    assert!(!store.delete_session_by_id(&user("eve"), "id2").await.unwrap());
+    assert!(store.session(key(2)).await.unwrap().is_some());
+    assert!(store.delete_session_by_id(&user("bob"), "id2").await.unwrap());
+    assert_eq!(store.session(key(2)).await.unwrap(), None);
+}
+
+async fn k3_a_token_is_deleted_only_by_its_owner(store: &dyn Store) {
+    store.put_token(token(1, "bob")).await.unwrap();
+    assert!(!store.delete_token(&user("eve"), "id1").await.unwrap());
+    assert!(store.token(key(1)).await.unwrap().is_some());
+    assert!(store.delete_token(&user("bob"), "id1").await.unwrap());
+    assert_eq!(store.token(key(1)).await.unwrap(), None);
+}
+
+async fn touch_never_moves_a_time_backwards(store: &dyn Store) {
+    store.put_session(session(1, "bob")).await.unwrap();
+    store.put_token(token(1, "bob")).await.unwrap();
+    for (touched, expected) in [(1500, 1500), (1400, 1500), (1600, 1600)] {
+        store
+            .touch(vec![(key(1), touched)], vec![(key(1), touched)])
+            .await
+            .unwrap();
+        assert_eq!(store.session(key(1)).await.unwrap().unwrap().last_seen, expected);
+        assert_eq!(
+            store.token(key(1)).await.unwrap().unwrap().last_used,
+            Some(expected)
+        );
+    }
+}
+
+async fn touch_skips_what_is_unknown(store: &dyn Store) {
+    store.put_session(session(1, "bob")).await.unwrap();
+    store
+        .touch(vec![(key(9), 1500), (key(1), 1500)], vec![(key(9), 1500)])
+        .await
+        .unwrap();
+    assert_eq!(store.session(key(1)).await.unwrap().unwrap().last_seen, 1500);
+    assert_eq!(store.session(key(9)).await.unwrap(), None);
+    assert_eq!(store.token(key(9)).await.unwrap(), None);
+}
+
+async fn purge_removes_the_expired_and_the_idle_only(store: &dyn Store) {
+    for (number, last_seen, expires) in [(1, 1500, 2000), (2, 1500, 2001), (3, 1499, 2001)] {
+        store
+            .put_session(SessionRecord {
+                last_seen,
+                expires,
+                ..session(number, "bob")
+            })
+            .await
+            .unwrap();
+        store
+            .put_token(TokenRecord {
+                expires,
+                ..token(number, "bob")
+            })
+            .await
+            .unwrap();
+    }
+    store.purge(2000, 1500).await.unwrap();
+    let left = |found: Vec<String>| {
+        let mut found = found;
+        found.sort();
+        found
+    };
+    let sessions = store.sessions_of(&user("bob")).await.unwrap();
+    let tokens = store.tokens_of(&user("bob")).await.unwrap();
+    assert_eq!(
+        left(sessions.into_iter().map(|record| record.id).collect()),
+        ["id2"]
+    );
+    assert_eq!(
+        left(tokens.into_iter().map(|record| record.id).collect()),
+        ["id2", "id3"]
+    );
+}
+
+async fn ping_answers(store: &dyn Store) {
+    store.ping().await.unwrap();
+}
+
+fn key(number: u8) -> KeyHash {
+    [number; 32]
+}
+
+fn user(name: &str) -> Username {
+    Username::parse(name).unwrap()
+}
+
+fn session(number: u8, name: &str) -> SessionRecord {
+    SessionRecord {
+        key: key(number),
+        id: format!("id{number}"),
+        user: Some(user(name)),
+        groups: vec!["ops".to_owned(), "jürgens, \"quoted\"".to_owned()],
+        address: Some(IpAddr::V6(Ipv6Addr::LOCALHOST)),
+        created: 1000,
+        last_seen: 1100,
+        expires: 3000,
+        state: HashMap::from([("a".to_owned(), "\"1\"".to_owned())]),
+    }
+}
+
+fn token(number: u8, name: &str) -> TokenRecord {
+    TokenRecord {
+        key: key(number),
+        id: format!("id{number}"),
+        name: "build server".to_owned(),
+        kind: TokenKind::Minted,
+        user: user(name),
+        groups: vec!["ops".to_owned()],
+        address: Some(IpAddr::V6(Ipv6Addr::LOCALHOST)),
+        created: 1000,
+        last_used: None,
+        expires: 3000,
+    }
+}

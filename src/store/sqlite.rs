@@ -1,3 +1,0 @@
-//! SQLite.
-/// Placeholder.
-pub struct SqliteStore;

@@ -1,0 +1,114 @@
+//! Sessions and tokens in one SQLite file: the embedded default.
+//!
+//! ```text
+//! any runtime ─Job─► bounded queue ─► writer thread: BEGIN, jobs, COMMIT (fsync) ─► answers
+//! ```
+//!
+//! An answer leaves only after its commit is on disk, so what a caller was told survives `kill -9` and a power cut.
+
+use std::path::Path;
+
+use futures_util::future::FutureExt;
+use rusqlite::Connection;
+
+use self::writer::{Purpose, Writer};
+use super::{Answer, KeyHash, SessionRecord, Store, StoreError, TokenRecord};
+use crate::domain::{UnixSeconds, Username};
+
+mod open;
+mod rows;
+mod schema;
+mod writer;
+
+/// A store in one file, mode 0600. Its thread ends, and the write-ahead log is folded in, when it is dropped.
+pub struct SqliteStore(Writer);
+
+impl SqliteStore {
+    /// Opens the file, creating or upgrading it.
+    ///
+    /// # Errors
+    /// [`StoreError`], naming the file: it cannot be created or read, others may write it, it is damaged, it is no
+    /// database of ours, or a newer version wrote it.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let connection = open::open(path)?;
+        Writer::start(connection, path).map(Self)
+    }
+
+    fn read<T, F>(&self, job: F) -> Answer<'_, T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        self.0.run(Purpose::Read, job).boxed()
+    }
+
+    fn write<T, F>(&self, job: F) -> Answer<'_, T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        self.0.run(Purpose::Write, job).boxed()
+    }
+}
+
+impl Store for SqliteStore {
+    fn put_session(&self, record: SessionRecord) -> Answer<'_, ()> {
+        self.write(move |connection| rows::put_session(connection, &record))
+    }
+
+    fn replace_session(&self, record: SessionRecord) -> Answer<'_, bool> {
+        self.write(move |connection| rows::replace_session(connection, &record))
+    }
+
+    fn session(&self, key: KeyHash) -> Answer<'_, Option<SessionRecord>> {
+        self.read(move |connection| rows::session(connection, &key))
+    }
+
+    fn sessions_of(&self, user: &Username) -> Answer<'_, Vec<SessionRecord>> {
+        let user = user.clone();
+        self.read(move |connection| rows::sessions_of(connection, &user))
+    }
+
+    fn delete_session(&self, key: KeyHash) -> Answer<'_, bool> {
+        self.write(move |connection| rows::delete_session(connection, &key))
+    }
+
+    fn delete_session_by_id(&self, user: &Username, id: &str) -> Answer<'_, bool> {
+        let (user, id) = (user.clone(), id.to_owned());
+        self.write(move |connection| rows::delete_session_by_id(connection, &user, &id))
+    }
+
+    fn put_token(&self, record: TokenRecord) -> Answer<'_, ()> {
+        self.write(move |connection| rows::put_token(connection, &record))
+    }
+
+    fn token(&self, key: KeyHash) -> Answer<'_, Option<TokenRecord>> {
+        self.read(move |connection| rows::token(connection, &key))
+    }
+
+    fn tokens_of(&self, user: &Username) -> Answer<'_, Vec<TokenRecord>> {
+        let user = user.clone();
+        self.read(move |connection| rows::tokens_of(connection, &user))
+    }
+
+    fn delete_token(&self, user: &Username, id: &str) -> Answer<'_, bool> {
+        let (user, id) = (user.clone(), id.to_owned());
+        self.write(move |connection| rows::delete_token(connection, &user, &id))
+    }
+
+    fn touch(
+        &self,
+        sessions: Vec<(KeyHash, UnixSeconds)>,
+        tokens: Vec<(KeyHash, UnixSeconds)>,
+    ) -> Answer<'_, ()> {
+        self.write(move |connection| rows::touch(connection, &sessions, &tokens))
+    }
+
+    fn purge(&self, now: UnixSeconds, idle_since: UnixSeconds) -> Answer<'_, ()> {
+        self.write(move |connection| rows::purge(connection, now, idle_since))
+    }
+
+    fn ping(&self) -> Answer<'_, ()> {
+        self.read(rows::ping)
+    }
+}

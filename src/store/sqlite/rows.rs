@@ -1,0 +1,239 @@
+//! The statements, and how rows become records. A row that does not read as a record is an error, never a guess.
+
+use std::error::Error;
+use std::net::IpAddr;
+
+use rusqlite::types::Type;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::domain::{UnixSeconds, Username};
+use crate::store::{KeyHash, SessionRecord, TokenKind, TokenRecord};
+
+const SESSION_COLUMNS: &str = "key, id, user, groups, address, created, last_seen, expires, state";
+const TOKEN_COLUMNS: &str = "key, id, name, kind, user, groups, address, created, last_used, expires";
+
+pub(super) fn put_session(connection: &Connection, record: &SessionRecord) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(&format!(
+            "INSERT OR REPLACE INTO sessions ({SESSION_COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"
+        ))?
+        .execute(params![
+            record.key,
+            record.id,
+            record.user.as_ref().map(Username::as_str),
+            to_json(&record.groups)?,
+            record.address.map(|address| address.to_string()),
+            record.created,
+            record.last_seen,
+            record.expires,
+            to_json(&record.state)?,
+        ])
+        .map(drop)
+}
+
+pub(super) fn replace_session(connection: &Connection, record: &SessionRecord) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached(
+            "UPDATE sessions SET user = ?2, groups = ?3, address = ?4, last_seen = max(last_seen, ?5), state = ?6
+             WHERE key = ?1",
+        )?
+        .execute(params![
+            record.key,
+            record.user.as_ref().map(Username::as_str),
+            to_json(&record.groups)?,
+            record.address.map(|address| address.to_string()),
+            record.last_seen,
+            to_json(&record.state)?,
+        ])
+        .map(|changed| changed > 0)
+}
+
+pub(super) fn session(connection: &Connection, key: &KeyHash) -> rusqlite::Result<Option<SessionRecord>> {
+    connection
+        .prepare_cached(&format!("SELECT {SESSION_COLUMNS} FROM sessions WHERE key = ?1"))?
+        .query_row([key], session_record)
+        .optional()
+}
+
+pub(super) fn sessions_of(connection: &Connection, user: &Username) -> rusqlite::Result<Vec<SessionRecord>> {
+    connection
+        .prepare_cached(&format!(
+            "SELECT {SESSION_COLUMNS} FROM sessions WHERE user = ?1 ORDER BY created DESC, id"
+        ))?
+        .query_map([user.as_str()], session_record)?
+        .collect()
+}
+
+pub(super) fn delete_session(connection: &Connection, key: &KeyHash) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached("DELETE FROM sessions WHERE key = ?1")?
+        .execute([key])
+        .map(|changed| changed > 0)
+}
+
+pub(super) fn delete_session_by_id(
+    connection: &Connection,
+    user: &Username,
+    id: &str,
+) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached("DELETE FROM sessions WHERE user = ?1 AND id = ?2")?
+        .execute([user.as_str(), id])
+        .map(|changed| changed > 0)
+}
+
+pub(super) fn put_token(connection: &Connection, record: &TokenRecord) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(&format!(
+            "INSERT OR REPLACE INTO tokens ({TOKEN_COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
+        ))?
+        .execute(params![
+            record.key,
+            record.id,
+            record.name,
+            kind_word(record.kind),
+            record.user.as_str(),
+            to_json(&record.groups)?,
+            record.address.map(|address| address.to_string()),
+            record.created,
+            record.last_used,
+            record.expires,
+        ])
+        .map(drop)
+}
+
+pub(super) fn token(connection: &Connection, key: &KeyHash) -> rusqlite::Result<Option<TokenRecord>> {
+    connection
+        .prepare_cached(&format!("SELECT {TOKEN_COLUMNS} FROM tokens WHERE key = ?1"))?
+        .query_row([key], token_record)
+        .optional()
+}
+
+pub(super) fn tokens_of(connection: &Connection, user: &Username) -> rusqlite::Result<Vec<TokenRecord>> {
+    connection
+        .prepare_cached(&format!(
+            "SELECT {TOKEN_COLUMNS} FROM tokens WHERE user = ?1 ORDER BY created DESC, id"
+        ))?
+        .query_map([user.as_str()], token_record)?
+        .collect()
+}
+
+pub(super) fn delete_token(connection: &Connection, user: &Username, id: &str) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached("DELETE FROM tokens WHERE user = ?1 AND id = ?2")?
+        .execute([user.as_str(), id])
+        .map(|changed| changed > 0)
+}
+
+/// Times only grow, so batches of several worker threads may arrive in any order.
+pub(super) fn touch(
+    connection: &Connection,
+    sessions: &[(KeyHash, UnixSeconds)],
+    tokens: &[(KeyHash, UnixSeconds)],
+) -> rusqlite::Result<()> {
+    let mut update =
+        connection.prepare_cached("UPDATE sessions SET last_seen = ?2 WHERE key = ?1 AND last_seen < ?2")?;
+    for (key, at) in sessions {
+        update.execute(params![key, at])?;
+    }
+    let mut update = connection.prepare_cached(
+        "UPDATE tokens SET last_used = ?2 WHERE key = ?1 AND (last_used IS NULL OR last_used < ?2)",
+    )?;
+    for (key, at) in tokens {
+        update.execute(params![key, at])?;
+    }
+    Ok(())
+}
+
+pub(super) fn purge(
+    connection: &Connection,
+    now: UnixSeconds,
+    idle_since: UnixSeconds,
+) -> rusqlite::Result<()> {
+    connection.execute(
+        "DELETE FROM sessions WHERE expires <= ?1 OR last_seen < ?2",
+        [now, idle_since],
+    )?;
+    connection.execute("DELETE FROM tokens WHERE expires <= ?1", [now])?;
+    Ok(())
+}
+
+/// Reads a table, so that a file that has gone bad or away shows.
+pub(super) fn ping(connection: &Connection) -> rusqlite::Result<()> {
+    connection.query_row(
+        "SELECT count(*) FROM (SELECT 1 FROM sessions LIMIT 1)",
+        [],
+        |_| Ok(()),
+    )
+}
+
+fn session_record(row: &Row<'_>) -> rusqlite::Result<SessionRecord> {
+    Ok(SessionRecord {
+        key: row.get(0)?,
+        id: row.get(1)?,
+        user: row
+            .get::<_, Option<String>>(2)?
+            .map(|name| username(2, &name))
+            .transpose()?,
+        groups: from_json(row, 3)?,
+        address: address(row, 4)?,
+        created: row.get(5)?,
+        last_seen: row.get(6)?,
+        expires: row.get(7)?,
+        state: from_json(row, 8)?,
+    })
+}
+
+fn token_record(row: &Row<'_>) -> rusqlite::Result<TokenRecord> {
+    Ok(TokenRecord {
+        key: row.get(0)?,
+        id: row.get(1)?,
+        name: row.get(2)?,
+        kind: kind(row, 3)?,
+        user: username(4, &row.get::<_, String>(4)?)?,
+        groups: from_json(row, 5)?,
+        address: address(row, 6)?,
+        created: row.get(7)?,
+        last_used: row.get(8)?,
+        expires: row.get(9)?,
+    })
+}
+
+const fn kind_word(kind: TokenKind) -> &'static str {
+    match kind {
+        TokenKind::Login => "login",
+        TokenKind::Minted => "minted",
+    }
+}
+
+fn kind(row: &Row<'_>, column: usize) -> rusqlite::Result<TokenKind> {
+    match row.get_ref(column)?.as_str()? {
+        "login" => Ok(TokenKind::Login),
+        "minted" => Ok(TokenKind::Minted),
+        other => Err(unreadable(column, format!("unknown kind {other:?}"))),
+    }
+}
+
+fn username(column: usize, name: &str) -> rusqlite::Result<Username> {
+    Username::parse(name).map_err(|error| unreadable(column, error))
+}
+
+fn address(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<IpAddr>> {
+    let text: Option<String> = row.get(column)?;
+    text.map(|text| text.parse().map_err(|error| unreadable(column, error)))
+        .transpose()
+}
+
+fn from_json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
+    serde_json::from_str(row.get_ref(column)?.as_str()?).map_err(|error| unreadable(column, error))
+}
+
+fn to_json<T: Serialize>(value: &T) -> rusqlite::Result<String> {
+    serde_json::to_string(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
+}
+
+fn unreadable(column: usize, error: impl Into<Box<dyn Error + Send + Sync>>) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, Type::Text, error.into())
+}
