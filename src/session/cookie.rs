@@ -1,0 +1,174 @@
+//! Our cookie on a request: found, refused when doubtful, decrypted, and taken out before the engine sees it.
+//!
+//! Browsers promise that a cookie whose name starts with `__Host-` was set by this very host over TLS. The promise is
+//! about the exact bytes. A sibling site can plant ` __Host-…` with a Unicode space or `%5F_Host-…`, which lenient
+//! servers (actix-web among them) read as the same name. Whatever *any* reader could take for our name is ours here, and
+//! anything but one cookie with the exact name is refused.
+
+use std::borrow::Cow;
+
+use cookie::{Cookie, CookieJar};
+use http::header::{COOKIE, Entry};
+use http::{HeaderMap, HeaderValue};
+use percent_encoding::percent_decode;
+
+use super::{CookieKey, SessionKeyText};
+
+/// The session cookie's name. `__Host-`: only over TLS, only this host, whole site (RFC 6265bis, 4.1.3.2).
+pub const COOKIE_NAME: &str = "__Host-doorward";
+
+/// Longest value worth decrypting; browsers keep no longer cookie, ours has about 110 bytes.
+const MAX_VALUE_BYTES: usize = 4096;
+
+/// What a request's cookies say.
+pub enum CookieOutcome {
+    /// No session cookie.
+    Absent,
+    /// One that we did not write, or several: treated as a failed credential.
+    Invalid,
+    /// The key of a session, which may be over.
+    Key(SessionKeyText),
+}
+
+/// The cookie as it was sent, encrypted; a key for caches, so that a known cookie need not be decrypted again.
+#[derive(Clone, Copy, Eq, PartialEq)]
+pub enum RawCookie<'a> {
+    /// No session cookie.
+    Absent,
+    /// Several, or one whose name is only nearly ours: someone else may have planted it.
+    Many,
+    /// Exactly one. Not checked in any way yet.
+    One(&'a [u8]),
+}
+
+/// Finds and decrypts the session cookie. Never looks at the store.
+#[must_use]
+pub fn read(headers: &HeaderMap, key: &CookieKey) -> CookieOutcome {
+    match raw_value(headers) {
+        RawCookie::Absent => CookieOutcome::Absent,
+        RawCookie::Many => CookieOutcome::Invalid,
+        RawCookie::One(value) => open(value, key).map_or(CookieOutcome::Invalid, CookieOutcome::Key),
+    }
+}
+
+/// Finds the session cookie without decrypting it.
+#[must_use]
+pub fn raw_value(headers: &HeaderMap) -> RawCookie<'_> {
+    let mut found = RawCookie::Absent;
+    for pair in headers
+        .get_all(COOKIE)
+        .iter()
+        .flat_map(|header| header.as_bytes().split(|byte| *byte == b';'))
+    {
+        match (whose(pair), found) {
+            (Whose::Other, _) => {}
+            (Whose::Ours(value), RawCookie::Absent) => found = RawCookie::One(value),
+            (Whose::Ours(_) | Whose::Lookalike, _) => return RawCookie::Many,
+        }
+    }
+    found
+}
+
+/// Decrypts a raw value: authenticated (AES-256-GCM, bound to the cookie's name), so whatever comes out is a key that
+/// this gateway handed out. `None` for everything else.
+#[must_use]
+pub fn open(raw: &[u8], key: &CookieKey) -> Option<SessionKeyText> {
+    if raw.len() > MAX_VALUE_BYTES {
+        return None;
+    }
+    let value = percent_decode(raw).decode_utf8().ok()?.into_owned();
+    let decrypted = CookieJar::new()
+        .private(key.plain())
+        .decrypt(Cookie::new(COOKIE_NAME, value))?;
+    Some(SessionKeyText::new(decrypted.value().to_owned()))
+}
+
+/// Takes our cookie, and every look-alike, out of a request that goes to the engine. All other cookies keep their bytes;
+/// a header that held nothing else is dropped.
+pub fn strip(headers: &mut HeaderMap) {
+    if raw_value(headers) == RawCookie::Absent {
+        return;
+    }
+    let Entry::Occupied(entry) = headers.entry(COOKIE) else {
+        return;
+    };
+    let (name, values) = entry.remove_entry_mult();
+    let kept: Vec<HeaderValue> = values.filter_map(without_ours).collect();
+    for value in kept {
+        headers.append(name.clone(), value);
+    }
+}
+
+/// For the pages, before actix-session reads the cookies in its own, more lenient way: unless there is exactly one
+/// session cookie with the exact name, all of them go.
+pub fn drop_doubtful(headers: &mut HeaderMap) {
+    if raw_value(headers) == RawCookie::Many {
+        strip(headers);
+    }
+}
+
+/// Whose a `name=value` pair is.
+enum Whose<'a> {
+    Lookalike,
+    Other,
+    Ours(&'a [u8]),
+}
+
+fn whose(pair: &[u8]) -> Whose<'_> {
+    let pair = trim_start(pair);
+    if let Some(value) = pair
+        .strip_prefix(COOKIE_NAME.as_bytes())
+        .and_then(|rest| rest.strip_prefix(b"="))
+    {
+        return Whose::Ours(value.trim_ascii_end());
+    }
+    let name = pair.split(|byte| *byte == b'=').next().unwrap_or_default();
+    if could_be_ours(name) {
+        Whose::Lookalike
+    } else {
+        Whose::Other
+    }
+}
+
+/// Whether some reader, after trimming and decoding, would take this name for ours.
+fn could_be_ours(name: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(name);
+    let decoded: Cow<'_, [u8]> = percent_decode(text.trim().as_bytes()).into();
+    String::from_utf8_lossy(&decoded)
+        .trim()
+        .eq_ignore_ascii_case(COOKIE_NAME)
+}
+
+/// The header without our pairs; `None` if nothing is left of it.
+fn without_ours(header: HeaderValue) -> Option<HeaderValue> {
+    let pairs: Vec<&[u8]> = header.as_bytes().split(|byte| *byte == b';').collect();
+    let kept: Vec<&[u8]> = pairs
+        .iter()
+        .copied()
+        .filter(|pair| matches!(whose(pair), Whose::Other))
+        .collect();
+    if kept.len() == pairs.len() {
+        return Some(header);
+    }
+    let joined = kept.join(&b';');
+    let rest = trim_start(&joined);
+    if rest.trim_ascii().is_empty() {
+        return None;
+    }
+    // A part of a valid value is valid; were it not, no cookie is the safe answer.
+    let mut value = HeaderValue::from_bytes(rest).ok()?;
+    value.set_sensitive(header.is_sensitive());
+    Some(value)
+}
+
+/// Optional white space of HTTP: space and tab, nothing else.
+fn trim_start(bytes: &[u8]) -> &[u8] {
+    let start = bytes
+        .iter()
+        .position(|byte| !matches!(byte, b' ' | b'\t'))
+        .unwrap_or(bytes.len());
+    bytes.get(start..).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

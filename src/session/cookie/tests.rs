@@ -1,0 +1,229 @@
+use actix_web::test::TestRequest;
+use cookie::{Cookie, CookieJar};
+use http::header::COOKIE;
+use http::{HeaderMap, HeaderValue};
+use proptest::prelude::*;
+
+use super::{COOKIE_NAME, CookieOutcome, RawCookie, drop_doubtful, raw_value, read, strip};
+use crate::session::CookieKey;
+
+const UNICODE_SPACES: [&str; 4] = ["\u{a0}", "\u{2000}", "\u{3000}", "\u{85}"];
+
+#[test]
+fn a_cookie_that_we_wrote_is_read() {
+    let key = CookieKey::generate().unwrap();
+    assert_eq!(
+        outcome(&[&sealed(&key, "the key")], &key),
+        Ok(Some("the key".to_owned()))
+    );
+    let among = format!("a=b; {}; c=d", sealed(&key, "the key"));
+    assert_eq!(outcome(&["x=y", &among], &key), Ok(Some("the key".to_owned())));
+}
+
+#[test]
+fn no_cookie_of_ours_is_absent() {
+    let key = CookieKey::generate().unwrap();
+    for cookies in [
+        &[][..],
+        &[""],
+        &["a=b"],
+        &["doorward=x"],
+        &["__Host-doorward2=x"],
+        &["a=__Host-doorward"],
+    ] {
+        assert_eq!(outcome(cookies, &key), Ok(None), "{cookies:?}");
+    }
+}
+
+#[test]
+fn s3_two_cookies_of_one_name_are_refused() {
+    let key = CookieKey::generate().unwrap();
+    let good = sealed(&key, "good");
+    for cookies in [
+        &[&*format!("{good}; {COOKIE_NAME}=planted")][..],
+        &[&*format!("{COOKIE_NAME}=planted; {good}")],
+        &[&*good, &*good],
+        &[&*good, "__Host-doorward"],
+    ] {
+        assert_eq!(outcome(cookies, &key), Err(()), "{cookies:?}");
+    }
+}
+
+#[test]
+fn s3_a_name_that_a_sibling_site_could_plant_is_refused() {
+    let key = CookieKey::generate().unwrap();
+    let good = sealed(&key, "attacker's own session");
+    let mut disguises = vec![
+        good.replacen("__", "%5F%5f", 1),
+        good.replacen("__", "_%5F", 1),
+        good.replacen('=', " =", 1),
+        good.replacen("__Host", "__host", 1),
+        good.replacen("__", "%20__", 1),
+    ];
+    for space in UNICODE_SPACES {
+        disguises.push(format!("{space}{good}"));
+        disguises.push(good.replacen('=', &format!("{space}="), 1));
+    }
+    for disguise in disguises {
+        assert_eq!(outcome(&[&disguise], &key), Err(()), "{disguise:?}");
+    }
+}
+
+#[test]
+fn s4_a_cookie_that_we_did_not_write_is_invalid() {
+    let key = CookieKey::generate().unwrap();
+    let good = sealed(&key, "k");
+    let other = sealed(&CookieKey::generate().unwrap(), "k");
+    let huge = format!("{COOKIE_NAME}={}", "A".repeat(64 * 1024));
+    let truncated = &good[..good.len() - 1];
+    let swapped = sealed_as("other", &key, "k").replacen("other", COOKIE_NAME, 1);
+    let mut flipped = good.clone().into_bytes();
+    let last = flipped.len() - 6;
+    flipped[last] = if flipped[last] == b'A' { b'B' } else { b'A' };
+    let flipped = String::from_utf8(flipped).unwrap();
+    for value in [
+        "__Host-doorward=",
+        "__Host-doorward=%ff%00",
+        "__Host-doorward=é",
+        &other,
+        &huge,
+        truncated,
+        &swapped,
+        &flipped,
+    ] {
+        assert_eq!(outcome(&[value], &key), Err(()), "{value:?}");
+    }
+}
+
+#[test]
+fn the_raw_value_is_what_was_sent() {
+    let headers = headers(&[b"a=b;\t__Host-doorward=x%3D=y \t; c=d"]);
+    assert!(raw_value(&headers) == RawCookie::One(b"x%3D=y"));
+}
+
+#[test]
+fn s12_our_cookie_is_taken_out_and_the_others_keep_their_bytes() {
+    for (before, after) in [
+        ("a=1; __Host-doorward=x; b=2", Some("a=1; b=2")),
+        ("__Host-doorward=x; a=1", Some("a=1")),
+        ("a=1;__Host-doorward=x", Some("a=1")),
+        (
+            "a=\"1, 2\"  ; __Host-doorward=x;b = 2; ",
+            Some("a=\"1, 2\"  ;b = 2; "),
+        ),
+        ("__Host-doorward=x", None),
+        (" __Host-doorward=x ; ; __Host-doorward=y", None),
+        ("%5F_Host-doorward=x; \u{a0}__Host-doorward=y; z", Some("z")),
+        ("a=1;  b=__Host-doorward", Some("a=1;  b=__Host-doorward")),
+    ] {
+        let mut headers = headers(&[before.as_bytes()]);
+        strip(&mut headers);
+        let left = headers.get(COOKIE).map(HeaderValue::as_bytes);
+        assert_eq!(left, after.map(str::as_bytes), "{before:?}");
+    }
+}
+
+#[test]
+fn s12_all_cookie_headers_are_searched() {
+    let mut headers = headers(&[b"a=1", b"__Host-doorward=x", b"b=\xff; __Host-doorward=y"]);
+    headers.insert("x-other", HeaderValue::from_static("__Host-doorward=x"));
+    strip(&mut headers);
+    let left: Vec<&[u8]> = headers
+        .get_all(COOKIE)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
+    assert_eq!(left, [&b"a=1"[..], b"b=\xff"]);
+    assert_eq!(headers.len(), 3);
+}
+
+#[test]
+fn s3_the_pages_see_one_certain_cookie_or_none() {
+    let mut one = headers(&[b"a=1; __Host-doorward=x"]);
+    drop_doubtful(&mut one);
+    assert_eq!(one.get(COOKIE).unwrap(), "a=1; __Host-doorward=x");
+    let mut two = headers(&[b"a=1; __Host-doorward=x; %5F_Host-doorward=x"]);
+    drop_doubtful(&mut two);
+    assert_eq!(two.get(COOKIE).unwrap(), "a=1");
+}
+
+proptest! {
+    #[test]
+    fn s4_no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        let key = CookieKey::generate().unwrap();
+        let mut value = b"__Host-doorward=".to_vec();
+        value.extend(bytes.iter().filter(|byte| **byte >= 32 && **byte != 127));
+        let mut headers = headers(&[&value]);
+        prop_assert!(!matches!(read(&headers, &key), CookieOutcome::Key(_)));
+        strip(&mut headers);
+        prop_assert!(raw_value(&headers) == RawCookie::Absent);
+    }
+
+    #[test]
+    fn what_was_sealed_comes_back(text in ".{0,60}") {
+        let key = CookieKey::generate().unwrap();
+        prop_assert_eq!(outcome(&[&sealed(&key, &text)], &key), Ok(Some(text)));
+    }
+
+    #[test]
+    fn s12_strip_keeps_every_pair_that_is_not_ours(
+        pairs in proptest::collection::vec("(a=1|b|__Host-doorwar=3|\u{e9}=x y|c=\"=\"|__Host-doorward=z)", 1..8),
+    ) {
+        let mut headers = headers(&[pairs.join("; ").as_bytes()]);
+        strip(&mut headers);
+        let kept: Vec<&str> =
+            pairs.iter().map(String::as_str).filter(|pair| *pair != "__Host-doorward=z").collect();
+        let expected = kept.join("; ");
+        let left = headers.get(COOKIE).map_or(&b""[..], HeaderValue::as_bytes);
+        prop_assert_eq!(left, expected.as_bytes());
+    }
+
+    /// The data plane and the pages must not disagree on whether there is a session cookie.
+    #[test]
+    fn s3_whatever_actix_takes_for_our_cookie_is_ours_here(
+        name in "(%5F|%5f|_|\u{a0}|\u{2000}| |\t|%20){0,4}(__|%5F_|_)(H|h|%48)ost(-|%2D)doorward(%20| |\u{3000}|\"){0,2}",
+        before in "(a=b;|;| ;){0,2}",
+    ) {
+        let text = format!("{before}{name}=v");
+        let header = HeaderValue::from_bytes(text.as_bytes()).unwrap();
+        let request = TestRequest::default()
+            .insert_header(("cookie", actix_web::http::header::HeaderValue::from_bytes(text.as_bytes()).unwrap()))
+            .to_http_request();
+        let mut headers = HeaderMap::new();
+        headers.insert(COOKIE, header);
+        if request.cookie(COOKIE_NAME).is_some() {
+            prop_assert!(raw_value(&headers) != RawCookie::Absent, "{:?}", text);
+            strip(&mut headers);
+            prop_assert!(raw_value(&headers) == RawCookie::Absent);
+        }
+    }
+}
+
+fn headers(cookies: &[&[u8]]) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for cookie in cookies {
+        headers.append(COOKIE, HeaderValue::from_bytes(cookie).unwrap());
+    }
+    headers
+}
+
+/// `Ok(None)` absent, `Ok(Some)` the key, `Err` invalid.
+fn outcome(cookies: &[&str], key: &CookieKey) -> Result<Option<String>, ()> {
+    let bytes: Vec<&[u8]> = cookies.iter().map(|cookie| cookie.as_bytes()).collect();
+    match read(&headers(&bytes), key) {
+        CookieOutcome::Absent => Ok(None),
+        CookieOutcome::Invalid => Err(()),
+        CookieOutcome::Key(text) => Ok(Some(text.expose().to_owned())),
+    }
+}
+
+fn sealed(key: &CookieKey, text: &str) -> String {
+    sealed_as(COOKIE_NAME, key, text)
+}
+
+fn sealed_as(name: &'static str, key: &CookieKey, text: &str) -> String {
+    let mut jar = CookieJar::new();
+    jar.private_mut(key.plain())
+        .add(Cookie::new(name, text.to_owned()));
+    jar.get(name).unwrap().stripped().encoded().to_string()
+}
