@@ -2,8 +2,8 @@
 //!
 //! Browsers promise that a cookie whose name starts with `__Host-` was set by this very host over TLS. The promise is
 //! about the exact bytes. A sibling site can plant ` __Host-…` with a Unicode space or `%5F_Host-…`, which lenient
-//! servers (actix-web among them) read as the same name. Whatever *any* reader could take for our name is ours here, and
-//! anything but one cookie with the exact name is refused.
+//! servers (actix-web among them) read as the same name. Here only the exact name counts, two of it are refused, and
+//! look-alikes reach neither the pages nor the engine; refusing them instead would let a sibling lock everyone out.
 
 use std::borrow::Cow;
 
@@ -35,7 +35,7 @@ pub enum CookieOutcome {
 pub enum RawCookie<'a> {
     /// No session cookie.
     Absent,
-    /// Several, or one whose name is only nearly ours: someone else may have planted it.
+    /// Several with the exact name: no browser sends that unless someone has planted one.
     Many,
     /// Exactly one. Not checked in any way yet.
     One(&'a [u8]),
@@ -55,15 +55,11 @@ pub fn read(headers: &HeaderMap, key: &CookieKey) -> CookieOutcome {
 #[must_use]
 pub fn raw_value(headers: &HeaderMap) -> RawCookie<'_> {
     let mut found = RawCookie::Absent;
-    for pair in headers
-        .get_all(COOKIE)
-        .iter()
-        .flat_map(|header| header.as_bytes().split(|byte| *byte == b';'))
-    {
+    for pair in pairs(headers) {
         match (whose(pair), found) {
-            (Whose::Other, _) => {}
             (Whose::Ours(value), RawCookie::Absent) => found = RawCookie::One(value),
-            (Whose::Ours(_) | Whose::Lookalike, _) => return RawCookie::Many,
+            (Whose::Ours(_), _) => return RawCookie::Many,
+            (Whose::Lookalike | Whose::Other, _) => {}
         }
     }
     found
@@ -86,24 +82,38 @@ pub fn open(raw: &[u8], key: &CookieKey) -> Option<SessionKeyText> {
 /// Takes our cookie, and every look-alike, out of a request that goes to the engine. All other cookies keep their bytes;
 /// a header that held nothing else is dropped.
 pub fn strip(headers: &mut HeaderMap) {
-    if raw_value(headers) == RawCookie::Absent {
+    retain(headers, |whose| matches!(whose, Whose::Other));
+}
+
+/// For the pages, before actix-session reads the cookies in its own, more lenient way: look-alikes go, and unless there
+/// is exactly one session cookie with the exact name, all of them go.
+pub fn drop_doubtful(headers: &mut HeaderMap) {
+    if raw_value(headers) == RawCookie::Many {
+        strip(headers);
+    } else {
+        retain(headers, |whose| !matches!(whose, Whose::Lookalike));
+    }
+}
+
+/// All `name=value` pairs of all `Cookie` headers (HTTP/2 may send several: RFC 9113, 8.2.3).
+fn pairs(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    headers
+        .get_all(COOKIE)
+        .iter()
+        .flat_map(|header| header.as_bytes().split(|byte| *byte == b';'))
+}
+
+fn retain(headers: &mut HeaderMap, keep: fn(&Whose<'_>) -> bool) {
+    if pairs(headers).all(|pair| keep(&whose(pair))) {
         return;
     }
     let Entry::Occupied(entry) = headers.entry(COOKIE) else {
         return;
     };
     let (name, values) = entry.remove_entry_mult();
-    let kept: Vec<HeaderValue> = values.filter_map(without_ours).collect();
+    let kept: Vec<HeaderValue> = values.filter_map(|value| retain_pairs(value, keep)).collect();
     for value in kept {
         headers.append(name.clone(), value);
-    }
-}
-
-/// For the pages, before actix-session reads the cookies in its own, more lenient way: unless there is exactly one
-/// session cookie with the exact name, all of them go.
-pub fn drop_doubtful(headers: &mut HeaderMap) {
-    if raw_value(headers) == RawCookie::Many {
-        strip(headers);
     }
 }
 
@@ -139,14 +149,10 @@ fn could_be_ours(name: &[u8]) -> bool {
         .eq_ignore_ascii_case(COOKIE_NAME)
 }
 
-/// The header without our pairs; `None` if nothing is left of it.
-fn without_ours(header: HeaderValue) -> Option<HeaderValue> {
+/// The header with the pairs to keep; `None` if nothing is left of it.
+fn retain_pairs(header: HeaderValue, keep: fn(&Whose<'_>) -> bool) -> Option<HeaderValue> {
     let pairs: Vec<&[u8]> = header.as_bytes().split(|byte| *byte == b';').collect();
-    let kept: Vec<&[u8]> = pairs
-        .iter()
-        .copied()
-        .filter(|pair| matches!(whose(pair), Whose::Other))
-        .collect();
+    let kept: Vec<&[u8]> = pairs.iter().copied().filter(|pair| keep(&whose(pair))).collect();
     if kept.len() == pairs.len() {
         return Some(header);
     }

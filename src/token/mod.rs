@@ -1,1 +1,7 @@
-//! Under construction.
+//! Bearer tokens: what they look like, and who may get one of which kind.
+
+mod issue;
+mod text;
+
+pub use issue::{IssueError, TokenRequest, issue, mint};
+pub use text::{InvalidToken, PREFIX, Token};
