@@ -1,1 +1,18 @@
-//! Under construction.
+//! The embedded user file: names, argon2id hashes and groups in TOML, for hosts without a PAM stack.
+//!
+//! ```toml
+//! [users.demo]
+//! password = "$argon2id$v=19$m=19456,t=2,p=1$…"
+//! groups = ["ops"]
+//! disabled = false
+//! ```
+
+mod error;
+mod file;
+mod hash;
+mod live;
+
+pub use error::UsersError;
+pub use file::{UserFile, UserInfo, Verdict};
+pub use hash::hash_password;
+pub use live::Users;
