@@ -158,7 +158,7 @@ mod tests {
     use super::{Hash, hash_password};
     use crate::domain::Password;
 
-    /// Made by `argon2` of the reference implementation's test vectors: password "password", salt "somesalt".
+    /// From the tests of the reference implementation in C: "password" with the salt "somesalt".
     const REFERENCE: &str =
         "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4";
 

@@ -1,1 +1,488 @@
-//! See main.rs.
+//! What is kept in files: the session database, the cookie key, the user file.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use doorward::domain::{Password, Username};
+use doorward::session::{CookieKey, CookieKeyError, SessionKeyText};
+use doorward::store::{SessionRecord, SqliteStore, Store, TokenKind};
+use doorward::token::{TokenRequest, issue};
+use doorward::users::{UserFile, Users, UsersError, Verdict};
+use tempfile::tempdir;
+
+const DAY: std::time::Duration = std::time::Duration::from_secs(86_400);
+/// Tells the copy of this test binary that is to be killed which file to write.
+const VICTIM: &str = "DOORWARD_TEST_VICTIM_STORE";
+
+#[tokio::test]
+async fn s10_only_hashes_of_keys_and_tokens_are_in_the_files() {
+    let folder = tempdir().unwrap();
+    let store = SqliteStore::open(&folder.path().join("store.db")).unwrap();
+    let key = SessionKeyText::generate().unwrap();
+    let request = TokenRequest {
+        name: "laptop".into(),
+        user: user("bob"),
+        groups: vec![],
+        address: None,
+        lifetime: None,
+    };
+    let (token, record) = issue(TokenKind::Login, request, DAY, 0).unwrap();
+    store
+        .put_session(SessionRecord {
+            key: key.hash(),
+            ..session(1)
+        })
+        .await
+        .unwrap();
+    store.put_token(record).await.unwrap();
+
+    let holds = |needle: &[u8]| contains(folder.path(), needle);
+    assert!(
+        holds(&key.hash()) && holds(&token.hash()) && holds(b"laptop"),
+        "the search itself must work"
+    );
+    let secret = token.expose();
+    assert!(
+        !holds(key.expose().as_bytes()) && !holds(secret.as_bytes()) && !holds(&secret.as_bytes()[4..24])
+    );
+    let raw_key = data_encoding::BASE64URL_NOPAD
+        .decode(key.expose().as_bytes())
+        .unwrap();
+    let raw_token = data_encoding::BASE32_DNSSEC
+        .decode(&secret.as_bytes()[4..])
+        .unwrap();
+    assert!(!holds(&raw_key) && !holds(&raw_token[..32]));
+}
+
+#[tokio::test]
+async fn s14_sessions_live_on_over_a_restart() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let store = SqliteStore::open(&path).unwrap();
+    store.put_session(session(1)).await.unwrap();
+    store.touch(vec![([1; 32], 1500)], vec![]).await.unwrap();
+    drop(store);
+    let store = SqliteStore::open(&path).unwrap();
+    let expected = SessionRecord {
+        last_seen: 1500,
+        ..session(1)
+    };
+    assert_eq!(store.session([1; 32]).await.unwrap(), Some(expected));
+}
+
+/// Writes until it is killed, telling what was acknowledged.
+#[tokio::test]
+#[ignore = "the other half of the next test, which starts it"]
+async fn victim_writes_until_it_is_killed() {
+    let Some(path) = std::env::var_os(VICTIM) else {
+        return;
+    };
+    let store = SqliteStore::open(Path::new(&path)).unwrap();
+    for number in 0_u32.. {
+        let mut record = session(0);
+        record.key[..4].copy_from_slice(&number.to_be_bytes());
+        store.put_session(record).await.unwrap();
+        eprintln!("acknowledged {number}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_survives_a_kill() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let mut victim = Command::new(std::env::current_exe().unwrap())
+        .args([
+            "stores::victim_writes_until_it_is_killed",
+            "--exact",
+            "--ignored",
+            "--nocapture",
+        ])
+        .env(VICTIM, &path)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(victim.stderr.take().unwrap()).lines();
+    assert!(
+        lines.any(|line| line.unwrap() == "acknowledged 100"),
+        "the victim must get so far"
+    );
+    victim.kill().unwrap();
+    victim.wait().unwrap();
+    // What it still said before it died.
+    let last = lines
+        .map_while(Result::ok)
+        .filter_map(|line| {
+            line.strip_prefix("acknowledged ")
+                .and_then(|number| number.parse().ok())
+        })
+        .last()
+        .unwrap_or(100);
+
+    let store = SqliteStore::open(&path).unwrap();
+    for number in 0..=last {
+        let mut key = [0; 32];
+        key[..4].copy_from_slice(&u32::to_be_bytes(number));
+        assert!(
+            store.session(key).await.unwrap().is_some(),
+            "{number} of {last} is lost"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_database_and_its_side_files_are_private() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    fs::write(&path, "").unwrap();
+    chmod(&path, 0o644);
+    let store = SqliteStore::open(&path).unwrap();
+    store.put_session(session(1)).await.unwrap();
+    let mut names: Vec<_> = fs::read_dir(folder.path())
+        .unwrap()
+        .map(|entry| {
+            let entry = entry.unwrap();
+            (entry.file_name().into_string().unwrap(), mode(&entry.path()))
+        })
+        .collect();
+    names.sort();
+    let expected = ["store.db", "store.db-shm", "store.db-wal"].map(|name| (name.to_owned(), 0o600));
+    assert_eq!(names, expected);
+}
+
+#[test]
+fn a_database_that_cannot_be_trusted_is_refused_by_name() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let refusal = |path: &Path| {
+        let error = SqliteStore::open(path)
+            .err()
+            .expect("must be refused")
+            .to_string();
+        assert!(error.contains(path.to_str().unwrap()), "{error}");
+        error
+    };
+
+    fs::write(
+        &path,
+        b"this is no database, but long enough to have a header of a hundred bytes, or rather more".repeat(2),
+    )
+    .unwrap();
+    chmod(&path, 0o600);
+    assert!(refusal(&path).contains("damaged"));
+
+    let writable = folder.path().join("writable.db");
+    drop(SqliteStore::open(&writable).unwrap());
+    chmod(&writable, 0o660);
+    assert!(refusal(&writable).contains("others may write"));
+
+    let newer = folder.path().join("newer.db");
+    drop(SqliteStore::open(&newer).unwrap());
+    rusqlite::Connection::open(&newer)
+        .unwrap()
+        .pragma_update(None, "user_version", 99)
+        .unwrap();
+    assert!(refusal(&newer).contains("newer"));
+
+    let foreign = folder.path().join("foreign.db");
+    rusqlite::Connection::open(&foreign)
+        .unwrap()
+        .execute_batch("CREATE TABLE t (x)")
+        .unwrap();
+    chmod(&foreign, 0o600);
+    assert!(refusal(&foreign).contains("another program"));
+
+    refusal(&folder.path().join("no/such/folder.db"));
+}
+
+#[tokio::test]
+async fn a_damaged_page_is_found_at_start() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let store = SqliteStore::open(&path).unwrap();
+    for number in 0..100 {
+        store.put_session(session(number)).await.unwrap();
+    }
+    drop(store);
+    let mut bytes = fs::read(&path).unwrap();
+    let middle = bytes.len() / 2 / 4096 * 4096;
+    bytes[middle..middle + 4096].fill(0xa5);
+    fs::write(&path, bytes).unwrap();
+    let error = SqliteStore::open(&path)
+        .err()
+        .expect("must be refused")
+        .to_string();
+    assert!(error.contains("damaged") && error.contains("store.db"), "{error}");
+}
+
+#[tokio::test]
+async fn a_row_that_was_tampered_with_is_an_error_and_no_session() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let store = SqliteStore::open(&path).unwrap();
+    store.put_session(session(1)).await.unwrap();
+    rusqlite::Connection::open(&path)
+        .unwrap()
+        .execute("UPDATE sessions SET user = 'a:b'", [])
+        .unwrap();
+    let error = store.session([1; 32]).await.unwrap_err().to_string();
+    assert!(error.contains("store.db"), "{error}");
+}
+
+#[test]
+fn many_single_threaded_runtimes_share_one_store() {
+    let folder = tempdir().unwrap();
+    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&folder.path().join("store.db")).unwrap());
+    std::thread::scope(|scope| {
+        for worker in 0..4_u8 {
+            let store = Arc::clone(&store);
+            scope.spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+                runtime.block_on(async {
+                    let puts = (0..50).map(|number| store.put_session(session(worker * 50 + number)));
+                    for result in futures_util::future::join_all(puts).await {
+                        result.unwrap();
+                    }
+                });
+            });
+        }
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    assert_eq!(
+        runtime.block_on(store.sessions_of(&user("bob"))).unwrap().len(),
+        200
+    );
+}
+
+#[tokio::test]
+async fn two_processes_may_have_the_file_open() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let (one, other) = (
+        SqliteStore::open(&path).unwrap(),
+        SqliteStore::open(&path).unwrap(),
+    );
+    for number in 0..20 {
+        let store = if number % 2 == 0 { &one } else { &other };
+        store.put_session(session(number)).await.unwrap();
+    }
+    assert_eq!(one.sessions_of(&user("bob")).await.unwrap().len(), 20);
+    assert!(one.delete_session([1; 32]).await.unwrap());
+    assert_eq!(other.session([1; 32]).await.unwrap(), None);
+}
+
+#[test]
+fn s14_the_cookie_key_is_made_once_and_private() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("session.key");
+    let first = CookieKey::load_or_create(&path).unwrap();
+    let second = CookieKey::load_or_create(&path).unwrap();
+    assert_eq!(first.actix().master(), second.actix().master());
+    assert_eq!((mode(&path), fs::read(&path).unwrap().len()), (0o600, 64));
+    assert_eq!(
+        fs::read_dir(folder.path()).unwrap().count(),
+        1,
+        "no temporary file may stay"
+    );
+}
+
+#[test]
+fn processes_that_start_together_use_one_cookie_key() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("session.key");
+    let keys: Vec<Vec<u8>> = std::thread::scope(|scope| {
+        let started: Vec<_> = (0..8)
+            .map(|_| {
+                scope.spawn(|| {
+                    CookieKey::load_or_create(&path)
+                        .unwrap()
+                        .actix()
+                        .master()
+                        .to_vec()
+                })
+            })
+            .collect();
+        started.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert!(keys.iter().all(|key| *key == keys[0]));
+}
+
+#[test]
+fn a_cookie_key_that_is_cut_or_open_to_others_is_refused() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("session.key");
+    for size in [0, 63, 65] {
+        fs::write(&path, vec![1; size]).unwrap();
+        chmod(&path, 0o600);
+        assert!(
+            matches!(
+                CookieKey::load_or_create(&path).err(),
+                Some(CookieKeyError::Size { .. })
+            ),
+            "{size}"
+        );
+    }
+    fs::write(&path, [1; 64]).unwrap();
+    chmod(&path, 0o640);
+    let error = CookieKey::load_or_create(&path).err().unwrap().to_string();
+    assert!(
+        error.contains("chmod 600") && error.contains("session.key"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_user_file_that_is_open_to_others_is_refused() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("users.toml");
+    fs::write(&path, "").unwrap();
+    for bad in [0o644, 0o660, 0o602, 0o604] {
+        chmod(&path, bad);
+        let error = UserFile::load(&path).unwrap_err().to_string();
+        assert!(
+            error.contains(&format!("chmod 600 {}", path.display())),
+            "{error}"
+        );
+    }
+    for good in [0o600, 0o400, 0o640] {
+        chmod(&path, good);
+        UserFile::load(&path).unwrap();
+    }
+    assert!(matches!(
+        UserFile::load(&folder.path().join("none")),
+        Err(UsersError::Read { .. })
+    ));
+}
+
+#[test]
+fn a_user_file_is_written_whole_and_private_and_read_back() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("users.toml");
+    let mut file = UserFile::empty(&path).unwrap();
+    let names = ["bob", r"DOM\user", "user@REALM", "first.last", "jürgen's"];
+    for name in names {
+        file.add(user(name), &password("secret"), vec!["ops".into()])
+            .unwrap();
+    }
+    file.set_disabled(&user("bob"), true).unwrap();
+    file.save().unwrap();
+    assert_eq!(mode(&path), 0o600);
+    assert_eq!(
+        fs::read_dir(folder.path()).unwrap().count(),
+        1,
+        "no temporary file may stay"
+    );
+    assert!(!contains(folder.path(), b"secret"));
+    let read = UserFile::load(&path).unwrap();
+    assert!(read.users().eq(file.users()));
+    assert_eq!(read.users().count(), names.len());
+    assert_eq!(
+        read.verify(&user(r"DOM\user"), &password("secret")),
+        Verdict::Ok {
+            groups: vec!["ops".into()]
+        }
+    );
+}
+
+#[test]
+fn saving_keeps_that_the_gateways_group_may_read() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("users.toml");
+    fs::write(&path, "").unwrap();
+    chmod(&path, 0o640);
+    UserFile::load(&path).unwrap().save().unwrap();
+    assert_eq!(mode(&path), 0o640);
+}
+
+#[test]
+fn k3_changes_of_the_user_file_count_at_once() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("users.toml");
+    let mut file = UserFile::empty(&path).unwrap();
+    file.add(user("bob"), &password("one"), vec![]).unwrap();
+    file.save().unwrap();
+    let users = Users::open(&path).unwrap();
+    let accepts = |text: &str| users.verify(&user("bob"), &password(text)) != Verdict::Refused;
+    assert!(accepts("one"));
+
+    file.set_password(&user("bob"), &password("two")).unwrap();
+    file.save().unwrap();
+    assert!(!accepts("one") && accepts("two"));
+
+    // In place, same size, same instant: as an editor does it.
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace("disabled = false", "disabled = true ")).unwrap();
+    assert!(!users.is_active(&user("bob")) && !accepts("two"));
+
+    file.remove(&user("bob")).unwrap();
+    file.save().unwrap();
+    assert_eq!(users.current().users().count(), 0);
+}
+
+#[test]
+fn a_broken_user_file_leaves_the_last_good_one_in_use() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("users.toml");
+    let mut file = UserFile::empty(&path).unwrap();
+    file.add(user("bob"), &password("one"), vec![]).unwrap();
+    file.save().unwrap();
+    let users = Users::open(&path).unwrap();
+
+    fs::write(&path, "[users.bob").unwrap();
+    assert!(users.is_active(&user("bob")));
+    fs::remove_file(&path).unwrap();
+    assert!(users.is_active(&user("bob")));
+    file.remove(&user("bob")).unwrap();
+    file.save().unwrap();
+    assert!(!users.is_active(&user("bob")), "the next good one counts again");
+    file.add(user("eve"), &password("one"), vec![]).unwrap();
+    file.save().unwrap();
+    chmod(&path, 0o666);
+    assert!(
+        !users.is_active(&user("eve")),
+        "a file that anyone could have written is not read"
+    );
+    assert!(Users::open(&path).is_err(), "at start a broken file is refused");
+}
+
+fn contains(folder: &Path, needle: &[u8]) -> bool {
+    fs::read_dir(folder).unwrap().any(|entry| {
+        let content = fs::read(entry.unwrap().path()).unwrap();
+        content.windows(needle.len()).any(|window| window == needle)
+    })
+}
+
+fn chmod(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o7777
+}
+
+fn session(number: u8) -> SessionRecord {
+    SessionRecord {
+        key: [number; 32],
+        id: format!("id{number}"),
+        user: Some(user("bob")),
+        groups: vec!["ops".into()],
+        address: None,
+        created: 1000,
+        last_seen: 1000,
+        expires: 9000,
+        state: HashMap::from([("a".into(), "1".into())]),
+    }
+}
+
+fn user(name: &str) -> Username {
+    Username::parse(name).unwrap()
+}
+
+fn password(text: &str) -> Password {
+    Password::parse(text.to_owned()).unwrap()
+}
