@@ -1,4 +1,6 @@
-//! What is kept in files: the session database, the cookie key, the user file.
+//! What is kept in files: the session database here, the cookie key and the user file in the modules below.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
 
 use std::collections::HashMap;
 use std::fs;
@@ -8,12 +10,14 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use doorward::domain::{Password, Username};
-use doorward::session::{CookieKey, CookieKeyError, SessionKeyText};
+use doorward::domain::Username;
+use doorward::session::SessionKeyText;
 use doorward::store::{SessionRecord, SqliteStore, Store, TokenKind};
 use doorward::token::{TokenRequest, issue};
-use doorward::users::{UserFile, Users, UsersError, Verdict};
 use tempfile::tempdir;
+
+mod cookie_key;
+mod users;
 
 const DAY: std::time::Duration = std::time::Duration::from_secs(86_400);
 /// Tells the copy of this test binary that is to be killed which file to write.
@@ -276,180 +280,6 @@ async fn two_processes_may_have_the_file_open() {
     assert_eq!(other.session([1; 32]).await.unwrap(), None);
 }
 
-#[test]
-fn s14_the_cookie_key_is_made_once_and_private() {
-    let folder = tempdir().unwrap();
-    let path = folder.path().join("session.key");
-    let first = CookieKey::load_or_create(&path).unwrap();
-    let second = CookieKey::load_or_create(&path).unwrap();
-    assert_eq!(first.actix().master(), second.actix().master());
-    assert_eq!((mode(&path), fs::read(&path).unwrap().len()), (0o600, 64));
-    assert_eq!(
-        fs::read_dir(folder.path()).unwrap().count(),
-        1,
-        "no temporary file may stay"
-    );
-}
-
-#[test]
-fn processes_that_start_together_use_one_cookie_key() {
-    let folder = tempdir().unwrap();
-    let path = folder.path().join("session.key");
-    let keys: Vec<Vec<u8>> = std::thread::scope(|scope| {
-        let started: Vec<_> = (0..8)
-            .map(|_| {
-                scope.spawn(|| {
-                    CookieKey::load_or_create(&path)
-                        .unwrap()
-                        .actix()
-                        .master()
-                        .to_vec()
-                })
-            })
-            .collect();
-        started.into_iter().map(|thread| thread.join().unwrap()).collect()
-    });
-    assert!(keys.iter().all(|key| *key == keys[0]));
-}
-
-#[test]
-fn a_cookie_key_that_is_cut_or_open_to_others_is_refused() {
-    let folder = tempdir().unwrap();
-    let path = folder.path().join("session.key");
-    for size in [0, 63, 65] {
-        fs::write(&path, vec![1; size]).unwrap();
-        chmod(&path, 0o600);
-        assert!(
-            matches!(
-                CookieKey::load_or_create(&path).err(),
-                Some(CookieKeyError::Size { .. })
-            ),
-            "{size}"
-        );
-    }
-    fs::write(&path, [1; 64]).unwrap();
-    chmod(&path, 0o640);
-    let error = CookieKey::load_or_create(&path).err().unwrap().to_string();
-    assert!(
-        error.contains("chmod 600") && error.contains("session.key"),
-        "{error}"
-    );
-}
-
-#[test]
-fn a_user_file_that_is_open_to_others_is_refused() {
-    let folder = tempdir().unwrap();
-    let path = folder.path().join("users.toml");
-    fs::write(&path, "").unwrap();
-    for bad in [0o644, 0o660, 0o602, 0o604] {
-        chmod(&path, bad);
-        let error = UserFile::load(&path).unwrap_err().to_string();
-        assert!(
-            error.contains(&format!("chmod 600 {}", path.display())),
-            "{error}"
-        );
-    }
-    for good in [0o600, 0o400, 0o640] {
-        chmod(&path, good);
-        UserFile::load(&path).unwrap();
-    }
-    assert!(matches!(
-        UserFile::load(&folder.path().join("none")),
-        Err(UsersError::Read { .. })
-    ));
-}
-
-#[test]
-fn a_user_file_is_written_whole_and_private_and_read_back() {
-    let folder = tempdir().unwrap();
-    let path = folder.path().join("users.toml");
-    let mut file = UserFile::empty(&path).unwrap();
-    let names = ["bob", r"DOM\user", "user@REALM", "first.last", "jürgen's"];
-    for name in names {
-        file.add(user(name), &password("secret"), vec!["ops".into()])
-            .unwrap();
-    }
-    file.set_disabled(&user("bob"), true).unwrap();
-    file.save().unwrap();
-    assert_eq!(mode(&path), 0o600);
-    assert_eq!(
-        fs::read_dir(folder.path()).unwrap().count(),
-        1,
-        "no temporary file may stay"
-    );
-    assert!(!contains(folder.path(), b"secret"));
-    let read = UserFile::load(&path).unwrap();
-    assert!(read.users().eq(file.users()));
-    assert_eq!(read.users().count(), names.len());
-    assert_eq!(
-        read.verify(&user(r"DOM\user"), &password("secret")),
-        Verdict::Ok {
-            groups: vec!["ops".into()]
-        }
-    );
-}
-
-#[test]
-fn saving_keeps_that_the_gateways_group_may_read() {
-    let folder = tempdir().unwrap();
-    let path = folder.path().join("users.toml");
-    fs::write(&path, "").unwrap();
-    chmod(&path, 0o640);
-    UserFile::load(&path).unwrap().save().unwrap();
-    assert_eq!(mode(&path), 0o640);
-}
-
-#[test]
-fn k3_changes_of_the_user_file_count_at_once() {
-    let folder = tempdir().unwrap();
-    let path = folder.path().join("users.toml");
-    let mut file = UserFile::empty(&path).unwrap();
-    file.add(user("bob"), &password("one"), vec![]).unwrap();
-    file.save().unwrap();
-    let users = Users::open(&path).unwrap();
-    let accepts = |text: &str| users.verify(&user("bob"), &password(text)) != Verdict::Refused;
-    assert!(accepts("one"));
-
-    file.set_password(&user("bob"), &password("two")).unwrap();
-    file.save().unwrap();
-    assert!(!accepts("one") && accepts("two"));
-
-    // In place, same size, same instant: as an editor does it.
-    let text = fs::read_to_string(&path).unwrap();
-    fs::write(&path, text.replace("disabled = false", "disabled = true ")).unwrap();
-    assert!(!users.is_active(&user("bob")) && !accepts("two"));
-
-    file.remove(&user("bob")).unwrap();
-    file.save().unwrap();
-    assert_eq!(users.current().users().count(), 0);
-}
-
-#[test]
-fn a_broken_user_file_leaves_the_last_good_one_in_use() {
-    let folder = tempdir().unwrap();
-    let path = folder.path().join("users.toml");
-    let mut file = UserFile::empty(&path).unwrap();
-    file.add(user("bob"), &password("one"), vec![]).unwrap();
-    file.save().unwrap();
-    let users = Users::open(&path).unwrap();
-
-    fs::write(&path, "[users.bob").unwrap();
-    assert!(users.is_active(&user("bob")));
-    fs::remove_file(&path).unwrap();
-    assert!(users.is_active(&user("bob")));
-    file.remove(&user("bob")).unwrap();
-    file.save().unwrap();
-    assert!(!users.is_active(&user("bob")), "the next good one counts again");
-    file.add(user("eve"), &password("one"), vec![]).unwrap();
-    file.save().unwrap();
-    chmod(&path, 0o666);
-    assert!(
-        !users.is_active(&user("eve")),
-        "a file that anyone could have written is not read"
-    );
-    assert!(Users::open(&path).is_err(), "at start a broken file is refused");
-}
-
 fn contains(folder: &Path, needle: &[u8]) -> bool {
     fs::read_dir(folder).unwrap().any(|entry| {
         let content = fs::read(entry.unwrap().path()).unwrap();
@@ -481,8 +311,4 @@ fn session(number: u8) -> SessionRecord {
 
 fn user(name: &str) -> Username {
     Username::parse(name).unwrap()
-}
-
-fn password(text: &str) -> Password {
-    Password::parse(text.to_owned()).unwrap()
 }

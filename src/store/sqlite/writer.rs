@@ -24,9 +24,12 @@ pub(super) enum Purpose {
 /// Gives a job's answer to its caller, once it is known whether the whole batch was committed.
 type Deliver = Box<dyn FnOnce(Result<(), StoreError>)>;
 
+/// Does a job, or passes on why there is no connection to do it with. A job that failed has told its caller already.
+type Work = Box<dyn FnOnce(Result<&Connection, StoreError>) -> Option<Deliver> + Send>;
+
 struct Job {
     purpose: Purpose,
-    work: Box<dyn FnOnce(Result<&Connection, StoreError>) -> Option<Deliver> + Send>,
+    work: Work,
 }
 
 /// A handle to the thread. Dropping it lets the thread finish what is queued and waits for it.
@@ -103,11 +106,7 @@ pub(super) fn failure(path: &Path, error: &dyn std::fmt::Display) -> StoreError 
 }
 
 /// Boxes a typed job together with the way back to its caller.
-fn work<T, F>(
-    job: F,
-    answer: oneshot::Sender<Result<T, StoreError>>,
-    file: PathBuf,
-) -> Box<dyn FnOnce(Result<&Connection, StoreError>) -> Option<Deliver> + Send>
+fn work<T, F>(job: F, answer: oneshot::Sender<Result<T, StoreError>>, file: PathBuf) -> Work
 where
     T: Send + 'static,
     F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -167,7 +166,7 @@ fn run_batch(connection: &Connection, batch: Vec<Job>, path: &Path) {
         let _ = connection.execute_batch("ROLLBACK");
     }
     for deliver in deliveries {
-        deliver(committed.as_ref().map(|()| ()).map_err(copy));
+        deliver(committed.as_ref().copied().map_err(copy));
     }
 }
 
