@@ -74,16 +74,19 @@ install: ## Install what `make build` built; honours DESTDIR and PREFIX
 	@for file in $(RELEASE); do \
 	    [ -x "$$file" ] || { echo "$$file is not there: run 'make build' first" >&2; exit 1; }; \
 	done
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(SYSCONFDIR)/pam.d
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/systemd/system
+	install -d $(DESTDIR)$(SYSCONFDIR)/pam.d $(DESTDIR)$(SYSCONFDIR)/doorward
 	install -m 0755 $(RELEASE) $(DESTDIR)$(PREFIX)/bin/
 	@for unit in packaging/systemd/*.service; do \
 	    target=$(DESTDIR)$(PREFIX)/lib/systemd/system/$$(basename "$$unit"); \
 	    echo "install $$unit $$target"; \
 	    sed 's|/usr/bin/|$(PREFIX)/bin/|g' "$$unit" | install -m 0644 /dev/stdin "$$target"; \
 	done
-	@target=$(DESTDIR)$(SYSCONFDIR)/pam.d/doorward; \
-	if [ -e "$$target" ]; then echo "kept $$target"; else \
-	    echo "install pam.d/doorward $$target"; install -m 0644 pam.d/doorward "$$target"; fi
+	@for pair in pam.d/doorward:pam.d/doorward packaging/doorward.toml:doorward/doorward.toml; do \
+	    target=$(DESTDIR)$(SYSCONFDIR)/$${pair#*:}; \
+	    if [ -e "$$target" ]; then echo "kept $$target"; else \
+	        echo "install $${pair%:*} $$target"; install -m 0644 "$${pair%:*}" "$$target"; fi; \
+	done
 
 uninstall: ## Remove what `make install` put there, but not settings and state
 	rm -f $(addprefix $(DESTDIR)$(PREFIX)/bin/,$(notdir $(RELEASE)))

@@ -60,13 +60,13 @@ const ROOMS: &[Room] = &[
     // Compiled into the broker too, where the library's rooms do not exist.
     Room { name: "pam/frames", may_import: &[], why: "both binaries compile it" },
     Room { name: "pam/worker", may_import: &["worker"], why: "a program of its own, with libpam and nothing of the gateway" },
-    // Stages, left to right. Each knows the one to its left, and the side rooms that hold what it asks.
+    // Stages, left to right. Each may know those to its left, and the side rooms that hold what it asks.
     Room { name: "listener", may_import: &["config"], why: "stage 1: it has nobody to its left" },
-    Room { name: "identity", may_import: &["listener", "session", "token", "users", "pam", "store", "config"],
-           why: "stage 2: its doors read sessions and tokens and check passwords" },
-    Room { name: "policy", may_import: &["identity", "config"], why: "stage 3: it decides about an identity" },
-    Room { name: "proxy", may_import: &["policy", "streams", "config"],
-           why: "stage 4: it takes a permit by value and registers what it opens" },
+    Room { name: "identity", may_import: &["listener", "session", "token", "users", "pam", "streams", "store", "config"],
+           why: "stage 2: its doors read sessions and tokens, check passwords, and cut what a dead credential opened" },
+    Room { name: "policy", may_import: &["identity", "listener", "config"], why: "stage 3: it decides about an identity" },
+    Room { name: "proxy", may_import: &["policy", "identity", "listener", "session", "streams", "config"],
+           why: "stage 4: it takes a permit by value, strips our cookie and registers what it opens" },
     Room { name: "pages", may_import: &["identity", "session", "token", "users", "store", "pam", "policy", "streams", "audit", "config"],
            why: "our own HTTP surface: writes what the stages read, but never touches a listener or the proxy" },
     Room { name: "startup", may_import: &["audit", "config", "identity", "listener", "pages", "pam", "policy", "proxy",
