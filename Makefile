@@ -12,6 +12,7 @@ SYSCONFDIR ?= /etc
 DEMO_FLAGS ?=
 TEST_FLAGS ?=
 BENCH_FLAGS ?=
+BASE ?= debian:12-slim
 CARGO_DENY_VERSION := 0.20.2
 
 # Tools that the project builds for itself live under target/, so that nothing is put into the user's home.
@@ -66,9 +67,10 @@ bench: ## Measure against nginx, HAProxy and Caddy on this machine
 	python3 benches/run.py $(BENCH_FLAGS)
 
 image: ## Build the container image doorward:latest
-	@scripts/install-deps.sh test
+	@scripts/install-deps.sh image
 	$(CARGO) build --release --locked
-	docker/build.sh
+	@docker image inspect $(BASE) >/dev/null 2>&1 || docker pull --quiet $(BASE) || scripts/base-images.sh --debian
+	BASE=$(BASE) docker/build.sh target/release
 
 install: ## Install what `make build` built; honours DESTDIR and PREFIX
 	@for file in $(RELEASE); do \

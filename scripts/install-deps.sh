@@ -1,7 +1,7 @@
 #!/bin/bash
 # Installs the Debian packages that one purpose needs, and only those that are missing.
 #
-#   scripts/install-deps.sh build|run|test|bench
+#   scripts/install-deps.sh build|run|test|image|bench
 #
 # Quick when everything is there: one dpkg-query, no apt, no root. Otherwise it says in one line what it installs and
 # uses apt-get as root, or through sudo. Without either it names the packages and stops, so that nothing half-works.
@@ -14,11 +14,13 @@ RUN=("${BUILD[@]}" passwd libpam-modules libpam-runtime)
 # An engine of its own, an image built without a registry, clients, a browser.
 TEST=("${RUN[@]}" docker.io iptables iproute2 busybox-static debootstrap openssl curl python3-venv chromium
       fonts-dejavu-core)
+# An engine that builds images, and a base image where no registry can be reached.
+IMAGE=("${BUILD[@]}" docker.io busybox-static debootstrap)
 # The peers to measure against and the load generators.
 BENCH=("${RUN[@]}" nginx-light haproxy caddy wrk nghttp2-client curl openssl python3)
 
 usage() {
-    echo "usage: $0 build|run|test|bench" >&2
+    echo "usage: $0 build|run|test|image|bench" >&2
     exit 64
 }
 
@@ -56,6 +58,7 @@ main() {
         build) wanted=("${BUILD[@]}") ;;
         run) wanted=("${RUN[@]}") ;;
         test) wanted=("${TEST[@]}") ;;
+        image) wanted=("${IMAGE[@]}") ;;
         bench) wanted=("${BENCH[@]}") ;;
         *) usage ;;
     esac

@@ -359,3 +359,40 @@ fn read(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
+
+#[test]
+fn every_test_that_the_threat_model_names_exists() {
+    let names: Vec<String> = sources("src")
+        .iter()
+        .chain(&sources("tests"))
+        .flat_map(|source| functions(&source.text))
+        .collect();
+    let model = read("docs/threat-model.md");
+    let cells: Vec<&str> = model
+        .lines()
+        .filter(|line| line.matches(" | ").count() == 3 && line.contains('→'))
+        .filter_map(|line| line.rsplit(" | ").next())
+        .collect();
+    assert!(cells.len() > 20, "docs/threat-model.md was not understood");
+    let mut missing = Vec::new();
+    for name in cells.iter().flat_map(|cell| cell.split('`').skip(1).step_by(2)) {
+        let found = match name.strip_suffix('*') {
+            Some(start) => names.iter().any(|existing| existing.starts_with(start)),
+            None => names.iter().any(|existing| existing == name),
+        };
+        if !found {
+            missing.push(name);
+        }
+    }
+    assert!(
+        missing.is_empty(),
+        "docs/threat-model.md names tests that are not there: {missing:#?}"
+    );
+}
+
+fn functions(text: &str) -> Vec<String> {
+    text.split("fn ")
+        .skip(1)
+        .map(|rest| rest.chars().take_while(|c| is_word(*c)).collect())
+        .collect()
+}
