@@ -56,19 +56,29 @@ impl Source {
     }
 }
 
-/// Every Rust file under a folder; files of tests beside the code are left out of `src`.
+/// Every Rust file under a folder but the tests beside the code of `src`.
 pub(super) fn sources(folder: &str) -> Vec<Source> {
+    let is_beside_code = |source: &Source| {
+        let mut parts = source.name.trim_end_matches(".rs").split('/');
+        parts.next() == Some("src") && parts.any(|part| part == "tests")
+    };
+    all_sources(folder)
+        .into_iter()
+        .filter(|source| !is_beside_code(source))
+        .collect()
+}
+
+/// Every Rust file under a folder.
+pub(super) fn all_sources(folder: &str) -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut folders = vec![root.join(folder)];
     let mut found = Vec::new();
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).unwrap() {
             let path: PathBuf = entry.unwrap().path();
-            let is_test =
-                path.file_stem().is_some_and(|stem| stem == "tests") && path.starts_with(root.join("src"));
-            if path.is_dir() && !is_test {
+            if path.is_dir() {
                 folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") && !is_test {
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let text = fs::read_to_string(&path).unwrap();
                 let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
                 found.push(Source {
