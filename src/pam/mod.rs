@@ -1,3 +1,15 @@
-//! Login through PAM, which lives in another process: see `worker/` and `docs/architecture.md`.
+//! Login through PAM, which lives in another process (`doorward-pam`, see `worker/`).
+//!
+//! Modules may hang, crash, call `exit` or steal signal handlers; none of that may happen inside the gateway.
+//! This side holds the protocol ([`frames`], [`turn`]: pure) and the client of it. It does not link libpam.
 
+mod client;
+mod code;
+mod event;
 pub mod frames;
+pub mod turn;
+
+pub use client::{PamClient, PamConversation, PamError, PamRequest};
+pub use code::PamCode;
+pub use event::{PamEvent, PamSuccess};
+pub use frames::{Mode, Phase};
