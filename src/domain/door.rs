@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 pub enum Door {
     /// `Authorization: Basic` (RFC 7617).
     Basic,
+    /// No proof: the operator said `--no-login`.
+    None,
     /// A session cookie, got by the password form.
     Session,
     /// `Authorization: Bearer` (RFC 6750).
@@ -20,6 +22,7 @@ impl Door {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Basic => "basic",
+            Self::None => "none",
             Self::Session => "session",
             Self::Token => "token",
         }

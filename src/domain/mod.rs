@@ -3,6 +3,7 @@
 mod clock;
 mod conversation;
 mod door;
+mod keepalive;
 mod return_to;
 mod secret;
 mod username;
@@ -10,6 +11,7 @@ mod username;
 pub use clock::{Clock, UnixMillis, UnixSeconds};
 pub use conversation::{Level, Message, Prompt, PromptStyle};
 pub use door::Door;
+pub use keepalive::keep_alive;
 pub use return_to::ReturnTo;
 pub use secret::{InvalidPassword, Password};
 pub use username::{InvalidUsername, Username};

@@ -1,1 +1,9 @@
-//! Under construction.
+//! Stage 3: what a request means, and whether its maker may have it. Only this module can build a [`Permit`].
+
+mod origin;
+mod permit;
+mod target;
+
+pub use origin::{ForeignOrigin, check_same_origin};
+pub use permit::{Denied, Permit, decide};
+pub use target::{InvalidTarget, OWN_PREFIX, Target};
