@@ -1,1 +1,17 @@
-//! Under construction.
+//! Stage 2: who sent this request. One file a door; the first credential on a request decides.
+
+mod authenticator;
+mod basic;
+mod bearer;
+mod chain;
+mod conversations;
+mod cookie;
+mod credential;
+mod registry;
+
+pub use authenticator::{Authenticator, Dialogue, Step, Verified};
+pub use basic::BasicDoor;
+pub use chain::{Doors, Outcome, Reason, Shared};
+pub use conversations::{Begin, Conversations, Limits, Reply};
+pub use credential::{Credential, Identity};
+pub use registry::{Registry, Touches};

@@ -1,0 +1,150 @@
+//! Whoever checks passwords: the PAM broker, or the embedded user file where PAM does not serve.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::domain::{Message, Password, Prompt, PromptStyle, Username};
+use crate::pam::{Mode, PamClient, PamConversation, PamEvent, PamRequest};
+use crate::users::{Users, Verdict};
+
+/// How passwords are checked here.
+#[derive(Clone)]
+pub enum Authenticator {
+    /// Nobody can log in with a password (`--no-login`).
+    Off,
+    /// A PAM stack behind the broker.
+    Pam(PamClient),
+    /// `--users FILE`.
+    Users(Arc<Users>),
+}
+
+/// One conversation under way.
+pub enum Dialogue {
+    /// With a PAM stack.
+    Pam(PamConversation),
+    /// With the user file, which asks one question.
+    Users(Arc<Users>, Username),
+}
+
+/// What the conversation says next.
+#[derive(Debug)]
+pub enum Step {
+    /// A question, and texts to show before it.
+    Ask(Prompt, Vec<Message>),
+    /// More logins are under way than this machine takes.
+    Busy(Duration),
+    /// Proven.
+    Done(Verified),
+    /// Not proven; the answer must not come sooner than the delay that the stack asked for. `why` is for the log.
+    Refused {
+        /// Delay that PAM modules asked for (`pam_fail_delay(3)`).
+        delay: Duration,
+        /// Phase and code, for the log only: it tells unknown from locked users.
+        why: String,
+        /// Texts that may be shown.
+        messages: Vec<Message>,
+    },
+    /// The stack could not decide. Never to be shown as "wrong password".
+    Unavailable(String),
+}
+
+/// Who proved to be whom.
+#[derive(Debug)]
+pub struct Verified {
+    /// The name after the account phase: a module may have mapped it.
+    pub user: Username,
+    /// Their groups.
+    pub groups: Vec<String>,
+    /// Texts to show after success, such as an expiry warning.
+    pub messages: Vec<Message>,
+}
+
+impl Authenticator {
+    /// Begins a conversation about `user` and gives its first step.
+    pub async fn begin(&self, user: &Username, address: IpAddr, trace: [u8; 16]) -> (Option<Dialogue>, Step) {
+        match self {
+            Self::Off => (None, Step::Unavailable("password login is switched off".to_owned())),
+            Self::Pam(client) => begin_pam(client, user, address, trace).await,
+            Self::Users(users) => {
+                let prompt = Prompt { style: PromptStyle::Secret, text: "Password: ".to_owned() };
+                (Some(Dialogue::Users(Arc::clone(users), user.clone())), Step::Ask(prompt, Vec::new()))
+            }
+        }
+    }
+
+    /// Whether logins can work right now; for `readyz`.
+    ///
+    /// # Errors
+    /// What is wrong, for the log.
+    pub async fn ping(&self) -> Result<(), String> {
+        match self {
+            Self::Pam(client) => client.ping().await.map_err(|error| error.to_string()),
+            Self::Off | Self::Users(_) => Ok(()),
+        }
+    }
+}
+
+async fn begin_pam(client: &PamClient, user: &Username, rhost: IpAddr, trace: [u8; 16]) -> (Option<Dialogue>, Step) {
+    let request = PamRequest { user: Some(user.clone()), rhost, trace, mode: Mode::Login };
+    match client.start(request).await {
+        Ok(conversation) => {
+            let mut dialogue = Dialogue::Pam(conversation);
+            let step = dialogue.next().await;
+            (Some(dialogue), step)
+        }
+        Err(error) => (None, Step::Unavailable(error.to_string())),
+    }
+}
+
+impl Dialogue {
+    /// Answers the open question and gives the next step. `None` leaves it unanswered, which ends the login.
+    pub async fn answer(&mut self, answer: Option<Password>) -> Step {
+        match self {
+            Self::Pam(conversation) => match conversation.answer(answer.as_ref()).await {
+                Ok(()) => self.next().await,
+                Err(error) => Step::Unavailable(error.to_string()),
+            },
+            Self::Users(users, user) => match answer {
+                Some(password) => verify(Arc::clone(users), user.clone(), password).await,
+                None => refused("no answer"),
+            },
+        }
+    }
+
+    async fn next(&mut self) -> Step {
+        let Self::Pam(conversation) = self else { return Step::Unavailable("out of order".to_owned()) };
+        loop {
+            let event = conversation.next().await;
+            let messages = event.public_messages().to_vec();
+            return match event {
+                PamEvent::Ask { prompt, before } => Step::Ask(prompt, before),
+                // An expired password is changed at once, in the same conversation: there is no session before.
+                PamEvent::NeedChange { .. } => match conversation.change_expired().await {
+                    Ok(()) => continue,
+                    Err(error) => Step::Unavailable(error.to_string()),
+                },
+                PamEvent::Done(done) => Step::Done(Verified { user: done.user, groups: done.groups, messages }),
+                PamEvent::Refused { phase, code, delay, .. } => {
+                    Step::Refused { delay, why: format!("{phase:?} {code}"), messages }
+                }
+                PamEvent::Unavailable { reason } => Step::Unavailable(reason),
+                PamEvent::Busy { retry_after } => Step::Busy(retry_after),
+            };
+        }
+    }
+}
+
+/// Argon2 takes tens of milliseconds: off the event loop.
+async fn verify(users: Arc<Users>, user: Username, password: Password) -> Step {
+    let name = user.clone();
+    match tokio::task::spawn_blocking(move || users.verify(&name, &password)).await {
+        Ok(Verdict::Ok { groups }) => Step::Done(Verified { user, groups, messages: Vec::new() }),
+        Ok(Verdict::Refused) => refused("users file"),
+        Err(_) => Step::Unavailable("the password check ended early".to_owned()),
+    }
+}
+
+fn refused(why: &str) -> Step {
+    Step::Refused { delay: Duration::ZERO, why: why.to_owned(), messages: Vec::new() }
+}

@@ -1,0 +1,208 @@
+//! The doors in order. The first credential on a request decides; a bad one never falls through to the next door.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::{HeaderMap, header};
+
+use crate::domain::Clock;
+use crate::identity::basic::BasicDoor;
+use crate::identity::conversations::Conversations;
+use crate::identity::credential::Identity;
+use crate::identity::registry::Registry;
+use crate::identity::{bearer, cookie};
+use crate::session::{self, CookieKey, RawCookie};
+use crate::store::Store;
+
+/// Most header values one thread remembers; past that it starts anew, which costs one look-up each.
+const MOST_REMEMBERED: usize = 8192;
+
+/// What a door, or all of them, says.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Proven.
+    Authenticated(Identity),
+    /// A credential was there and is no good.
+    Failed(Reason),
+    /// No credential was there.
+    NotRequested,
+    /// It could not be decided: store, PAM or capacity. 503, never "wrong".
+    Unavailable,
+}
+
+/// Why a credential is no good. For the log; clients hear one sentence.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Reason {
+    /// It cannot be read.
+    Malformed,
+    /// Expired, idle for too long, or revoked.
+    Over,
+    /// Nobody knows it.
+    Unknown,
+    /// The `Authorization` scheme is not one of ours.
+    UnknownScheme,
+    /// PAM or the user file said no.
+    WrongPassword,
+}
+
+impl Reason {
+    /// The word used in logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed credential",
+            Self::Over => "credential is over",
+            Self::Unknown => "unknown credential",
+            Self::UnknownScheme => "unknown authorization scheme",
+            Self::WrongPassword => "wrong user name or password",
+        }
+    }
+}
+
+/// What the doors share across threads.
+pub struct Shared {
+    /// Sessions and tokens.
+    pub store: Arc<dyn Store>,
+    /// What is alive in this process.
+    pub registry: Arc<Registry>,
+    /// Basic's memory.
+    pub basic: Arc<BasicDoor>,
+    /// The password checker.
+    pub conversations: Arc<Conversations>,
+    /// Opens session cookies.
+    pub cookie_key: CookieKey,
+    /// Idle limit of sessions.
+    pub idle_seconds: i64,
+    /// The time.
+    pub clock: Clock,
+    /// Set where the operator said `--no-login`.
+    pub everybody: Option<Identity>,
+}
+
+/// One thread's doors: the shared ones behind a cache of its own, so that a request costs no lock and no I/O.
+pub struct Doors {
+    shared: Arc<Shared>,
+    remembered: RefCell<Remembered>,
+}
+
+/// Raw header values in which a credential was found good before. Two maps, so that a value is good only where it was.
+#[derive(Default)]
+struct Remembered {
+    authorizations: HashMap<Box<[u8]>, Identity>,
+    cookies: HashMap<Box<[u8]>, Identity>,
+}
+
+/// Where a credential stands on a request, and its bytes.
+#[derive(Clone, Copy)]
+enum Raw<'a> {
+    Authorization(&'a [u8]),
+    Cookie(&'a [u8]),
+}
+
+impl Remembered {
+    fn find(&mut self, raw: Raw<'_>) -> (&mut HashMap<Box<[u8]>, Identity>, Box<[u8]>) {
+        match raw {
+            Raw::Authorization(value) => (&mut self.authorizations, value.into()),
+            Raw::Cookie(value) => (&mut self.cookies, value.into()),
+        }
+    }
+}
+
+impl Doors {
+    /// Doors for one thread.
+    #[must_use]
+    pub fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, remembered: RefCell::default() }
+    }
+
+    /// What the doors share.
+    #[must_use]
+    pub const fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Finds out who sent these headers.
+    pub async fn identify(&self, headers: &HeaderMap, address: IpAddr) -> Outcome {
+        if let Some(everybody) = &self.shared.everybody {
+            return Outcome::Authenticated(everybody.clone());
+        }
+        let now = self.shared.clock.now();
+        let Some(raw) = raw_credential(headers) else { return self.ask(headers, address).await };
+        if let Some(identity) = self.recall(raw) {
+            if identity.credential().is_live(now) {
+                identity.credential().touch(now);
+                return Outcome::Authenticated(identity);
+            }
+            self.forget(raw);
+        }
+        let outcome = self.ask(headers, address).await;
+        if let Outcome::Authenticated(identity) = &outcome {
+            identity.credential().touch(now);
+            // Basic has a memory of its own, with an end that this one would not notice.
+            if identity.door() != crate::domain::Door::Basic {
+                self.remember(raw, identity);
+            }
+        }
+        outcome
+    }
+
+    async fn ask(&self, headers: &HeaderMap, address: IpAddr) -> Outcome {
+        let shared = &self.shared;
+        let mut values = headers.get_all(header::AUTHORIZATION).iter();
+        let Some(value) = values.next() else {
+            let key = &shared.cookie_key;
+            return cookie::check(headers, key, &*shared.store, &shared.registry, shared.idle_seconds, &shared.clock)
+                .await;
+        };
+        if values.next().is_some() {
+            return Outcome::Failed(Reason::Malformed);
+        }
+        let value = value.as_bytes();
+        let (scheme, rest) = value.split_at(value.iter().position(|b| *b == b' ').unwrap_or(value.len()));
+        if scheme.eq_ignore_ascii_case(b"bearer") {
+            bearer::check(rest.trim_ascii(), &*shared.store, &shared.registry, &shared.clock).await
+        } else if scheme.eq_ignore_ascii_case(b"basic") {
+            shared.basic.check(rest, address, &shared.conversations, &shared.registry, &shared.clock).await
+        } else {
+            Outcome::Failed(Reason::UnknownScheme)
+        }
+    }
+
+    fn recall(&self, raw: Raw<'_>) -> Option<Identity> {
+        let remembered = self.remembered.borrow();
+        match raw {
+            Raw::Authorization(value) => remembered.authorizations.get(value).cloned(),
+            Raw::Cookie(value) => remembered.cookies.get(value).cloned(),
+        }
+    }
+
+    fn forget(&self, raw: Raw<'_>) {
+        let mut remembered = self.remembered.borrow_mut();
+        let (map, key) = remembered.find(raw);
+        map.remove(&key);
+    }
+
+    fn remember(&self, raw: Raw<'_>, identity: &Identity) {
+        let mut remembered = self.remembered.borrow_mut();
+        let (map, key) = remembered.find(raw);
+        if map.len() >= MOST_REMEMBERED {
+            map.clear();
+        }
+        map.insert(key, identity.clone());
+    }
+}
+
+/// The bytes that a cached answer belongs to: the single `Authorization` value, else the single session cookie.
+fn raw_credential(headers: &HeaderMap) -> Option<Raw<'_>> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    match (values.next(), values.next()) {
+        (Some(value), None) => Some(Raw::Authorization(value.as_bytes())),
+        (Some(_), Some(_)) => None,
+        (None, _) => match session::raw_value(headers) {
+            RawCookie::One(value) => Some(Raw::Cookie(value)),
+            RawCookie::Absent | RawCookie::Many => None,
+        },
+    }
+}

@@ -1,0 +1,282 @@
+//! Login conversations under way: who is asked what, for how long, and what a refusal costs.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use aws_lc_rs::{digest, rand};
+use data_encoding::BASE64URL_NOPAD;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use crate::domain::{Clock, Message, Password, Prompt, PromptStyle, UnixSeconds, Username};
+use crate::identity::authenticator::{Authenticator, Dialogue, Step, Verified};
+
+/// Hash of a conversation's id: the table holds no value that could be replayed.
+type IdHash = [u8; 32];
+
+/// All conversations of this process. One conversation belongs to one client address, each of its steps has an id of
+/// its own that works once, and it ends by itself.
+pub struct Conversations {
+    authenticator: Authenticator,
+    failure_delay: Duration,
+    prompt_seconds: i64,
+    login_seconds: i64,
+    most: usize,
+    /// Logins that are being computed, not those that wait for a person or pay for a failure.
+    running: Semaphore,
+    waiting: Mutex<HashMap<IdHash, Waiting>>,
+    clock: Clock,
+}
+
+/// A conversation that waits for its person.
+struct Waiting {
+    dialogue: Dialogue,
+    user: Username,
+    address: IpAddr,
+    /// A password given at the start, until a secret prompt comes.
+    password: Option<Password>,
+    asked: UnixSeconds,
+    begun: UnixSeconds,
+}
+
+/// What a client says to begin.
+pub struct Begin {
+    /// The name as typed.
+    pub user: String,
+    /// The password, if it was given at once; it answers the first secret prompt.
+    pub password: Option<String>,
+    /// Where the client is.
+    pub address: IpAddr,
+}
+
+/// What the client is told.
+#[derive(Debug)]
+pub enum Reply {
+    /// A question.
+    Ask {
+        /// Id of this step; works once, from the same address.
+        conversation: String,
+        /// Who is logging in.
+        user: Username,
+        /// The questions.
+        prompts: Vec<Prompt>,
+        /// Texts to show before them.
+        messages: Vec<Message>,
+    },
+    /// Too many logins under way.
+    Busy(Duration),
+    /// Proven.
+    Done(Verified),
+    /// Wrong, and nothing more precise than that. Its price in time has been paid.
+    Refused(Vec<Message>),
+    /// The stack could not decide.
+    Unavailable,
+}
+
+impl Conversations {
+    /// A table in front of `authenticator`.
+    #[must_use]
+    pub fn new(authenticator: Authenticator, limits: &Limits, clock: Clock) -> Self {
+        Self {
+            authenticator,
+            failure_delay: limits.failure_delay,
+            prompt_seconds: seconds(limits.prompt_deadline),
+            login_seconds: seconds(limits.login_deadline),
+            most: limits.max_logins,
+            running: Semaphore::new(limits.max_logins),
+            waiting: Mutex::default(),
+            clock,
+        }
+    }
+
+    /// The password checker behind the table.
+    #[must_use]
+    pub const fn authenticator(&self) -> &Authenticator {
+        &self.authenticator
+    }
+
+    /// Begins a login.
+    pub async fn begin(&self, begin: Begin) -> Reply {
+        let submitted = Instant::now();
+        let Ok(permit) = self.running.try_acquire() else { return Reply::Busy(Duration::from_secs(2)) };
+        // A name that PAM must not see, and an empty password, cost what a wrong password costs.
+        let parsed = Username::parse(&begin.user).map_err(|error| error.to_string());
+        let password = begin.password.map(Password::parse).transpose().map_err(|error| error.to_string());
+        let (user, password) = match (parsed, password) {
+            (Ok(user), Ok(password)) => (user, password),
+            (Err(why), _) | (_, Err(why)) => {
+                drop(permit);
+                tracing::info!(target: "doorward::login", address = %begin.address, why, "login refused");
+                self.pay(submitted, Duration::ZERO).await;
+                return Reply::Refused(Vec::new());
+            }
+        };
+        let now = self.clock.now();
+        let (dialogue, step) = self.authenticator.begin(&user, begin.address, trace_id()).await;
+        let waiting = dialogue.map(|dialogue| Waiting {
+            dialogue,
+            user: user.clone(),
+            address: begin.address,
+            password,
+            asked: now,
+            begun: now,
+        });
+        let (waiting, step) = prefill(waiting, step).await;
+        drop(permit);
+        self.settle(submitted, &user, begin.address, waiting, step).await
+    }
+
+    /// Goes on with a login. An id that is unknown, used, over, or of another address is refused.
+    pub async fn answer(&self, conversation: &str, answers: Vec<String>, address: IpAddr) -> Reply {
+        let submitted = Instant::now();
+        let Ok(permit) = self.running.try_acquire() else { return Reply::Busy(Duration::from_secs(2)) };
+        let Some(mut waiting) = self.take(conversation, address) else {
+            drop(permit);
+            self.pay(submitted, Duration::ZERO).await;
+            return Reply::Refused(Vec::new());
+        };
+        let user = waiting.user.clone();
+        let answer = answers.into_iter().next().and_then(|text| Password::parse(text).ok());
+        let step = waiting.dialogue.answer(answer).await;
+        let (waiting, step) = prefill(Some(waiting), step).await;
+        drop(permit);
+        self.settle(submitted, &user, address, waiting, step).await
+    }
+
+    /// One prompt, one answer, for doors that cannot ask (Basic): a second question is a refusal.
+    pub async fn check(&self, user: Username, password: Password, address: IpAddr) -> Reply {
+        let begin =
+            Begin { user: user.as_str().to_owned(), password: Some(password.expose().to_owned()), address };
+        match self.begin(begin).await {
+            Reply::Ask { conversation, .. } => {
+                drop(self.take(&conversation, address));
+                Reply::Refused(Vec::new())
+            }
+            other => other,
+        }
+    }
+
+    /// Drops conversations whose time is up, which frees their PAM children.
+    pub fn sweep(&self) {
+        let now = self.clock.now();
+        self.lock().retain(|_, waiting| self.is_open(waiting, now));
+    }
+
+    async fn settle(
+        &self,
+        submitted: Instant,
+        user: &Username,
+        address: IpAddr,
+        waiting: Option<Waiting>,
+        step: Step,
+    ) -> Reply {
+        match (step, waiting) {
+            (Step::Ask(prompt, messages), Some(waiting)) => self.park(waiting, prompt, messages),
+            (Step::Ask(..), None) => Reply::Unavailable,
+            (Step::Busy(retry_after), _) => Reply::Busy(retry_after),
+            (Step::Done(verified), _) => {
+                tracing::info!(target: "doorward::login", user = %verified.user, %address, "login accepted");
+                Reply::Done(verified)
+            }
+            (Step::Refused { delay, why, messages }, waiting) => {
+                // The child goes before the delay is paid: a failure holds no process.
+                drop(waiting);
+                tracing::info!(target: "doorward::login", %user, %address, why, "login refused");
+                self.pay(submitted, delay).await;
+                Reply::Refused(messages)
+            }
+            (Step::Unavailable(reason), _) => {
+                tracing::error!(target: "doorward::login", %user, %address, reason, "login unavailable");
+                Reply::Unavailable
+            }
+        }
+    }
+
+    fn park(&self, mut waiting: Waiting, prompt: Prompt, messages: Vec<Message>) -> Reply {
+        let Some((conversation, hash)) = new_id() else { return Reply::Unavailable };
+        let user = waiting.user.clone();
+        waiting.asked = self.clock.now();
+        let mut table = self.lock();
+        if table.len() >= self.most {
+            return Reply::Busy(Duration::from_secs(5));
+        }
+        table.insert(hash, waiting);
+        Reply::Ask { conversation, user, prompts: vec![prompt], messages }
+    }
+
+    fn take(&self, conversation: &str, address: IpAddr) -> Option<Waiting> {
+        let now = self.clock.now();
+        let waiting = self.lock().remove(&hash(conversation))?;
+        (waiting.address == address && self.is_open(&waiting, now)).then_some(waiting)
+    }
+
+    const fn is_open(&self, waiting: &Waiting, now: UnixSeconds) -> bool {
+        now - waiting.asked < self.prompt_seconds && now - waiting.begun < self.login_seconds
+    }
+
+    /// Every refusal is answered at one time after the submission, give or take a quarter: unknown, locked and wrong
+    /// would otherwise differ by the cost of a hash. A module that asks for a much longer delay gets it.
+    async fn pay(&self, submitted: Instant, asked: Duration) {
+        let mut byte = [0_u8; 1];
+        let spread = if rand::fill(&mut byte).is_ok() { f64::from(byte[0]) / 255.0 } else { 0.5 };
+        let floor = self.failure_delay.mul_f64(0.75 + spread / 2.0);
+        let delay = if asked > self.failure_delay.mul_f64(1.6) { asked } else { floor };
+        tokio::time::sleep_until(submitted + delay).await;
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<IdHash, Waiting>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How long and how many.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Most conversations waiting, and most being computed.
+    pub max_logins: usize,
+    /// Longest wait for one answer.
+    pub prompt_deadline: Duration,
+    /// Longest whole conversation.
+    pub login_deadline: Duration,
+    /// What a refusal costs in time, give or take a quarter.
+    pub failure_delay: Duration,
+}
+
+/// A password given at once answers the first secret prompt, whenever that comes.
+async fn prefill(waiting: Option<Waiting>, step: Step) -> (Option<Waiting>, Step) {
+    match (waiting, step) {
+        (Some(mut waiting), Step::Ask(prompt, _)) if prompt.style == PromptStyle::Secret && waiting.password.is_some() => {
+            let password = waiting.password.take();
+            let next = waiting.dialogue.answer(password).await;
+            (Some(waiting), next)
+        }
+        other => other,
+    }
+}
+
+fn new_id() -> Option<(String, IdHash)> {
+    let mut bytes = [0_u8; 32];
+    rand::fill(&mut bytes).ok()?;
+    let id = BASE64URL_NOPAD.encode(&bytes);
+    let hash = hash(&id);
+    Some((id, hash))
+}
+
+fn hash(id: &str) -> IdHash {
+    let mut out = [0; 32];
+    out.copy_from_slice(digest::digest(&digest::SHA256, id.as_bytes()).as_ref());
+    out
+}
+
+/// Names one login in the broker's log. All zeros if the machine has no randomness: it is only a label.
+fn trace_id() -> [u8; 16] {
+    let mut bytes = [0; 16];
+    let _ = rand::fill(&mut bytes);
+    bytes
+}
+
+fn seconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,248 @@
+//! What proved an identity, alive in this process.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use http::HeaderValue;
+
+use crate::domain::{Door, UnixSeconds, Username};
+use crate::store::{KeyHash, SessionRecord, TokenKind, TokenRecord};
+use crate::streams::Cut;
+
+/// A live credential: shared by every thread and every stream that works under it.
+pub struct Credential {
+    door: Door,
+    /// Public id, safe to log.
+    id: String,
+    key: KeyHash,
+    user: Username,
+    groups: Vec<String>,
+    created: UnixSeconds,
+    expires: UnixSeconds,
+    idle_seconds: Option<i64>,
+    last_seen: AtomicI64,
+    token_kind: Option<TokenKind>,
+    cut: Cut,
+    user_header: HeaderValue,
+    groups_header: HeaderValue,
+}
+
+impl Credential {
+    /// A browser session that has logged in; `None` for one that has not.
+    #[must_use]
+    pub fn from_session(record: SessionRecord, idle_seconds: i64) -> Option<Self> {
+        let user = record.user?;
+        let mut made = Self::new(Door::Session, record.id, record.key, user, record.groups, record.expires);
+        made.created = record.created;
+        made.idle_seconds = Some(idle_seconds);
+        made.last_seen = AtomicI64::new(record.last_seen);
+        Some(made)
+    }
+
+    /// A bearer token.
+    #[must_use]
+    pub fn from_token(record: TokenRecord) -> Self {
+        let mut made = Self::new(Door::Token, record.id, record.key, record.user, record.groups, record.expires);
+        made.created = record.created;
+        made.last_seen = AtomicI64::new(record.last_used.unwrap_or(record.created));
+        made.token_kind = Some(record.kind);
+        made
+    }
+
+    /// A verified name and password, remembered in memory until `expires`.
+    #[must_use]
+    pub fn from_password(key: KeyHash, user: Username, groups: Vec<String>, now: UnixSeconds, expires: UnixSeconds) -> Self {
+        let mut made = Self::new(Door::Basic, "basic".to_owned(), key, user, groups, expires);
+        made.created = now;
+        made.last_seen = AtomicI64::new(now);
+        made
+    }
+
+    fn new(door: Door, id: String, key: KeyHash, user: Username, groups: Vec<String>, expires: UnixSeconds) -> Self {
+        // A comma inside a group name would split it in two in the header: such groups are not passed on.
+        let listed: Vec<&str> =
+            groups.iter().map(String::as_str).filter(|group| is_header_safe(group)).collect();
+        Self {
+            door,
+            id,
+            key,
+            user_header: header_value(user.as_str()),
+            groups_header: header_value(&listed.join(",")),
+            user,
+            groups,
+            created: 0,
+            expires,
+            idle_seconds: None,
+            last_seen: AtomicI64::new(0),
+            token_kind: None,
+            cut: Cut::new(),
+        }
+    }
+
+    /// Whether it still holds at `now`: not revoked, not over, not idle for too long.
+    #[must_use]
+    pub fn is_live(&self, now: UnixSeconds) -> bool {
+        let idle_over = self.idle_seconds.is_some_and(|idle| now - self.last_seen.load(Ordering::Relaxed) >= idle);
+        !self.cut.has_fallen() && now < self.expires && !idle_over
+    }
+
+    /// Notes a request. Streams that merely stay open do not count (behaviour S8).
+    pub fn touch(&self, now: UnixSeconds) {
+        if self.last_seen.load(Ordering::Relaxed) < now {
+            self.last_seen.fetch_max(now, Ordering::Relaxed);
+        }
+    }
+
+    /// Time of the last request.
+    #[must_use]
+    pub fn last_seen(&self) -> UnixSeconds {
+        self.last_seen.load(Ordering::Relaxed)
+    }
+
+    /// When it came to be.
+    #[must_use]
+    pub const fn created(&self) -> UnixSeconds {
+        self.created
+    }
+
+    /// When it ends, however busy.
+    #[must_use]
+    pub const fn expires(&self) -> UnixSeconds {
+        self.expires
+    }
+
+    /// Its key in the store.
+    #[must_use]
+    pub const fn key(&self) -> KeyHash {
+        self.key
+    }
+
+    /// Its streams' end.
+    #[must_use]
+    pub const fn cut(&self) -> &Cut {
+        &self.cut
+    }
+
+    /// How the token came to be, if it is one.
+    #[must_use]
+    pub const fn token_kind(&self) -> Option<TokenKind> {
+        self.token_kind
+    }
+}
+
+/// Key material and names stay out of debug output by default.
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credential").field("door", &self.door).field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+fn is_header_safe(group: &str) -> bool {
+    !group.is_empty() && !group.chars().any(|c| c.is_control() || c == ',')
+}
+
+/// Names were checked for control characters, so this cannot fail; an empty value is the closed answer if it does.
+fn header_value(text: &str) -> HeaderValue {
+    HeaderValue::from_bytes(text.as_bytes()).unwrap_or_else(|_| HeaderValue::from_static(""))
+}
+
+/// Who sent a request: a proven person, or everybody where the operator said `--no-login`.
+#[derive(Clone, Debug)]
+pub struct Identity(Arc<Credential>);
+
+impl Identity {
+    /// The identity that a credential proves.
+    #[must_use]
+    pub const fn new(credential: Arc<Credential>) -> Self {
+        Self(credential)
+    }
+
+    /// How they came in.
+    #[must_use]
+    pub fn door(&self) -> Door {
+        self.0.door
+    }
+
+    /// Who they are.
+    #[must_use]
+    pub fn user(&self) -> &Username {
+        &self.0.user
+    }
+
+    /// Their groups.
+    #[must_use]
+    pub fn groups(&self) -> &[String] {
+        &self.0.groups
+    }
+
+    /// Public id of the credential.
+    #[must_use]
+    pub fn credential_id(&self) -> &str {
+        &self.0.id
+    }
+
+    /// The credential behind it.
+    #[must_use]
+    pub const fn credential(&self) -> &Arc<Credential> {
+        &self.0
+    }
+
+    /// Value for `X-Forwarded-User`.
+    #[must_use]
+    pub fn user_header(&self) -> &HeaderValue {
+        &self.0.user_header
+    }
+
+    /// Value for `X-Forwarded-Groups`.
+    #[must_use]
+    pub fn groups_header(&self) -> &HeaderValue {
+        &self.0.groups_header
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Credential;
+    use crate::domain::Username;
+
+    fn credential(groups: &[&str]) -> Credential {
+        let groups = groups.iter().map(ToString::to_string).collect();
+        let mut made = Credential::from_password([1; 32], Username::parse("bob").unwrap(), groups, 100, 1000);
+        made.idle_seconds = Some(60);
+        made
+    }
+
+    #[test]
+    fn gb4_idle_and_absolute_expiry_both_end_it() {
+        let credential = credential(&[]);
+        assert!(credential.is_live(159));
+        assert!(!credential.is_live(160));
+        credential.touch(150);
+        assert!(credential.is_live(200));
+        credential.touch(990);
+        assert!(credential.is_live(999));
+        assert!(!credential.is_live(1000));
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_does_not_move_last_use_back() {
+        let credential = credential(&[]);
+        credential.touch(150);
+        credential.touch(120);
+        assert_eq!(credential.last_seen(), 150);
+    }
+
+    #[test]
+    fn a_group_name_cannot_smuggle_another_group_into_the_header() {
+        let credential = credential(&["ops", "a,root", "x\ny", "dev team"]);
+        assert_eq!(credential.groups_header, "ops,dev team");
+    }
+
+    #[test]
+    fn revocation_ends_it_at_once() {
+        let credential = credential(&[]);
+        credential.cut().fall();
+        assert!(!credential.is_live(101));
+    }
+}

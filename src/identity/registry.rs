@@ -1,0 +1,148 @@
+//! Every credential that is alive in this process, so that an end reaches all threads and streams at once.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::domain::{Door, UnixSeconds, Username};
+use crate::identity::credential::Credential;
+use crate::store::KeyHash;
+
+type Key = (Door, KeyHash);
+
+/// Shared by all worker threads. Asked only when a thread's own cache has no answer, so its lock is not hot.
+#[derive(Debug, Default)]
+pub struct Registry {
+    live: Mutex<HashMap<Key, Arc<Credential>>>,
+    /// Counts revocations.
+    revocations: AtomicU64,
+    /// Last use already written to the store.
+    noted: Mutex<HashMap<Key, UnixSeconds>>,
+}
+
+/// Last uses to write to the store: sessions, then tokens.
+pub type Touches = (Vec<(KeyHash, UnixSeconds)>, Vec<(KeyHash, UnixSeconds)>);
+
+impl Registry {
+    /// The live credential with this key, if this process knows it.
+    #[must_use]
+    pub fn find(&self, door: Door, key: KeyHash) -> Option<Arc<Credential>> {
+        lock(&self.live).get(&(door, key)).cloned()
+    }
+
+    /// To be read before the store is: see [`Registry::admit`].
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.revocations.load(Ordering::Acquire)
+    }
+
+    /// Adds a credential unless another thread was quicker; gives the one that stays.
+    ///
+    /// `None` if anything was revoked since `generation` was read: what the store said may be out of date, so that
+    /// the caller must read it again. Without this a look-up that overlaps a logout could revive the session.
+    pub fn admit(&self, door: Door, credential: Credential, generation: u64) -> Option<Arc<Credential>> {
+        let key = (door, credential.key());
+        let mut live = lock(&self.live);
+        if self.generation() != generation {
+            return None;
+        }
+        Some(Arc::clone(live.entry(key).or_insert_with(|| Arc::new(credential))))
+    }
+
+    /// Ends one credential and its streams. The store must have forgotten it already.
+    pub fn revoke(&self, door: Door, key: KeyHash) {
+        self.revoke_where(|live, _| *live == (door, key));
+    }
+
+    /// Ends a user's credential by its public id, and its streams.
+    pub fn revoke_id(&self, door: Door, user: &Username, id: &str) {
+        self.revoke_where(|key, identity| key.0 == door && identity.user() == user && identity.credential_id() == id);
+    }
+
+    /// Ends everything a user has open.
+    pub fn revoke_user(&self, user: &Username) {
+        self.revoke_where(|_, identity| identity.user() == user);
+    }
+
+    /// Ends what is over at `now`, so that its streams are cut though no request comes, and gives the last uses that
+    /// the store does not know yet.
+    pub fn sweep(&self, now: UnixSeconds) -> Touches {
+        let mut touches: Touches = (Vec::new(), Vec::new());
+        let mut noted = lock(&self.noted);
+        lock(&self.live).retain(|key, credential| {
+            if !credential.is_live(now) {
+                credential.cut().fall();
+                noted.remove(key);
+                return false;
+            }
+            let seen = credential.last_seen();
+            if noted.insert(*key, seen) != Some(seen) {
+                match key.0 {
+                    Door::Session => touches.0.push((key.1, seen)),
+                    Door::Token => touches.1.push((key.1, seen)),
+                    Door::Basic | Door::None => {}
+                }
+            }
+            true
+        });
+        touches
+    }
+
+    fn revoke_where(&self, matches: impl Fn(&Key, &super::Identity) -> bool) {
+        let mut live = lock(&self.live);
+        self.revocations.fetch_add(1, Ordering::AcqRel);
+        live.retain(|key, credential| {
+            let hit = matches(key, &super::Identity::new(Arc::clone(credential)));
+            if hit {
+                credential.cut().fall();
+            }
+            !hit
+        });
+    }
+}
+
+/// A thread that panicked while holding the lock left a map that is still whole: each change is one call.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Registry;
+    use crate::domain::{Door, Username};
+    use crate::identity::Credential;
+
+    fn credential(key: u8, user: &str, expires: i64) -> Credential {
+        Credential::from_password([key; 32], Username::parse(user).unwrap(), Vec::new(), 0, expires)
+    }
+
+    #[test]
+    fn s7_revoking_a_user_cuts_all_of_theirs_and_nobody_elses() {
+        let registry = Registry::default();
+        let first = registry.admit(Door::Basic, credential(1, "bob", 100), registry.generation()).unwrap();
+        let second = registry.admit(Door::Basic, credential(2, "bob", 100), registry.generation()).unwrap();
+        let other = registry.admit(Door::Basic, credential(3, "eve", 100), registry.generation()).unwrap();
+        registry.revoke_user(&Username::parse("bob").unwrap());
+        assert!(first.cut().has_fallen() && second.cut().has_fallen() && !other.cut().has_fallen());
+        assert!(registry.find(Door::Basic, [1; 32]).is_none());
+        assert!(registry.find(Door::Basic, [3; 32]).is_some());
+    }
+
+    #[test]
+    fn a_look_up_that_overlaps_a_revocation_cannot_revive_the_credential() {
+        let registry = Registry::default();
+        let before = registry.generation();
+        registry.revoke(Door::Basic, [1; 32]);
+        assert!(registry.admit(Door::Basic, credential(1, "bob", 100), before).is_none());
+    }
+
+    #[test]
+    fn s8_an_expiry_cuts_streams_though_no_request_comes() {
+        let registry = Registry::default();
+        let ending = registry.admit(Door::Basic, credential(1, "bob", 100), registry.generation()).unwrap();
+        registry.sweep(99);
+        assert!(!ending.cut().has_fallen());
+        registry.sweep(100);
+        assert!(ending.cut().has_fallen());
+    }
+}
