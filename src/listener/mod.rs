@@ -1,1 +1,12 @@
-//! Under construction.
+//! Stage 1: accept, secure, and say where a connection comes from.
+
+mod address;
+mod connection;
+mod framing;
+mod io;
+pub mod tls;
+
+pub use address::{Forwarded, TrustedProxies};
+pub use connection::{Accepted, Connection, HANDSHAKE_DEADLINE, accept};
+pub use framing::{AmbiguousFraming, check_framing};
+pub use io::{ClientIo, HeadLog, Socket};

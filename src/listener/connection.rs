@@ -1,0 +1,110 @@
+//! A connection, secured as the mode asks.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use tokio::io::AsyncWriteExt;
+use tokio_rustls::TlsAcceptor;
+
+use crate::listener::io::{ClientIo, HeadLog, Socket};
+
+/// Longest that a TLS handshake may take: a peer that sends one byte a second holds a connection no longer.
+pub const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// What is known of a connection once it is secured.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    /// The other end; the unspecified address for a socket file.
+    pub peer: IpAddr,
+    /// Whether this very connection is TLS.
+    pub is_tls: bool,
+    /// Whether HTTP/2 was agreed on.
+    pub is_http2: bool,
+    /// The bytes last read, on HTTP/1.
+    pub head_log: HeadLog,
+}
+
+/// A connection that is ready for HTTP.
+#[derive(Debug)]
+pub struct Accepted {
+    /// Its byte stream.
+    pub io: ClientIo,
+    /// What is known of it.
+    pub connection: Connection,
+}
+
+/// Peer address of a socket file's clients.
+const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+
+/// Secures a socket: a TLS handshake where there is a configuration, else nothing.
+///
+/// `None` if the peer went away, took too long, or did not speak TLS; a peer that spoke plain HTTP was told so.
+pub async fn accept(socket: Socket, tls: Option<Arc<ServerConfig>>) -> Option<Accepted> {
+    let peer = prepare(&socket)?;
+    let head_log = HeadLog::default();
+    let Some(config) = tls else {
+        let io = ClientIo::plain(socket, Some(head_log.clone()));
+        return Some(Accepted { io, connection: Connection { peer, is_tls: false, is_http2: false, head_log } });
+    };
+    let stream = match tokio::time::timeout(HANDSHAKE_DEADLINE, handshake(socket, config)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => {
+            tracing::debug!(%peer, %error, "no TLS handshake");
+            return None;
+        }
+        Err(_) => {
+            tracing::debug!(%peer, "TLS handshake took too long");
+            return None;
+        }
+    };
+    let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    let io = ClientIo::tls(stream, (!is_http2).then(|| head_log.clone()));
+    Some(Accepted { io, connection: Connection { peer, is_tls: true, is_http2, head_log } })
+}
+
+/// Small answers must not wait for more, and a peer that is gone must be noticed though nothing is sent
+/// (`docker logs -f` may be silent for hours; behind NAT a half-closed flow is forgotten in minutes).
+fn prepare(socket: &Socket) -> Option<IpAddr> {
+    let Socket::Tcp(stream) = socket else { return Some(LOCAL) };
+    stream.set_nodelay(true).ok()?;
+    crate::domain::keep_alive(stream).ok()?;
+    Some(stream.peer_addr().ok()?.ip().to_canonical())
+}
+
+async fn handshake(
+    socket: Socket,
+    config: Arc<ServerConfig>,
+) -> std::io::Result<tokio_rustls::server::TlsStream<Socket>> {
+    if let Socket::Tcp(stream) = &socket {
+        let mut first = [0_u8; 1];
+        stream.peek(&mut first).await?;
+        // A TLS record of a handshake begins with 22 (RFC 8446 section 5.1); a letter begins an HTTP request line.
+        if first[0].is_ascii_alphabetic() {
+            return Err(tell_plain_http(socket).await);
+        }
+    }
+    TlsAcceptor::from(config).accept(socket).await
+}
+
+/// Answers in HTTP, so that whoever left out the `s` reads a sentence.
+async fn tell_plain_http(mut socket: Socket) -> std::io::Error {
+    let body = b"{\"message\": \"Client sent an HTTP request to an HTTPS port: use https:// (docker: set --tls).\"}\n";
+    let head = format!(
+        "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    let _ = socket.write_all(head.as_bytes()).await;
+    let _ = socket.write_all(body).await;
+    let _ = socket.shutdown().await;
+    // Closing with unread input would reset the connection before the sentence arrives.
+    let mut rest = [0_u8; 4096];
+    for _ in 0..64 {
+        match tokio::io::AsyncReadExt::read(&mut socket, &mut rest).await {
+            Ok(0) | Err(_) => break,
+            Ok(_) => {}
+        }
+    }
+    std::io::Error::other("plain HTTP on the TLS port")
+}

@@ -1,0 +1,208 @@
+//! A client's byte stream, plain or TLS, in the one type that the HTTP server and the tunnels both know.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::server::TlsStream;
+
+/// Most bytes kept for the framing check: a request head that the gateway accepts is smaller.
+const HEAD_LOG_BYTES: usize = 16 * 1024;
+
+/// The last bytes read from a client, for [`super::check_framing`]. One thread uses it; the lock is there because
+/// hyper wants streams that could move.
+#[derive(Clone, Debug, Default)]
+pub struct HeadLog(Arc<Mutex<Vec<u8>>>);
+
+impl HeadLog {
+    /// Shows the bytes to `check`.
+    pub fn with<T>(&self, check: impl FnOnce(&[u8]) -> T) -> T {
+        check(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Drops what was read so far: the next head follows.
+    pub fn forget(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    fn note(&self, bytes: &[u8]) {
+        let mut log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let recent = bytes.get(bytes.len().saturating_sub(HEAD_LOG_BYTES)..).unwrap_or(bytes);
+        if log.len() + recent.len() > HEAD_LOG_BYTES {
+            log.clear();
+        }
+        log.extend_from_slice(recent);
+    }
+}
+
+/// A socket as accepted.
+#[derive(Debug)]
+pub enum Socket {
+    /// Over the network.
+    Tcp(TcpStream),
+    /// Through a socket file.
+    Unix(UnixStream),
+}
+
+/// A client's byte stream.
+#[derive(Debug)]
+pub struct ClientIo {
+    stream: Stream,
+    /// `None` once the connection is not HTTP/1 any more.
+    log: Option<HeadLog>,
+}
+
+#[derive(Debug)]
+enum Stream {
+    Plain(Socket),
+    Tls(Box<TlsStream<Socket>>),
+}
+
+impl ClientIo {
+    /// A stream without TLS.
+    #[must_use]
+    pub const fn plain(socket: Socket, log: Option<HeadLog>) -> Self {
+        Self { stream: Stream::Plain(socket), log }
+    }
+
+    /// A stream within TLS.
+    #[must_use]
+    pub fn tls(stream: TlsStream<Socket>, log: Option<HeadLog>) -> Self {
+        Self { stream: Stream::Tls(Box::new(stream)), log }
+    }
+
+    /// The socket beneath.
+    #[must_use]
+    pub fn socket(&self) -> &Socket {
+        match &self.stream {
+            Stream::Plain(socket) => socket,
+            Stream::Tls(stream) => stream.get_ref().0,
+        }
+    }
+
+    /// Whether an end of input can be told from a vanished peer: only TLS says goodbye (`close_notify`).
+    #[must_use]
+    pub const fn is_tls(&self) -> bool {
+        matches!(self.stream, Stream::Tls(_))
+    }
+
+    /// Stops keeping what is read.
+    pub fn forget_head(&mut self) {
+        self.log = None;
+    }
+
+    /// Asks a TLS 1.3 peer for fresh keys, which a living one answers or ignores, and a vanished one resets. It is
+    /// the only question that can be put to a peer that has ended its input without disturbing what it reads.
+    pub fn probe(&mut self) {
+        if let Stream::Tls(stream) = &mut self.stream {
+            // TLS 1.2 has no such question: then the next byte of output finds out.
+            let _ = stream.get_mut().1.refresh_traffic_keys();
+        }
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+}
+
+impl AsyncRead for ClientIo {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(match &mut self.stream {
+            Stream::Plain(socket) => Pin::new(socket).poll_read(cx, buf),
+            Stream::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+        })?;
+        if let Some(log) = &self.log {
+            log.note(buf.filled().get(before..).unwrap_or_default());
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for ClientIo {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match &mut self.stream {
+            Stream::Plain(socket) => Pin::new(socket).poll_write(cx, buf),
+            Stream::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.stream {
+            Stream::Plain(socket) => Pin::new(socket).poll_flush(cx),
+            Stream::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.stream {
+            Stream::Plain(socket) => Pin::new(socket).poll_shutdown(cx),
+            Stream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.stream {
+            Stream::Plain(socket) => Pin::new(socket).poll_write_vectored(cx, bufs),
+            Stream::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match &self.stream {
+            Stream::Plain(socket) => socket.is_write_vectored(),
+            Stream::Tls(stream) => stream.is_write_vectored(),
+        }
+    }
+}
+
