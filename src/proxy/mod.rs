@@ -1,1 +1,16 @@
-//! Under construction.
+//! Stage 4: carries a permitted request to the engine and the answer back, unchanged but for the headers that belong
+//! to the hop.
+
+mod body;
+mod connect;
+mod forward;
+pub mod headers;
+mod pool;
+mod splice;
+mod tunnel;
+
+pub use body::{BoxError, EngineBody, RequestBody};
+pub use connect::{Connector, EngineError, EngineStream};
+pub use forward::{ForwardError, Forwarded, Incoming, forward};
+pub use pool::Pool;
+pub use tunnel::TunnelReport;

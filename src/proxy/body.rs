@@ -1,0 +1,137 @@
+//! Bodies on their way through. Nothing is collected: one frame at a time, as fast as the other side takes it.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use crate::proxy::pool::Lease;
+use crate::streams::Guard;
+
+/// Any failure of a body; it ends the connection, and its text is only for the log.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A client's body on its way to the engine.
+#[derive(Debug)]
+pub struct RequestBody(Option<Incoming>);
+
+impl RequestBody {
+    /// Carries the client's body.
+    #[must_use]
+    pub const fn new(body: Incoming) -> Self {
+        Self(Some(body))
+    }
+
+    /// No body.
+    #[must_use]
+    pub const fn empty() -> Self {
+        Self(None)
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match &mut self.0 {
+            None => Poll::Ready(None),
+            Some(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+    }
+}
+
+/// The engine's body on its way to the client. Gives its connection back when it is over, and ends early when the
+/// identity that asked for it ends.
+pub struct EngineBody {
+    incoming: Incoming,
+    lease: Option<Lease>,
+    guard: Option<Guard>,
+    bytes: u64,
+    on_end: Option<Box<dyn FnOnce(u64)>>,
+}
+
+impl EngineBody {
+    pub(super) fn new(incoming: Incoming, lease: Lease, guard: Guard) -> Self {
+        Self { incoming, lease: Some(lease), guard: Some(guard), bytes: 0, on_end: None }
+    }
+
+    /// Calls `on_end` with the number of bytes, once, however the body ends.
+    pub fn on_end(&mut self, on_end: impl FnOnce(u64) + 'static) {
+        self.on_end = Some(Box::new(on_end));
+    }
+
+    fn finish(&mut self, reusable: bool) {
+        self.guard = None;
+        if let Some(lease) = self.lease.take()
+            && reusable
+        {
+            lease.give_back();
+        }
+        if let Some(on_end) = self.on_end.take() {
+            on_end(self.bytes);
+        }
+    }
+}
+
+impl Body for EngineBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = &mut *self;
+        if let Some(lease) = &mut this.lease {
+            lease.drive(cx);
+        }
+        match Pin::new(&mut this.incoming).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                this.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+                if this.incoming.is_end_stream() {
+                    this.finish(true);
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(error))) => {
+                this.finish(false);
+                Poll::Ready(Some(Err(error.into())))
+            }
+            Poll::Ready(None) => {
+                this.finish(true);
+                Poll::Ready(None)
+            }
+            Poll::Pending => {
+                if this.guard.as_mut().is_some_and(|guard| guard.poll_fallen(cx).is_ready()) {
+                    this.finish(false);
+                    return Poll::Ready(Some(Err("the login that asked for this has ended".into())));
+                }
+                Poll::Pending
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}
+
+impl Drop for EngineBody {
+    fn drop(&mut self) {
+        // An answer without a body (HEAD, 204, 304) is dropped without being read: its connection is whole.
+        let whole = self.incoming.is_end_stream();
+        self.finish(whole);
+    }
+}

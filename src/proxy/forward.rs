@@ -1,0 +1,192 @@
+//! Request in, answer out. Takes a [`Permit`]: there is no other way to the engine.
+
+use std::net::IpAddr;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
+use http_body::Body as _;
+use hyper::upgrade::OnUpgrade;
+use thiserror::Error;
+
+use crate::policy::Permit;
+use crate::proxy::body::{EngineBody, RequestBody};
+use crate::proxy::connect::EngineError;
+use crate::proxy::headers::{self, Facts};
+use crate::proxy::pool::{self, Lease, Pool};
+use crate::proxy::tunnel::{self, TunnelReport};
+use crate::streams::Guard;
+
+/// A client's request, taken apart.
+pub struct Incoming {
+    /// Method and headers; the target is the permit's.
+    pub parts: Parts,
+    /// Its body.
+    pub body: hyper::body::Incoming,
+    /// The client's half of a change of protocol.
+    pub upgrade: Option<OnUpgrade>,
+    /// Where the client is.
+    pub client: IpAddr,
+    /// `https` or `http`.
+    pub proto: &'static str,
+    /// The host it asked for.
+    pub host: Option<HeaderValue>,
+}
+
+/// The engine's answer.
+pub struct Forwarded {
+    /// Head, and a body that is still coming in.
+    pub response: Response<EngineBody>,
+    /// Whether it became a tunnel: then its closing is reported apart.
+    pub is_tunnel: bool,
+}
+
+/// Why there is no answer. All are 502 to the client, except a cut.
+#[derive(Debug, Error)]
+pub enum ForwardError {
+    /// The engine cannot be reached.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The engine closed the connection or answered what is not HTTP.
+    #[error("the engine did not answer")]
+    NoAnswer(#[source] hyper::Error),
+    /// The login ended while the request was under way.
+    #[error("the login has ended")]
+    Cut,
+}
+
+/// Sends a permitted request to the engine.
+///
+/// Sent again, once and on a new connection, only if a reused connection turned out to be closed and either nothing of
+/// the request was sent, or nothing was answered and repeating it changes nothing (RFC 9112 section 9.3.1).
+///
+/// # Errors
+/// [`ForwardError`].
+pub async fn forward(
+    permit: Permit,
+    incoming: Incoming,
+    pool: &Rc<Pool>,
+    on_close: impl FnOnce(TunnelReport) + 'static,
+) -> Result<Forwarded, ForwardError> {
+    let Incoming { mut parts, body, upgrade, client, proto, host } = incoming;
+    let identity = permit.identity().clone();
+    let mut guard = identity.credential().cut().guard();
+    let protocol = if upgrade.is_some() { headers::requested_upgrade(&parts.headers) } else { None };
+    let asks_upgrade = protocol.is_some();
+    let facts = Facts { identity: &identity, client, proto, host: host.as_ref() };
+    headers::prepare_request(&mut parts.headers, &facts, protocol);
+    if let Some(host) = host
+        && !parts.headers.contains_key(header::HOST)
+    {
+        parts.headers.insert(header::HOST, host);
+    }
+    let has_body = !body.is_end_stream();
+    let body = if has_body { RequestBody::new(body) } else { RequestBody::empty() };
+    let request = rebuild(parts.method, &permit, parts.headers, body);
+
+    let own_task = has_body || asks_upgrade;
+    let (mut response, lease) = send(request, pool, has_body, own_task, &mut guard).await?;
+    pool.note_api_version(response.headers());
+    let is_tunnel = response.status() == StatusCode::SWITCHING_PROTOCOLS && asks_upgrade;
+    headers::prepare_response(response.headers_mut(), is_tunnel);
+    if is_tunnel && let Some(client_side) = upgrade {
+        let engine_side = hyper::upgrade::on(&mut response);
+        tunnel::spawn(client_side, engine_side, identity, on_close);
+    }
+    let response = response.map(|body| EngineBody::new(body, lease, guard));
+    Ok(Forwarded { response, is_tunnel })
+}
+
+fn rebuild(method: Method, permit: &Permit, headers: HeaderMap, body: RequestBody) -> Request<RequestBody> {
+    let mut request = Request::new(body);
+    *request.method_mut() = method;
+    *request.uri_mut() = Uri::from(permit.target().forwarded().clone());
+    *request.version_mut() = Version::HTTP_11;
+    *request.headers_mut() = headers;
+    request
+}
+
+async fn send(
+    mut request: Request<RequestBody>,
+    pool: &Rc<Pool>,
+    has_body: bool,
+    own_task: bool,
+    guard: &mut Guard,
+) -> Result<(Response<hyper::body::Incoming>, Lease), ForwardError> {
+    while let Some(lease) = pool.reuse().await {
+        let spare = (!has_body && request.method().is_idempotent()).then(|| copy(&request));
+        match try_send(request, lease, own_task, guard).await {
+            Ok(answer) => return Ok(answer),
+            Err(Failure::Cut) => return Err(ForwardError::Cut),
+            Err(Failure::Unsent(unsent)) => request = *unsent,
+            Err(Failure::Lost(error)) => match spare {
+                Some(spare) if !error.is_parse() => {
+                    request = spare;
+                    break;
+                }
+                _ => return Err(ForwardError::NoAnswer(error)),
+            },
+        }
+    }
+    let lease = pool.open().await?;
+    match try_send(request, lease, own_task, guard).await {
+        Ok(answer) => Ok(answer),
+        Err(Failure::Cut) => Err(ForwardError::Cut),
+        Err(Failure::Lost(error)) => Err(ForwardError::NoAnswer(error)),
+        Err(Failure::Unsent(_)) => Err(EngineError::Connect(std::io::ErrorKind::ConnectionAborted.into()).into()),
+    }
+}
+
+enum Failure {
+    Cut,
+    /// Sent, at least in part, and not answered.
+    Lost(hyper::Error),
+    /// Not a byte was sent.
+    Unsent(Box<Request<RequestBody>>),
+}
+
+async fn try_send(
+    request: Request<RequestBody>,
+    mut lease: Lease,
+    own_task: bool,
+    guard: &mut Guard,
+) -> Result<(Response<hyper::body::Incoming>, Lease), Failure> {
+    if own_task {
+        lease.detach();
+    }
+    let result = {
+        let (sender, conn) = lease.parts();
+        let mut answer = pin!(sender.try_send_request(request));
+        std::future::poll_fn(|cx| {
+            if let Poll::Ready(result) = answer.as_mut().poll(cx) {
+                return Poll::Ready(Some(result));
+            }
+            pool::drive(conn, cx);
+            if let Poll::Ready(result) = answer.as_mut().poll(cx) {
+                return Poll::Ready(Some(result));
+            }
+            guard.poll_fallen(cx).map(|()| None)
+        })
+        .await
+    };
+    match result {
+        None => Err(Failure::Cut),
+        Some(Ok(response)) => Ok((response, lease)),
+        Some(Err(mut error)) => match error.take_message() {
+            Some(request) => Err(Failure::Unsent(Box::new(request))),
+            None => Err(Failure::Lost(error.into_error())),
+        },
+    }
+}
+
+/// A second copy of a request that has no body.
+fn copy(request: &Request<RequestBody>) -> Request<RequestBody> {
+    let mut copy = Request::new(RequestBody::empty());
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.version_mut() = request.version();
+    *copy.headers_mut() = request.headers().clone();
+    copy
+}

@@ -1,0 +1,271 @@
+//! What belongs to one hop, to the gateway, or to the client. Pure functions over header maps.
+//!
+//! Order matters (behaviour H4): first the hop's own headers go, with those that `Connection` names; then every
+//! spelling of our identity headers; last ours are added, so that nothing a client wrote can remove or shadow them.
+
+use std::net::IpAddr;
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+
+use crate::identity::Identity;
+use crate::session;
+
+/// `X-Forwarded-User`: who was let in.
+pub const FORWARDED_USER: HeaderName = HeaderName::from_static("x-forwarded-user");
+/// `X-Forwarded-Groups`: their groups, separated by commas.
+pub const FORWARDED_GROUPS: HeaderName = HeaderName::from_static("x-forwarded-groups");
+/// `X-Forwarded-For`: the client's address, as the gateway knows it.
+pub const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+/// `X-Forwarded-Proto`: how the client came.
+pub const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+/// `X-Forwarded-Host`: the host that the client asked for.
+pub const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+/// RFC 9110 section 7.6.1, and the historical ones.
+const HOP_BY_HOP: [HeaderName; 8] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    HeaderName::from_static("proxy-connection"),
+    header::TE,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+/// What a client might write to be taken for somebody else, with every separator read as `-`.
+const IDENTITY: [&str; 16] = [
+    "authenticated-user",
+    "forwarded",
+    "remote-addr",
+    "remote-email",
+    "remote-groups",
+    "remote-name",
+    "remote-user",
+    "true-client-ip",
+    "via-user",
+    "x-auth-request-user",
+    "x-authenticated-user",
+    "x-client-cert",
+    "x-client-ip",
+    "x-real-ip",
+    "x-remote-user",
+    "x-webauth-user",
+];
+
+/// Families of such names.
+const IDENTITY_PREFIXES: [&str; 5] =
+    ["x-auth-request-", "x-forwarded-", "x-remote-", "x-ssl-client-", "ssl-client-"];
+
+/// What the gateway says of a request.
+#[derive(Debug)]
+pub struct Facts<'a> {
+    /// Who was let in.
+    pub identity: &'a Identity,
+    /// Where they are.
+    pub client: IpAddr,
+    /// `https` or `http`.
+    pub proto: &'static str,
+    /// The host they asked for.
+    pub host: Option<&'a HeaderValue>,
+}
+
+/// Makes a client's headers fit for the engine. `upgrade` keeps the request to change protocol, in canonical form.
+pub fn prepare_request(headers: &mut HeaderMap, facts: &Facts<'_>, upgrade: Option<HeaderValue>) {
+    strip_hop_by_hop(headers);
+    headers.remove(header::AUTHORIZATION);
+    // Already answered on this hop: hyper sends 100 as soon as the engine's side wants the body.
+    headers.remove(header::EXPECT);
+    session::strip(headers);
+    strip_identity(headers);
+    if let Some(protocol) = upgrade {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+        headers.insert(header::UPGRADE, protocol);
+    }
+    if facts.identity.door() != crate::domain::Door::None {
+        headers.insert(FORWARDED_USER, facts.identity.user_header().clone());
+        headers.insert(FORWARDED_GROUPS, facts.identity.groups_header().clone());
+    }
+    if let Ok(client) = HeaderValue::try_from(facts.client.to_string()) {
+        headers.insert(FORWARDED_FOR, client);
+    }
+    headers.insert(FORWARDED_PROTO, HeaderValue::from_static(facts.proto));
+    if let Some(host) = facts.host {
+        headers.insert(FORWARDED_HOST, host.clone());
+    }
+}
+
+/// Makes the engine's headers fit for the client. A `101` keeps what says which protocol follows.
+pub fn prepare_response(headers: &mut HeaderMap, is_upgrade: bool) {
+    if is_upgrade {
+        return;
+    }
+    strip_hop_by_hop(headers);
+    // The engine must not be able to set or kill the gateway's session.
+    if headers.contains_key(header::SET_COOKIE) {
+        strip_own_set_cookie(headers);
+    }
+}
+
+/// The `Upgrade` value, if the request truly asks for it: `Connection` must name it (RFC 9110 section 7.8).
+#[must_use]
+pub fn requested_upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
+    let protocol = headers.get(header::UPGRADE)?;
+    let names_upgrade = connection_tokens(headers).any(|token| token.eq_ignore_ascii_case("upgrade"));
+    names_upgrade.then(|| protocol.clone())
+}
+
+fn connection_tokens(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+}
+
+fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    if headers.contains_key(header::CONNECTION) {
+        let named: Vec<HeaderName> =
+            connection_tokens(headers).filter_map(|token| HeaderName::try_from(token).ok()).collect();
+        for name in named {
+            // `Content-Length` and `Host` are not the hop's to take away: a request would change its meaning.
+            if name != header::CONTENT_LENGTH && name != header::HOST {
+                headers.remove(name);
+            }
+        }
+    }
+    for name in &HOP_BY_HOP {
+        headers.remove(name);
+    }
+}
+
+/// Backends read `Remote_User` and `Remote.User` as `Remote-User` (CGI, WSGI and many frameworks do).
+fn strip_identity(headers: &mut HeaderMap) {
+    let forged: Vec<HeaderName> = headers.keys().filter(|name| is_identity(name.as_str())).cloned().collect();
+    for name in forged {
+        headers.remove(name);
+    }
+}
+
+fn is_identity(name: &str) -> bool {
+    // Quick no for nearly every header: all such names begin with one of these.
+    if !matches!(name.as_bytes().first(), Some(b'a' | b'f' | b'r' | b's' | b't' | b'v' | b'x' | b'_' | b'.')) {
+        return false;
+    }
+    let mut canonical = String::with_capacity(name.len());
+    for c in name.chars() {
+        let c = if c.is_ascii_alphanumeric() { c } else { '-' };
+        if c != '-' || !(canonical.is_empty() || canonical.ends_with('-')) {
+            canonical.push(c);
+        }
+    }
+    let canonical = canonical.trim_end_matches('-');
+    IDENTITY.contains(&canonical) || IDENTITY_PREFIXES.iter().any(|prefix| canonical.starts_with(prefix))
+}
+
+fn strip_own_set_cookie(headers: &mut HeaderMap) {
+    let kept: Vec<HeaderValue> = headers
+        .get_all(header::SET_COOKIE)
+        .iter()
+        .filter(|value| !value.as_bytes().trim_ascii_start().starts_with(session::COOKIE_NAME.as_bytes()))
+        .cloned()
+        .collect();
+    headers.remove(header::SET_COOKIE);
+    for value in kept {
+        headers.append(header::SET_COOKIE, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use http::{HeaderMap, HeaderName, HeaderValue};
+
+    use super::{Facts, prepare_request, prepare_response, requested_upgrade};
+    use crate::domain::Username;
+    use crate::identity::{Credential, Identity};
+
+    fn prepared(pairs: &[(&str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(HeaderName::try_from(*name).unwrap(), HeaderValue::from_str(value).unwrap());
+        }
+        let credential =
+            Credential::from_password([0; 32], Username::parse("bob").unwrap(), vec!["ops".into()], 0, 9);
+        let identity = Identity::new(Arc::new(credential));
+        let host = headers.get("host").cloned();
+        let upgrade = requested_upgrade(&headers);
+        let facts = Facts {
+            identity: &identity,
+            client: "198.51.100.7".parse().unwrap(),
+            proto: "https",
+            host: host.as_ref(),
+        };
+        prepare_request(&mut headers, &facts, upgrade);
+        headers
+    }
+
+    #[test]
+    fn h3_identity_headers_in_any_spelling_are_deleted() {
+        for name in [
+            "remote-user", "remote_user", "remote.user", "remote--user", "remote_user_", "x-forwarded-user",
+            "x_forwarded_user", "x-forwarded-prefix", "x-remote-group", "x-real-ip", "forwarded", "x-ssl-client-cn",
+            "ssl_client_s_dn", "x-auth-request-email", "x-webauth-user", "_remote-user",
+        ] {
+            let headers = prepared(&[(name, "root")]);
+            assert!(!headers.values().any(|value| value == "root"), "{name}");
+            assert_eq!(headers["x-forwarded-user"], "bob");
+            assert_eq!(headers.get_all("x-forwarded-user").iter().count(), 1);
+        }
+    }
+
+    #[test]
+    fn h4_a_connection_header_cannot_remove_what_the_gateway_adds() {
+        let headers = prepared(&[("connection", "x-forwarded-user, X-Forwarded-For, x-foo, close"), ("x-foo", "1")]);
+        assert_eq!(headers["x-forwarded-user"], "bob");
+        assert_eq!(headers["x-forwarded-for"], "198.51.100.7");
+        assert!(!headers.contains_key("x-foo") && !headers.contains_key("connection"));
+    }
+
+    #[test]
+    fn h4_a_connection_header_cannot_remove_framing() {
+        let headers = prepared(&[("connection", "content-length, host"), ("content-length", "5"), ("host", "gate")]);
+        assert_eq!(headers["content-length"], "5");
+        assert_eq!(headers["host"], "gate");
+    }
+
+    #[test]
+    fn s12_the_gateways_credentials_never_reach_the_engine() {
+        let headers = prepared(&[
+            ("authorization", "Bearer dwt_x"),
+            ("cookie", "a=1; __Host-doorward=secret; b=2"),
+            ("x-registry-auth", "kept"),
+        ]);
+        assert!(!headers.contains_key("authorization"));
+        assert_eq!(headers["cookie"], "a=1; b=2");
+        assert_eq!(headers["x-registry-auth"], "kept");
+    }
+
+    #[test]
+    fn f6_an_upgrade_is_passed_on_and_other_hop_headers_are_not() {
+        let headers = prepared(&[("connection", "keep-alive, Upgrade"), ("upgrade", "tcp"), ("te", "trailers")]);
+        assert_eq!(headers["connection"], "Upgrade");
+        assert_eq!(headers["upgrade"], "tcp");
+        assert!(!headers.contains_key("te"));
+        assert!(!prepared(&[("upgrade", "tcp")]).contains_key("upgrade"));
+    }
+
+    #[test]
+    fn the_engine_cannot_set_the_gateways_cookie() {
+        let mut headers = HeaderMap::new();
+        headers.append("set-cookie", "__Host-doorward=x; Path=/; Secure".parse().unwrap());
+        headers.append("set-cookie", "ui=1".parse().unwrap());
+        headers.append("connection", "close, x-hop".parse().unwrap());
+        headers.append("x-hop", "1".parse().unwrap());
+        prepare_response(&mut headers, false);
+        assert_eq!(headers.get_all("set-cookie").iter().collect::<Vec<_>>(), ["ui=1"]);
+        assert!(!headers.contains_key("connection") && !headers.contains_key("x-hop"));
+    }
+}

@@ -1,0 +1,165 @@
+//! One thread's connections to the engine.
+//!
+//! A connection that carries no request body is driven by the very task that waits for its answer: no task of its own,
+//! no wake-up across tasks. One that uploads, or will become a tunnel, gets a task, so that both directions flow
+//! whatever the client reads.
+
+use std::cell::{Cell, RefCell};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::time::Instant;
+
+use crate::proxy::body::RequestBody;
+use crate::proxy::connect::{Connector, EngineError, EngineStream};
+
+/// Idle connections kept by each thread.
+const MOST_IDLE: usize = 64;
+/// Shorter than what common servers allow, so that they rarely close one while we pick it.
+const IDLE_LIMIT: Duration = Duration::from_secs(20);
+
+pub(super) type Conn = Pin<Box<dyn Future<Output = hyper::Result<()>>>>;
+
+/// A thread's pool. Never shared: no lock.
+pub struct Pool {
+    connector: Connector,
+    idle: RefCell<Vec<Idle>>,
+    /// `Api-Version` as the engine last said it; clients want it on our own refusals too.
+    api_version: RefCell<Option<http::HeaderValue>>,
+    opened: Cell<u64>,
+}
+
+struct Idle {
+    sender: SendRequest<RequestBody>,
+    conn: Option<Conn>,
+    since: Instant,
+}
+
+/// A connection in use.
+pub struct Lease {
+    sender: SendRequest<RequestBody>,
+    /// `None` once a task of its own drives it.
+    conn: Option<Conn>,
+    pool: Rc<Pool>,
+}
+
+impl Pool {
+    /// An empty pool.
+    #[must_use]
+    pub fn new(connector: Connector) -> Rc<Self> {
+        Rc::new(Self { connector, idle: RefCell::default(), api_version: RefCell::default(), opened: Cell::new(0) })
+    }
+
+    /// What the engine last said its API version is.
+    #[must_use]
+    pub fn api_version(&self) -> Option<http::HeaderValue> {
+        self.api_version.borrow().clone()
+    }
+
+    /// Notes the engine's API version from an answer.
+    pub fn note_api_version(&self, headers: &http::HeaderMap) {
+        if let Some(version) = headers.get("api-version")
+            && self.api_version.borrow().as_ref() != Some(version)
+        {
+            *self.api_version.borrow_mut() = Some(version.clone());
+        }
+    }
+
+    /// How many connections were opened.
+    #[must_use]
+    pub const fn opened(&self) -> u64 {
+        self.opened.get()
+    }
+
+    /// An idle connection that is still good, if there is one.
+    pub async fn reuse(self: &Rc<Self>) -> Option<Lease> {
+        std::future::poll_fn(|cx| Poll::Ready(self.pick(cx))).await
+    }
+
+    /// A new connection.
+    ///
+    /// # Errors
+    /// [`EngineError`] if there is none to be had.
+    pub async fn open(self: &Rc<Self>) -> Result<Lease, EngineError> {
+        let stream = self.connector.connect().await?;
+        let (sender, conn) = http1::Builder::new()
+            .max_buf_size(256 * 1024)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(EngineError::Http)?;
+        self.opened.set(self.opened.get() + 1);
+        let conn: Option<Conn> = Some(Box::pin(conn.with_upgrades()));
+        Ok(Lease { sender, conn, pool: Rc::clone(self) })
+    }
+
+    /// Closes what has been idle for too long.
+    pub fn sweep(&self) {
+        self.idle.borrow_mut().retain(|idle| idle.since.elapsed() < IDLE_LIMIT && !idle.sender.is_closed());
+    }
+
+    fn pick(self: &Rc<Self>, cx: &mut Context<'_>) -> Option<Lease> {
+        loop {
+            let mut idle = self.idle.borrow_mut().pop()?;
+            if idle.since.elapsed() >= IDLE_LIMIT {
+                continue;
+            }
+            if let Some(conn) = &mut idle.conn
+                && conn.as_mut().poll(cx).is_ready()
+            {
+                continue;
+            }
+            if idle.sender.is_ready() {
+                let Idle { sender, conn, .. } = idle;
+                return Some(Lease { sender, conn, pool: Rc::clone(self) });
+            }
+        }
+    }
+}
+
+impl Lease {
+    /// Lets the connection do its work from the calling task.
+    pub(super) fn drive(&mut self, cx: &mut Context<'_>) {
+        drive(&mut self.conn, cx);
+    }
+
+    /// Its two halves, to be used at once.
+    pub(super) const fn parts(&mut self) -> (&mut SendRequest<RequestBody>, &mut Option<Conn>) {
+        (&mut self.sender, &mut self.conn)
+    }
+
+    /// Gives the connection a task of its own.
+    pub(super) fn detach(&mut self) {
+        if let Some(conn) = self.conn.take() {
+            tokio::task::spawn_local(async move {
+                if let Err(error) = conn.await {
+                    tracing::debug!(%error, "engine connection ended");
+                }
+            });
+        }
+    }
+
+    /// Back into the pool, if it can carry another request.
+    pub(super) fn give_back(self) {
+        if self.sender.is_closed() {
+            return;
+        }
+        let Self { sender, conn, pool, .. } = self;
+        let mut idle = pool.idle.borrow_mut();
+        if idle.len() < MOST_IDLE {
+            idle.push(Idle { sender, conn, since: Instant::now() });
+        }
+    }
+}
+
+/// Lets a connection do its work; drops it when it is over.
+pub(super) fn drive(conn: &mut Option<Conn>, cx: &mut Context<'_>) {
+    if let Some(driven) = conn
+        && driven.as_mut().poll(cx).is_ready()
+    {
+        *conn = None;
+    }
+}
