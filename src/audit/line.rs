@@ -1,0 +1,192 @@
+//! What a log line says. Pure: facts in, bytes out.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use serde::Serialize;
+
+use crate::config::LogFormat;
+use crate::domain::UnixMillis;
+
+/// Longest text from a client that a line holds, in bytes.
+const MOST_BYTES: usize = 512;
+
+/// One request.
+#[derive(Debug, Serialize)]
+pub struct Line<'a> {
+    /// RFC 3339, UTC, milliseconds.
+    pub time: String,
+    /// Always `request`.
+    pub event: &'static str,
+    /// The request's id, also in `X-Request-Id` of the gateway's own answers.
+    pub id: &'a str,
+    /// Who; absent if nobody was proven.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<&'a str>,
+    /// By which door.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub door: Option<&'static str>,
+    /// By which session or token (its public id).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credential: Option<&'a str>,
+    /// From where.
+    pub address: IpAddr,
+    /// The method.
+    pub method: Cow<'a, str>,
+    /// The path, without the query.
+    pub path: Cow<'a, str>,
+    /// The status that was answered.
+    pub status: u16,
+    /// Length of the answer's body, if it is known already.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    /// Milliseconds until the status was known.
+    pub duration_ms: f64,
+    /// Why it was refused or failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'a str>,
+}
+
+/// The end of a stream or tunnel whose request has its line already.
+#[derive(Debug, Serialize)]
+pub struct Closing<'a> {
+    /// RFC 3339, UTC, milliseconds.
+    pub time: String,
+    /// `stream-end` or `tunnel-end`.
+    pub event: &'static str,
+    /// The request's id.
+    pub id: &'a str,
+    /// Who; absent with `--no-login`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<&'a str>,
+    /// Bytes from the client, for tunnels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes_in: Option<u64>,
+    /// Bytes to the client.
+    pub bytes_out: u64,
+    /// How long it stood.
+    pub duration_ms: u64,
+    /// Why it ended.
+    pub end: &'static str,
+}
+
+impl Line<'_> {
+    /// Appends the line, with its line feed.
+    pub fn write(&self, format: LogFormat, out: &mut Vec<u8>) {
+        match format {
+            LogFormat::Json => json(self, out),
+            LogFormat::Text => {
+                let text = format!(
+                    "{} {:>3} {:<6} {} {} {} {:.1}ms{}\n",
+                    self.time,
+                    self.status,
+                    self.method,
+                    self.path,
+                    self.user.map_or_else(|| "-".to_owned(), |user| format!("{user}/{}", self.door.unwrap_or("-"))),
+                    self.address,
+                    self.duration_ms,
+                    self.reason.map_or_else(String::new, |reason| format!(" ({reason})")),
+                );
+                out.extend_from_slice(text.as_bytes());
+            }
+        }
+    }
+}
+
+impl Closing<'_> {
+    /// Appends the line, with its line feed.
+    pub fn write(&self, format: LogFormat, out: &mut Vec<u8>) {
+        match format {
+            LogFormat::Json => json(self, out),
+            LogFormat::Text => {
+                let text = format!(
+                    "{} end {} {} in={} out={} {}ms ({})\n",
+                    self.time,
+                    self.event,
+                    self.user.unwrap_or("-"),
+                    self.bytes_in.unwrap_or(0),
+                    self.bytes_out,
+                    self.duration_ms,
+                    self.end,
+                );
+                out.extend_from_slice(text.as_bytes());
+            }
+        }
+    }
+}
+
+fn json(line: &impl Serialize, out: &mut Vec<u8>) {
+    // Writing to memory fails only if a value cannot be JSON, and none of ours can be so.
+    if serde_json::to_writer(&mut *out, line).is_ok() {
+        out.push(b'\n');
+    }
+}
+
+/// A text from outside, fit for one line: control characters (line breaks, escape sequences) and invisible ones are
+/// written as `\u{..}`, and no more than 512 bytes are kept.
+#[must_use]
+pub fn clean(text: &str) -> Cow<'_, str> {
+    let is_clean = text.len() <= MOST_BYTES && text.bytes().all(|b| b.is_ascii_graphic() || b == b' ');
+    if is_clean {
+        return Cow::Borrowed(text);
+    }
+    let mut kept = String::with_capacity(text.len().min(MOST_BYTES) + 16);
+    for c in text.chars() {
+        if kept.len() >= MOST_BYTES {
+            kept.push('…');
+            break;
+        }
+        if c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}') {
+            kept.extend(c.escape_unicode());
+        } else {
+            kept.push(c);
+        }
+    }
+    Cow::Owned(kept)
+}
+
+/// `2026-11-21T23:00:00.123Z`.
+#[must_use]
+pub(super) fn rfc3339(millis: UnixMillis) -> String {
+    jiff::Timestamp::from_millisecond(millis).map_or_else(|_| millis.to_string(), |time| format!("{time:.3}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Line, clean, rfc3339};
+    use crate::config::LogFormat;
+
+    #[test]
+    fn l1_line_breaks_escapes_and_floods_stay_in_one_bounded_line() {
+        let evil = format!("/a\r\n{{\"user\":\"root\"}}\x1b[2J\u{202e}{}", "x".repeat(1 << 20));
+        let cleaned = clean(&evil);
+        assert!(cleaned.len() < 600, "{}", cleaned.len());
+        assert!(!cleaned.chars().any(char::is_control));
+        for format in [LogFormat::Json, LogFormat::Text] {
+            let line = Line {
+                time: rfc3339(0),
+                event: "request",
+                id: "1",
+                user: None,
+                door: None,
+                credential: None,
+                address: "192.0.2.1".parse().unwrap(),
+                method: clean("GET"),
+                path: cleaned.clone(),
+                status: 400,
+                bytes: None,
+                duration_ms: 0.5,
+                reason: None,
+            };
+            let mut out = Vec::new();
+            line.write(format, &mut out);
+            assert_eq!(out.iter().filter(|b| **b == b'\n').count(), 1);
+            assert!(!out.contains(&0x1b) && !out.contains(&b'\r'));
+        }
+    }
+
+    #[test]
+    fn times_are_rfc3339_in_utc() {
+        assert_eq!(rfc3339(1_795_302_000_123), "2026-11-21T23:00:00.123Z");
+    }
+}
