@@ -1,4 +1,21 @@
-//! Doorward's own pages.
+//! The gateway's own pages and API under `/_doorward/`: an actix-web application that is called in-process.
+//!
+//! Pages are for people, who may be sent a session cookie; the API is for programs, who get tokens.
 
+mod account;
+mod api;
+mod app;
 pub mod assets;
+mod bridge;
+mod context;
+mod health;
+mod login;
+mod moments;
+mod refusals;
+mod tokens;
 pub mod views;
+
+pub use app::{PagesState, build};
+pub use bridge::{PageService, call};
+pub use context::PageContext;
+pub use refusals::{MOST_BODY_BYTES, error_page, message};

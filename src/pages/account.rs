@@ -1,0 +1,188 @@
+//! The account page: who am I here, how did I get in, until when, and what do I type.
+
+use actix_session::Session;
+use actix_web::http::StatusCode;
+use actix_web::{HttpResponse, web};
+use serde::Deserialize;
+
+use crate::domain::{Door, UnixSeconds};
+use crate::identity::Identity;
+use crate::pages::app::PagesState;
+use crate::pages::context::PageContext;
+use crate::pages::login::{refuse_foreign, see_other};
+use crate::pages::moments::{moment, span};
+use crate::pages::refusals::page;
+use crate::pages::views::{AccountPage, CliBlock, ErrorPage, SessionRow, TokenRow};
+use crate::store::{StoreError, TokenKind};
+
+/// Shows the page to whoever proved who they are; others are sent to the login.
+pub(super) async fn show(context: PageContext, state: web::Data<PagesState>) -> HttpResponse {
+    let Some(identity) = context.identity.clone().filter(|identity| identity.door() != Door::None) else {
+        return see_other("/_doorward/login?next=/_doorward/account");
+    };
+    if context.is_by_script() {
+        return page(StatusCode::FORBIDDEN, &ErrorPage::standard(403, &context.request_id));
+    }
+    match gather(&context, &state, &identity).await {
+        Ok(response) => response,
+        Err(error) => {
+            tracing::error!(%error, "cannot show an account");
+            page(StatusCode::SERVICE_UNAVAILABLE, &ErrorPage::standard(503, &context.request_id))
+        }
+    }
+}
+
+/// `kind` and `id` of what is to end.
+#[derive(Debug, Deserialize)]
+pub(super) struct Revocation {
+    kind: String,
+    id: String,
+}
+
+/// Ends one of the person's own sessions or tokens.
+pub(super) async fn revoke(
+    context: PageContext,
+    session: Session,
+    form: web::Form<Revocation>,
+    state: web::Data<PagesState>,
+) -> HttpResponse {
+    if let Some(refusal) = refuse_foreign(&context) {
+        return refusal;
+    }
+    let Some(identity) = &context.identity else { return see_other("/_doorward/login") };
+    if context.is_by_script() {
+        return page(StatusCode::FORBIDDEN, &ErrorPage::standard(403, &context.request_id));
+    }
+    let (store, registry, user) = (&state.doors.store, &state.doors.registry, identity.user());
+    let (door, result) = match form.kind.as_str() {
+        "session" => (Door::Session, store.delete_session_by_id(user, &form.id).await),
+        "token" => (Door::Token, store.delete_token(user, &form.id).await),
+        _ => return page(StatusCode::BAD_REQUEST, &ErrorPage::standard(400, &context.request_id)),
+    };
+    if let Err(error) = result {
+        tracing::error!(%error, "cannot revoke");
+        return page(StatusCode::SERVICE_UNAVAILABLE, &ErrorPage::standard(503, &context.request_id));
+    }
+    registry.revoke_id(door, user, &form.id);
+    if door == Door::Session && identity.credential_id() == form.id {
+        session.purge();
+        return see_other("/_doorward/login?out=1");
+    }
+    see_other("/_doorward/account")
+}
+
+async fn gather(
+    context: &PageContext,
+    state: &PagesState,
+    identity: &Identity,
+) -> Result<HttpResponse, StoreError> {
+    let doors = &state.doors;
+    let now = doors.clock.now();
+    let engine_ok = state.connector.connect().await.is_ok();
+    let credential = identity.credential();
+    let certificate = (state.certificate)();
+    let idle = span(state.limits.idle.as_secs());
+    let view = AccountPage {
+        host: context.host(),
+        user: identity.user().as_str(),
+        groups: identity.groups(),
+        door_text: door_text(identity.door()),
+        credential_id: identity.credential_id(),
+        since: moment(credential.created(), now),
+        expires: moment(credential.expires(), now),
+        idle_text: if identity.door() == Door::Session { &idle } else { "" },
+        certificate_fingerprint: certificate.as_ref().map(|(fingerprint, _)| fingerprint.as_str()),
+        tokens: token_rows(doors.store.tokens_of(identity.user()).await?, now),
+        sessions: session_rows(state, identity, now).await?,
+        cli_lines: cli_lines(context, identity, certificate.is_some()),
+        engine_text: if engine_ok { "The engine answers" } else { "The engine does not answer" },
+        engine_ok,
+    };
+    Ok(page(StatusCode::OK, &view))
+}
+
+const fn door_text(door: Door) -> &'static str {
+    match door {
+        Door::Basic => "password, with each request",
+        Door::None => "nothing: login is switched off",
+        Door::Session => "password, in this browser",
+        Door::Token => "token",
+    }
+}
+
+fn token_rows(records: Vec<crate::store::TokenRecord>, now: UnixSeconds) -> Vec<TokenRow> {
+    records
+        .into_iter()
+        .filter(|record| record.expires > now)
+        .map(|record| TokenRow {
+            id: record.id,
+            name: record.name,
+            kind: match record.kind {
+                TokenKind::Login => "login".to_owned(),
+                TokenKind::Minted => "minted".to_owned(),
+            },
+            created: moment(record.created, now),
+            last_used: record.last_used.map(|used| moment(used, now)),
+            expires: moment(record.expires, now),
+        })
+        .collect()
+}
+
+async fn session_rows(
+    state: &PagesState,
+    identity: &Identity,
+    now: UnixSeconds,
+) -> Result<Vec<SessionRow>, StoreError> {
+    let idle = i64::try_from(state.limits.idle.as_secs()).unwrap_or(i64::MAX);
+    let records = state.doors.store.sessions_of(identity.user()).await?;
+    Ok(records
+        .into_iter()
+        .filter(|record| record.expires > now && record.last_seen.saturating_add(idle) > now)
+        .map(|record| SessionRow {
+            current: record.key == identity.credential().key(),
+            id: record.id,
+            created: moment(record.created, now),
+            last_seen: moment(record.last_seen, now),
+            address: record.address.map(|address| address.to_string()).unwrap_or_default(),
+        })
+        .collect())
+}
+
+/// Lines to copy. The certificate is fetched once and compared by eye with the fingerprint above it.
+fn cli_lines(context: &PageContext, identity: &Identity, is_self_signed: bool) -> Vec<CliBlock> {
+    // Only a plain host and port may stand in a line that people paste into a shell.
+    let safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '[' | ']');
+    let authority = context.authority.as_deref().filter(|text| text.chars().all(safe)).unwrap_or("HOST:8100");
+    let user = identity.user().as_str();
+    let user = if user.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '@')) { user } else { "USER" };
+    let with_port = if authority.rsplit(']').next().is_some_and(|rest| rest.contains(':')) { authority.to_owned() } else { format!("{authority}:443") };
+    let mut blocks = Vec::new();
+    let (ca, tls) = if is_self_signed {
+        blocks.push(CliBlock {
+            title: "1. Fetch the certificate of this host, and compare the fingerprint".to_owned(),
+            text: format!(
+                "openssl s_client -connect {with_port} </dev/null 2>/dev/null | openssl x509 > doorward.pem\n\
+                 openssl x509 -in doorward.pem -noout -fingerprint -sha256"
+            ),
+        });
+        ("--cacert doorward.pem ", "--tlscacert doorward.pem")
+    } else {
+        ("", "--tlscacert /etc/ssl/certs/ca-certificates.crt")
+    };
+    blocks.push(CliBlock {
+        title: "Get a token".to_owned(),
+        text: format!(
+            "read -rs -p 'Password: ' PASSWORD; echo\n\
+             TOKEN=$(PASSWORD=\"$PASSWORD\" python3 -c 'import json,os; print(json.dumps({{\"user\":\"{user}\",\"password\":os.environ[\"PASSWORD\"]}}))' |\n  \
+             curl -sS {ca}--json @- https://{authority}/_doorward/api/v1/login | python3 -c 'import json,sys; print(json.load(sys.stdin)[\"token\"])')"
+        ),
+    });
+    blocks.push(CliBlock {
+        title: "Use docker with it".to_owned(),
+        text: format!(
+            "mkdir -p ~/.docker-doorward && (umask 077; printf '{{\"HttpHeaders\":{{\"Authorization\":\"Bearer %s\"}}}}' \"$TOKEN\" > ~/.docker-doorward/config.json)\n\
+             docker --config ~/.docker-doorward --tls {tls} -H tcp://{with_port} ps"
+        ),
+    });
+    blocks
+}

@@ -1,0 +1,188 @@
+//! The API for programs: log in, who am I, log out, and the question that other proxies ask (`auth`).
+
+use actix_session::Session;
+use actix_web::http::StatusCode;
+use actix_web::{HttpResponse, web};
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::domain::Door;
+use crate::identity::{Begin, Reply, Verified};
+use crate::pages::app::PagesState;
+use crate::pages::context::PageContext;
+use crate::pages::login::end_session;
+use crate::pages::moments::iso;
+use crate::pages::refusals::{later, refuse};
+use crate::policy;
+use crate::store::TokenKind;
+use crate::token::{self, TokenRequest};
+
+/// `{"user", "password"?, "name"?}` to begin, `{"conversation", "answers"}` to go on. No `Debug`: it holds what was typed.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LoginBody {
+    user: Option<String>,
+    password: Option<String>,
+    conversation: Option<String>,
+    answers: Option<Vec<String>>,
+    name: Option<String>,
+}
+
+/// Takes a step of a login and ends with a token.
+pub(super) async fn login(context: PageContext, body: web::Bytes, state: web::Data<PagesState>) -> HttpResponse {
+    if !state.has_login {
+        return refuse(StatusCode::NOT_FOUND, "login is switched off here");
+    }
+    // A page elsewhere can make a browser post a form or plain text here, but not JSON, and not without saying so.
+    if policy::check_same_origin(&context.method, &context.headers, context.authority.as_deref()).is_err()
+        && (context.headers.contains_key("sec-fetch-site") || context.headers.contains_key("origin"))
+    {
+        return refuse(StatusCode::FORBIDDEN, "this request came from another site");
+    }
+    if !context.header("content-type").is_some_and(|kind| kind.to_ascii_lowercase().starts_with("application/json")) {
+        return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send JSON with Content-Type: application/json");
+    }
+    // serde's own message may quote what was sent, and that may be a password.
+    let Ok(body) = serde_json::from_slice::<LoginBody>(&body) else {
+        return refuse(
+            StatusCode::BAD_REQUEST,
+            "the body must be {\"user\": \"…\", \"password\": \"…\"} or {\"conversation\": \"…\", \"answers\": [\"…\"]}",
+        );
+    };
+    let name = body.name.unwrap_or_else(|| "login".to_owned());
+    let conversations = &state.doors.conversations;
+    let reply = match (body.user, body.conversation) {
+        (Some(user), None) => {
+            let password = body.password.filter(|password| !password.is_empty());
+            conversations.begin(Begin { user, password, address: context.client }).await
+        }
+        (None, Some(id)) => conversations.answer(&id, body.answers.unwrap_or_default(), context.client).await,
+        _ => return refuse(StatusCode::BAD_REQUEST, "give either user or conversation"),
+    };
+    match reply {
+        Reply::Ask { conversation, prompts, messages, .. } => {
+            let answer = json!({ "conversation": conversation, "prompts": prompts, "messages": messages });
+            answer_json(&answer)
+        }
+        Reply::Done(verified) => give_token(&state, &context, verified, name).await,
+        Reply::Refused(_) => refuse(StatusCode::UNAUTHORIZED, "wrong user name or password"),
+        Reply::Busy(retry) => {
+            later(StatusCode::TOO_MANY_REQUESTS, "too many logins at this moment", retry.as_secs().max(1))
+        }
+        Reply::Unavailable => later(StatusCode::SERVICE_UNAVAILABLE, "login is not available right now", 5),
+    }
+}
+
+async fn give_token(state: &PagesState, context: &PageContext, verified: Verified, name: String) -> HttpResponse {
+    let request = TokenRequest {
+        name,
+        user: verified.user.clone(),
+        groups: verified.groups.clone(),
+        address: Some(context.client),
+        lifetime: None,
+    };
+    let now = state.doors.clock.now();
+    let (token, record) = match token::issue(TokenKind::Login, request, state.token_lifetime, now) {
+        Ok(issued) => issued,
+        Err(error) => return refuse(StatusCode::BAD_REQUEST, &error.to_string()),
+    };
+    let expires = record.expires;
+    if let Err(error) = state.doors.store.put_token(record).await {
+        tracing::error!(%error, "cannot keep a token");
+        return later(StatusCode::SERVICE_UNAVAILABLE, "the token store is not available", 2);
+    }
+    answer_json(&json!({
+        "token": token.expose(),
+        "user": verified.user,
+        "groups": verified.groups,
+        "expires": iso(expires),
+        "messages": verified.messages,
+    }))
+}
+
+/// Who the caller is, as the gateway sees it.
+pub(super) async fn whoami(context: PageContext) -> HttpResponse {
+    let Some(identity) = &context.identity else { return unauthorized() };
+    let credential = identity.credential();
+    answer_json(&json!({
+        "user": identity.user(),
+        "groups": identity.groups(),
+        "door": identity.door(),
+        "credential": identity.credential_id(),
+        "expires": iso(credential.expires()),
+    }))
+}
+
+/// Ends the credential that the request came with, and everything that is open under it.
+pub(super) async fn logout(context: PageContext, session: Session, state: web::Data<PagesState>) -> HttpResponse {
+    let Some(identity) = &context.identity else { return unauthorized() };
+    let result = match identity.door() {
+        Door::Session => {
+            let foreign =
+                policy::check_same_origin(&context.method, &context.headers, context.authority.as_deref()).is_err();
+            if foreign {
+                return refuse(StatusCode::FORBIDDEN, "this request came from another site");
+            }
+            session.purge();
+            end_session(&state, identity).await
+        }
+        Door::Token => end_token(&state, identity).await,
+        Door::Basic => {
+            state.doors.registry.revoke(Door::Basic, identity.credential().key());
+            Ok(())
+        }
+        Door::None => Ok(()),
+    };
+    result.map_or_else(|refusal| refusal, |()| HttpResponse::NoContent().finish())
+}
+
+async fn end_token(state: &PagesState, identity: &crate::identity::Identity) -> Result<(), HttpResponse> {
+    if let Err(error) = state.doors.store.delete_token(identity.user(), identity.credential_id()).await {
+        tracing::error!(%error, "cannot revoke a token");
+        return Err(later(StatusCode::SERVICE_UNAVAILABLE, "the token store is not available", 2));
+    }
+    state.doors.registry.revoke(Door::Token, identity.credential().key());
+    Ok(())
+}
+
+/// Forward authentication: nginx `auth_request`, Traefik `forwardAuth`, Caddy `forward_auth`.
+///
+/// The other proxy passes the headers of the request that it holds. A cookie proves who sent that request, not that
+/// they meant it, so that the same proof of origin is asked for as on our own way to the engine.
+pub(super) async fn forward_auth(context: PageContext) -> HttpResponse {
+    let Some(identity) = &context.identity else { return unauthorized() };
+    if identity.door() == Door::Session {
+        let method = ["x-forwarded-method", "x-original-method"].iter().find_map(|name| context.header(name));
+        let method = method.and_then(|name| http::Method::from_bytes(name.as_bytes()).ok());
+        let foreign_read = method.is_none()
+            && matches!(context.header("sec-fetch-site"), Some("cross-site" | "same-site"))
+            && context.header("sec-fetch-mode") != Some("navigate");
+        let method = method.unwrap_or(http::Method::GET);
+        let authority = context.authority.as_deref();
+        if foreign_read || policy::check_same_origin(&method, &context.headers, authority).is_err() {
+            return refuse(StatusCode::FORBIDDEN, "this request came from another site");
+        }
+    }
+    HttpResponse::NoContent()
+        .insert_header(("x-forwarded-user", identity.user_header().as_bytes()))
+        .insert_header(("x-forwarded-groups", identity.groups_header().as_bytes()))
+        .finish()
+}
+
+/// The description of this API.
+pub(super) async fn openapi() -> HttpResponse {
+    HttpResponse::Ok()
+        .insert_header(("content-type", "application/json"))
+        .body(include_str!("../../static/openapi.json"))
+}
+
+pub(super) fn unauthorized() -> HttpResponse {
+    let mut response = refuse(StatusCode::UNAUTHORIZED, "login required");
+    let challenge = actix_web::http::header::HeaderValue::from_static("Bearer realm=\"doorward\"");
+    response.headers_mut().insert(actix_web::http::header::WWW_AUTHENTICATE, challenge);
+    response
+}
+
+pub(super) fn answer_json(value: &serde_json::Value) -> HttpResponse {
+    HttpResponse::Ok().insert_header(("content-type", "application/json")).body(format!("{value}\n"))
+}

@@ -1,0 +1,110 @@
+//! The application: which path is answered by what.
+
+use std::sync::Arc;
+
+use actix_service::{IntoServiceFactory, ServiceFactory};
+use actix_web::dev::AppConfig;
+use actix_web::http::StatusCode;
+use actix_web::{App, HttpResponse, web};
+
+use crate::config::SessionLimits;
+use crate::identity::Shared;
+use crate::pages::bridge::PageService;
+use crate::pages::context::PageContext;
+use crate::pages::{account, api, assets, health, login, refusals, tokens};
+use crate::proxy::Connector;
+use crate::session::{self, StoreAdapter};
+
+/// What all pages share, across threads.
+pub struct PagesState {
+    /// Doors, store, registry and clock.
+    pub doors: Arc<Shared>,
+    /// The way to the engine, for `readyz` and the account page.
+    pub connector: Connector,
+    /// Session life times.
+    pub limits: SessionLimits,
+    /// Longest life of a token.
+    pub token_lifetime: std::time::Duration,
+    /// The certificate's fingerprint and file, where the gateway made it itself; follows renewals.
+    pub certificate: Box<dyn Fn() -> Option<(String, String)> + Send + Sync>,
+    /// Whether the request log can be written.
+    pub log_is_well: Box<dyn Fn() -> bool + Send + Sync>,
+    /// Whether people log in at all.
+    pub has_login: bool,
+}
+
+/// Builds the application for the calling thread.
+///
+/// # Errors
+/// If actix-web cannot build it, which it does not say more about.
+pub async fn build(state: Arc<PagesState>) -> Result<PageService, anyhow::Error> {
+    let doors = &state.doors;
+    let adapter =
+        StoreAdapter { store: Arc::clone(&doors.store), limits: state.limits, clock: doors.clock.clone() };
+    let app = App::new()
+        .app_data(web::Data::from(Arc::clone(&state)))
+        .app_data(web::FormConfig::default().limit(refusals::MOST_BODY_BYTES).error_handler(|_, request| {
+            // The cause may quote what was typed.
+            let _ = request;
+            let response = refusals::refuse(StatusCode::BAD_REQUEST, "the form cannot be read");
+            actix_web::error::InternalError::from_response("", response).into()
+        }))
+        .wrap(session::middleware(adapter, &doors.cookie_key))
+        .service(
+            web::scope("/_doorward")
+                .service(
+                    web::scope("/api/v1")
+                        .route("/login", web::post().to(api::login))
+                        .route("/logout", web::post().to(api::logout))
+                        .route("/whoami", web::get().to(api::whoami))
+                        .route("/openapi.json", web::get().to(api::openapi))
+                        .route("/tokens", web::get().to(tokens::list))
+                        .route("/tokens", web::post().to(tokens::create))
+                        .route("/tokens/{id}", web::delete().to(tokens::revoke))
+                        .route("/sessions", web::get().to(tokens::list_sessions))
+                        .route("/sessions/{id}", web::delete().to(tokens::revoke_session))
+                        .default_service(web::to(unknown_api)),
+                )
+                .route("/login", web::get().to(login::show))
+                .route("/login", web::post().to(login::submit))
+                .route("/logout", web::get().to(login::ask_logout))
+                .route("/logout", web::post().to(login::logout))
+                .route("/account", web::get().to(account::show))
+                .route("/account/revoke", web::post().to(account::revoke))
+                .route("/auth", web::get().to(api::forward_auth))
+                .route("/healthz", web::get().to(health::alive))
+                .route("/readyz", web::get().to(health::ready))
+                .route("/static/{name}", web::get().to(asset))
+                .default_service(web::to(unknown_page)),
+        )
+        .default_service(web::to(unknown_page));
+    let service = IntoServiceFactory::into_factory(app)
+        .new_service(AppConfig::default())
+        .await
+        .map_err(|()| anyhow::anyhow!("the pages cannot be built"))?;
+    Ok(actix_service::boxed::service(service))
+}
+
+async fn asset(path: web::Path<String>) -> HttpResponse {
+    match assets::find(&format!("{}{path}", assets::PREFIX)) {
+        Some(asset) => HttpResponse::Ok()
+            .insert_header(("content-type", asset.content_type))
+            .insert_header(("cache-control", assets::CACHE_CONTROL))
+            .body(asset.bytes),
+        None => refusals::refuse(StatusCode::NOT_FOUND, "page not found"),
+    }
+}
+
+async fn unknown_api() -> HttpResponse {
+    refusals::refuse(StatusCode::NOT_FOUND, "page not found")
+}
+
+async fn unknown_page(context: PageContext) -> HttpResponse {
+    if context.header("accept").is_some_and(|accept| accept.contains("text/html")) {
+        HttpResponse::NotFound()
+            .insert_header(("content-type", "text/html; charset=utf-8"))
+            .body(refusals::error_page(404, &context.request_id))
+    } else {
+        unknown_api().await
+    }
+}

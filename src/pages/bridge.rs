@@ -1,0 +1,95 @@
+//! Between hyper, which carries the wire, and the actix-web application (`docs/architecture.md`, decision D1).
+
+use actix_http::{Payload, Request as ActixRequest};
+use actix_service::Service;
+use actix_service::boxed::BoxService;
+use actix_web::body::{BoxBody, to_bytes};
+use actix_web::dev::ServiceResponse;
+use actix_web::http::header::{HeaderName as ActixName, HeaderValue as ActixValue};
+use actix_web::{Error, HttpMessage};
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Response, StatusCode, Uri, header};
+
+use crate::pages::context::PageContext;
+use crate::session;
+
+/// The application, ready to be called on one thread.
+pub type PageService = BoxService<ActixRequest, ServiceResponse<BoxBody>, Error>;
+
+/// No script, no style but ours, no frame around us, forms only to us.
+const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; \
+    frame-ancestors 'none'; base-uri 'none'";
+
+/// `Referrer-Policy` is not `no-referrer`: browsers would then send `Origin: null` with the login form.
+/// The opener policy keeps a page of the engine, which shares our origin, from holding on to our window.
+const SAFETY: [(HeaderName, &str); 7] = [
+    (header::CONTENT_SECURITY_POLICY, POLICY),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (header::REFERRER_POLICY, "same-origin"),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    (header::CACHE_CONTROL, "no-store"),
+];
+
+/// Calls the application with a request whose body has been read, and gives its answer.
+pub async fn call(service: &PageService, uri: &Uri, context: PageContext, body: Bytes) -> Response<Bytes> {
+    let Some(request) = convert(uri, context, body) else { return empty(StatusCode::BAD_REQUEST) };
+    let mut response = match service.call(request).await {
+        Ok(response) => convert_back(response).await,
+        Err(error) => {
+            let status = error.as_response_error().status_code().as_u16();
+            empty(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR))
+        }
+    };
+    add_safety(response.headers_mut());
+    response
+}
+
+/// Adds the headers that all our own answers carry, but leaves what a handler chose.
+fn add_safety(headers: &mut http::HeaderMap) {
+    for (name, value) in SAFETY {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+}
+
+fn convert(uri: &Uri, context: PageContext, body: Bytes) -> Option<ActixRequest> {
+    let mut request = ActixRequest::with_payload(Payload::from(body));
+    let head = request.head_mut();
+    head.method = actix_web::http::Method::from_bytes(context.method.as_str().as_bytes()).ok()?;
+    head.uri = uri.path_and_query()?.as_str().parse().ok()?;
+    let mut headers = context.headers.clone();
+    // actix-web is lenient about cookie names; only the exact one may reach its session middleware.
+    session::drop_doubtful(&mut headers);
+    for (name, value) in &headers {
+        let name = ActixName::from_bytes(name.as_str().as_bytes()).ok()?;
+        head.headers.append(name, ActixValue::from_bytes(value.as_bytes()).ok()?);
+    }
+    request.extensions_mut().insert(context);
+    Some(request)
+}
+
+async fn convert_back(response: ServiceResponse<BoxBody>) -> Response<Bytes> {
+    let (head, body) = response.into_parts().1.into_parts();
+    let status = StatusCode::from_u16(head.status().as_u16()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut answer = empty(status);
+    for (name, value) in head.headers() {
+        if let (Ok(name), Ok(value)) =
+            (HeaderName::from_bytes(name.as_str().as_bytes()), HeaderValue::from_bytes(value.as_bytes()))
+        {
+            answer.headers_mut().append(name, value);
+        }
+    }
+    if let Ok(body) = to_bytes(body).await {
+        *answer.body_mut() = body;
+    } else {
+        *answer.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+    }
+    answer
+}
+
+fn empty(status: StatusCode) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::new());
+    *response.status_mut() = status;
+    response
+}

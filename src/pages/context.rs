@@ -1,0 +1,62 @@
+//! What the gateway knows of a request for one of its own pages.
+
+use std::future::{Ready, ready};
+use std::net::IpAddr;
+
+use actix_web::dev::Payload;
+use actix_web::{Error, FromRequest, HttpMessage, HttpRequest};
+use http::HeaderMap;
+
+use crate::identity::Identity;
+
+/// Put into every request by the bridge; handlers take it as an argument.
+#[derive(Clone, Debug)]
+pub struct PageContext {
+    /// Where the client is.
+    pub client: IpAddr,
+    /// The host and port that the client asked for.
+    pub authority: Option<String>,
+    /// Who asks, if they proved it.
+    pub identity: Option<Identity>,
+    /// A trusted terminator said that the client came without TLS.
+    pub is_insecure: bool,
+    /// The gateway is about to end.
+    pub is_stopping: bool,
+    /// The request's id.
+    pub request_id: String,
+    /// The headers, as the data plane sees them.
+    pub headers: HeaderMap,
+    /// The method, as the data plane sees it.
+    pub method: http::Method,
+}
+
+impl PageContext {
+    /// The host for people to read.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        self.authority.as_deref().unwrap_or("this host")
+    }
+
+    /// A header as text.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// Whether a script on some page made this request, be it our engine's own: such a script must not read or change
+    /// what belongs to the person (CVE-2024-39315). `Sec-Fetch-Dest` cannot be set by scripts.
+    #[must_use]
+    pub fn is_by_script(&self) -> bool {
+        self.header("sec-fetch-dest").is_some_and(|dest| dest != "document")
+    }
+}
+
+impl FromRequest for PageContext {
+    type Error = Error;
+    type Future = Ready<Result<Self, Error>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let found = request.extensions().get::<Self>().cloned();
+        ready(found.ok_or_else(|| actix_web::error::ErrorInternalServerError("")))
+    }
+}

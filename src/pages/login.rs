@@ -1,0 +1,227 @@
+//! The login form, in as many steps as the stack asks for, and the way out.
+
+use actix_session::Session;
+use actix_web::http::StatusCode;
+use actix_web::http::header::LOCATION;
+use actix_web::{HttpResponse, web};
+use serde::Deserialize;
+
+use crate::domain::{Door, ReturnTo};
+use crate::identity::{Begin, Identity, Reply, Verified};
+use crate::pages::app::PagesState;
+use crate::pages::context::PageContext;
+use crate::pages::refusals::{self, page};
+use crate::pages::views::{ErrorPage, LoginPage, LogoutPage, MessageView, PromptView, Step};
+use crate::policy;
+use crate::session::{ADDRESS, GROUPS, USER};
+
+const WRONG: &str = "Wrong user name or password.";
+
+/// `login?next=/path`.
+#[derive(Debug, Deserialize)]
+pub(super) struct Query {
+    #[serde(default)]
+    next: String,
+    #[serde(default)]
+    out: String,
+}
+
+/// The form's fields, of the first step or of a later one. No `Debug`: it holds what was typed.
+#[derive(Deserialize)]
+pub(super) struct Form {
+    #[serde(default)]
+    next: String,
+    user: Option<String>,
+    password: Option<String>,
+    conversation: Option<String>,
+    answer0: Option<String>,
+}
+
+/// Shows the first step.
+pub(super) async fn show(context: PageContext, query: web::Query<Query>, state: web::Data<PagesState>) -> HttpResponse {
+    if let Some(refusal) = refuse_insecure(&context).or_else(|| refuse_without_login(&state, &context)) {
+        return refusal;
+    }
+    let return_to = ReturnTo::parse(&query.next);
+    page(StatusCode::OK, &first_step(&context, &return_to, None, None, query.out == "1"))
+}
+
+/// Takes a step. One submission is one attempt: nothing here repeats it.
+pub(super) async fn submit(
+    context: PageContext,
+    session: Session,
+    form: web::Form<Form>,
+    state: web::Data<PagesState>,
+) -> HttpResponse {
+    if let Some(refusal) = refuse_insecure(&context)
+        .or_else(|| refuse_without_login(&state, &context))
+        .or_else(|| refuse_foreign(&context))
+    {
+        return refusal;
+    }
+    let form = form.into_inner();
+    let return_to = ReturnTo::parse(&form.next);
+    let typed = form.user.clone();
+    let conversations = &state.doors.conversations;
+    let reply = match form.conversation {
+        Some(id) => {
+            conversations.answer(&id, vec![form.answer0.unwrap_or_default()], context.client).await
+        }
+        None => {
+            let begin = Begin {
+                user: form.user.unwrap_or_default(),
+                // An empty field starts the conversation, which then asks: a stack may want a code first, or no password.
+                password: form.password.filter(|password| !password.is_empty()),
+                address: context.client,
+            };
+            conversations.begin(begin).await
+        }
+    };
+    match reply {
+        Reply::Done(verified) => enter(&state, &context, &session, verified, &return_to).await,
+        Reply::Ask { conversation, user, prompts, messages } => {
+            let view = LoginPage {
+                user: Some(user.as_str()),
+                conversation: Some(&conversation),
+                prompts: PromptView::list(&prompts),
+                messages: messages.iter().map(MessageView::from).collect(),
+                step: Step::Continue,
+                ..first_step(&context, &return_to, None, None, false)
+            };
+            page(StatusCode::OK, &view)
+        }
+        Reply::Refused(messages) => {
+            let mut view = first_step(&context, &return_to, typed.as_deref(), Some(WRONG), false);
+            view.messages = messages.iter().map(MessageView::from).collect();
+            page(StatusCode::UNAUTHORIZED, &view)
+        }
+        Reply::Busy(_) => {
+            let text = "Too many people are signing in at this moment. Try again in a few seconds.";
+            page(StatusCode::TOO_MANY_REQUESTS, &first_step(&context, &return_to, typed.as_deref(), Some(text), false))
+        }
+        Reply::Unavailable => {
+            let text = "Login is not available right now. Try again in a moment.";
+            page(StatusCode::SERVICE_UNAVAILABLE, &first_step(&context, &return_to, typed.as_deref(), Some(text), false))
+        }
+    }
+}
+
+/// Asks for confirmation: a link to `logout` must not log anybody out.
+pub(super) async fn ask_logout(context: PageContext) -> HttpResponse {
+    match &context.identity {
+        Some(identity) => {
+            let view = LogoutPage { host: context.host(), user: identity.user().as_str() };
+            page(StatusCode::OK, &view)
+        }
+        None => see_other("/_doorward/login"),
+    }
+}
+
+/// Ends the session on the server, cuts its streams, and removes the cookie.
+pub(super) async fn logout(context: PageContext, session: Session, state: web::Data<PagesState>) -> HttpResponse {
+    if let Some(refusal) = refuse_foreign(&context) {
+        return refusal;
+    }
+    if let Some(identity) = &context.identity
+        && identity.door() == Door::Session
+        && let Err(refusal) = end_session(&state, identity).await
+    {
+        return refusal;
+    }
+    session.purge();
+    see_other("/_doorward/login?out=1")
+}
+
+/// Forgets a session: first in the store, then in this process (the registry's rule).
+pub(super) async fn end_session(state: &PagesState, identity: &Identity) -> Result<(), HttpResponse> {
+    let key = identity.credential().key();
+    if let Err(error) = state.doors.store.delete_session(key).await {
+        tracing::error!(%error, "cannot end a session");
+        return Err(refusals::later(StatusCode::SERVICE_UNAVAILABLE, "the session store is not available", 2));
+    }
+    state.doors.registry.revoke(Door::Session, key);
+    Ok(())
+}
+
+/// The session gets a new key (session fixation), and the one that was there before dies with its streams.
+async fn enter(
+    state: &PagesState,
+    context: &PageContext,
+    session: &Session,
+    verified: Verified,
+    return_to: &ReturnTo,
+) -> HttpResponse {
+    if let Some(old) = context.identity.as_ref().filter(|identity| identity.door() == Door::Session)
+        && let Err(refusal) = end_session(state, old).await
+    {
+        return refusal;
+    }
+    session.clear();
+    session.renew();
+    let stored = session
+        .insert(USER, &verified.user)
+        .and_then(|()| session.insert(GROUPS, &verified.groups))
+        .and_then(|()| session.insert(ADDRESS, context.client));
+    if stored.is_err() {
+        session.purge();
+        return page(StatusCode::INTERNAL_SERVER_ERROR, &ErrorPage::standard(500, &context.request_id));
+    }
+    see_other(return_to.as_str())
+}
+
+fn first_step<'a>(
+    context: &'a PageContext,
+    return_to: &'a ReturnTo,
+    user: Option<&'a str>,
+    error: Option<&'a str>,
+    signed_out: bool,
+) -> LoginPage<'a> {
+    LoginPage {
+        host: context.host(),
+        return_to: return_to.as_str(),
+        user: user.filter(|user| user.len() <= 256),
+        conversation: None,
+        prompts: Vec::new(),
+        messages: Vec::new(),
+        error,
+        step: Step::Start,
+        signed_out,
+    }
+}
+
+/// The terminator says that the browser came over plain HTTP: a `Secure` cookie would be thrown away and the login
+/// would loop. Better to name the cause.
+fn refuse_insecure(context: &PageContext) -> Option<HttpResponse> {
+    context.is_insecure.then(|| {
+        let view = ErrorPage {
+            title: "This page must be reached over https",
+            text: "The proxy in front of Doorward says that you came over plain http. Sign-in cookies are only sent \
+                over https: open the address with https://, or have the proxy redirect to it.",
+            action: None,
+            ..ErrorPage::standard(400, &context.request_id)
+        };
+        page(StatusCode::BAD_REQUEST, &view)
+    })
+}
+
+fn refuse_without_login(state: &PagesState, context: &PageContext) -> Option<HttpResponse> {
+    (!state.has_login).then(|| page(StatusCode::NOT_FOUND, &ErrorPage::standard(404, &context.request_id)))
+}
+
+/// A form that another site sent, or something that did not say where it came from (behaviour S5).
+pub(super) fn refuse_foreign(context: &PageContext) -> Option<HttpResponse> {
+    policy::check_same_origin(&context.method, &context.headers, context.authority.as_deref()).err().map(|_| {
+        let view = ErrorPage {
+            title: "This form was not sent by this site",
+            text: "Doorward takes forms only from its own pages. Open the page here and try again; programs use the \
+                API under /_doorward/api/v1/ instead.",
+            ..ErrorPage::standard(403, &context.request_id)
+        };
+        page(StatusCode::FORBIDDEN, &view)
+    })
+}
+
+/// Relative, so that no header of the request can steer it (behaviour R4).
+pub(super) fn see_other(location: &str) -> HttpResponse {
+    HttpResponse::SeeOther().insert_header((LOCATION, location)).finish()
+}
