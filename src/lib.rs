@@ -14,6 +14,7 @@ pub mod audit;
 pub mod cli;
 pub mod config;
 pub mod domain;
+pub mod gateway;
 pub mod identity;
 pub mod listener;
 pub mod pages;

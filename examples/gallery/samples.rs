@@ -16,35 +16,17 @@ const HOSTILE: &str = "\"><script>alert(1)</script><img src=x onerror=alert(1)> 
 pub(crate) fn pages() -> Result<Vec<(String, String)>, RenderError> {
     let mut all = login_pages()?;
     for status in [400, 401, 403, 404, 429, 500, 502, 503] {
-        all.push((
-            format!("error-{status}"),
-            ErrorPage::standard(status, "01JD3Y8W2K7Q").render()?,
-        ));
+        all.push((format!("error-{status}"), ErrorPage::standard(status, "01JD3Y8W2K7Q").render()?));
     }
     let hostile = [(HOSTILE.to_owned(), HOSTILE.to_owned())];
     let rest = [
         ("error-hostile", hostile_error().render()?),
         ("account", account(&groups()).render()?),
         ("account-bare", bare_account().render()?),
-        (
-            "account-hostile",
-            hostile_account(&[HOSTILE.to_owned()]).render()?,
-        ),
-        (
-            "sample-engine",
-            SampleEnginePage {
-                identity: &identity(),
-            }
-            .render()?,
-        ),
-        (
-            "sample-engine-nobody",
-            SampleEnginePage { identity: &[] }.render()?,
-        ),
-        (
-            "sample-engine-hostile",
-            SampleEnginePage { identity: &hostile }.render()?,
-        ),
+        ("account-hostile", hostile_account(&[HOSTILE.to_owned()]).render()?),
+        ("sample-engine", SampleEnginePage { identity: &identity() }.render()?),
+        ("sample-engine-nobody", SampleEnginePage { identity: &[] }.render()?),
+        ("sample-engine-hostile", SampleEnginePage { identity: &hostile }.render()?),
     ];
     all.extend(rest.map(|(name, html)| (name.to_owned(), html)));
     Ok(all)
@@ -56,51 +38,16 @@ fn login_pages() -> Result<Vec<(String, String)>, RenderError> {
     let code = field(0, "Verification code", PromptKind::Secret, "one-time-code");
     let all = [
         ("login", start().render()?),
-        (
-            "login-long-host",
-            LoginPage {
-                host: LONG_HOST,
-                ..start()
-            }
-            .render()?,
-        ),
-        (
-            "login-signed-out",
-            LoginPage {
-                signed_out: true,
-                ..start()
-            }
-            .render()?,
-        ),
+        ("login-long-host", LoginPage { host: LONG_HOST, ..start() }.render()?),
+        ("login-signed-out", LoginPage { signed_out: true, ..start() }.render()?),
         ("login-wrong", wrong().render()?),
-        (
-            "login-busy",
-            LoginPage {
-                error: Some(busy),
-                ..start()
-            }
-            .render()?,
-        ),
+        ("login-busy", LoginPage { error: Some(busy), ..start() }.render()?),
         ("login-code", more(vec![code]).render()?),
         ("login-new-password", new_password().render()?),
         ("login-radio", radio().render()?),
-        (
-            "login-read-only",
-            LoginPage {
-                messages: vec![info(news)],
-                ..more(Vec::new())
-            }
-            .render()?,
-        ),
+        ("login-read-only", LoginPage { messages: vec![info(news)], ..more(Vec::new()) }.render()?),
         ("login-hostile", hostile_login().render()?),
-        (
-            "logout",
-            LogoutPage {
-                host: HOST,
-                user: "bob",
-            }
-            .render()?,
-        ),
+        ("logout", LogoutPage { host: HOST, user: "bob" }.render()?),
     ];
     Ok(all.map(|(name, html)| (name.to_owned(), html)).into())
 }
@@ -120,21 +67,11 @@ fn start<'a>() -> LoginPage<'a> {
 }
 
 fn wrong<'a>() -> LoginPage<'a> {
-    LoginPage {
-        error: Some("Wrong user name or password."),
-        user: Some("bob"),
-        ..start()
-    }
+    LoginPage { error: Some("Wrong user name or password."), user: Some("bob"), ..start() }
 }
 
 fn more<'a>(prompts: Vec<PromptView>) -> LoginPage<'a> {
-    LoginPage {
-        user: Some("bob"),
-        conversation: Some("c0ffee"),
-        prompts,
-        step: Step::Continue,
-        ..start()
-    }
+    LoginPage { user: Some("bob"), conversation: Some("c0ffee"), prompts, step: Step::Continue, ..start() }
 }
 
 fn field(index: usize, label: &str, kind: PromptKind, autocomplete: &'static str) -> PromptView {
@@ -148,10 +85,7 @@ fn field(index: usize, label: &str, kind: PromptKind, autocomplete: &'static str
 }
 
 fn info(text: &str) -> MessageView {
-    MessageView {
-        level: Level::Info,
-        text: text.to_owned(),
-    }
+    MessageView { level: Level::Info, text: text.to_owned() }
 }
 
 fn new_password<'a>() -> LoginPage<'a> {
@@ -183,13 +117,7 @@ fn hostile_login<'a>() -> LoginPage<'a> {
         return_to: HOSTILE,
         user: Some(HOSTILE),
         conversation: Some(HOSTILE),
-        messages: vec![
-            info(HOSTILE),
-            MessageView {
-                level: Level::Error,
-                text: HOSTILE.to_owned(),
-            },
-        ],
+        messages: vec![info(HOSTILE), MessageView { level: Level::Error, text: HOSTILE.to_owned() }],
         error: Some(HOSTILE),
         ..more(vec![
             field(0, HOSTILE, PromptKind::Secret, "off"),
@@ -200,20 +128,11 @@ fn hostile_login<'a>() -> LoginPage<'a> {
 
 fn hostile_error<'a>() -> ErrorPage<'a> {
     let action = Some(("/\"><script>", HOSTILE));
-    ErrorPage {
-        status: 400,
-        title: HOSTILE,
-        text: HOSTILE,
-        request_id: HOSTILE,
-        action,
-    }
+    ErrorPage { status: 400, title: HOSTILE, text: HOSTILE, request_id: HOSTILE, action }
 }
 
 fn at(text: &str, iso: &str) -> Moment {
-    Moment {
-        text: text.to_owned(),
-        iso: iso.to_owned(),
-    }
+    Moment { text: text.to_owned(), iso: iso.to_owned() }
 }
 
 fn groups() -> Vec<String> {
@@ -285,10 +204,7 @@ fn hostile_account(groups: &[String]) -> AccountPage<'_> {
         certificate_fingerprint: Some(HOSTILE),
         tokens: vec![token(HOSTILE, HOSTILE, HOSTILE, Some(at(HOSTILE, HOSTILE)))],
         sessions: vec![session(HOSTILE, HOSTILE, true), session(HOSTILE, HOSTILE, false)],
-        cli_lines: vec![CliBlock {
-            title: HOSTILE.to_owned(),
-            text: HOSTILE.to_owned(),
-        }],
+        cli_lines: vec![CliBlock { title: HOSTILE.to_owned(), text: HOSTILE.to_owned() }],
         engine_text: HOSTILE,
         ..account(groups)
     }

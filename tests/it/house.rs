@@ -92,47 +92,27 @@ fn imports_go_one_way() {
         for import in source.imports() {
             let import = import.as_str();
             if !room.allows(import) {
-                let _ = writeln!(
-                    faults,
-                    "{} imports {import}: {} is {}",
-                    source.name, room.name, room.why
-                );
+                let _ = writeln!(faults, "{} imports {import}: {} is {}", source.name, room.name, room.why);
             }
         }
     }
-    assert!(
-        faults.is_empty(),
-        "against the direction of docs/architecture.md:\n{faults}"
-    );
+    assert!(faults.is_empty(), "against the direction of docs/architecture.md:\n{faults}");
 }
 
 #[test]
 fn every_module_of_the_library_has_a_line_in_the_table_and_the_other_way_round() {
     let library = code_only(&read("src/lib.rs"));
-    let modules: Vec<&str> = library
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix("pub mod ")?.strip_suffix(';'))
-        .collect();
+    let modules: Vec<&str> =
+        library.lines().filter_map(|line| line.trim().strip_prefix("pub mod ")?.strip_suffix(';')).collect();
     assert!(modules.len() > 5, "src/lib.rs was not understood: {modules:?}");
     for module in &modules {
-        assert!(
-            ROOMS.iter().any(|room| room.name == *module),
-            "no line in the table for {module}"
-        );
+        assert!(ROOMS.iter().any(|room| room.name == *module), "no line in the table for {module}");
     }
     for room in ROOMS.iter().filter(|room| !["bin", "lib"].contains(&room.name)) {
         let root = room.name.split('/').next().unwrap();
-        assert!(
-            modules.contains(&root),
-            "{} is in the table but not in src/lib.rs",
-            room.name
-        );
+        assert!(modules.contains(&root), "{} is in the table but not in src/lib.rs", room.name);
         for import in room.may_import.iter().filter(|import| **import != "worker") {
-            assert!(
-                modules.contains(import),
-                "{} may import {import}, which does not exist",
-                room.name
-            );
+            assert!(modules.contains(import), "{} may import {import}, which does not exist", room.name);
         }
     }
 }
@@ -151,10 +131,7 @@ fn no_source_file_is_too_long_to_read() {
 
 #[test]
 fn programs_are_only_a_door_to_the_library() {
-    for source in sources("src")
-        .iter()
-        .filter(|source| room_of(source).name == "bin")
-    {
+    for source in sources("src").iter().filter(|source| room_of(source).name == "bin") {
         let lines = source.code.lines().filter(|line| !line.trim().is_empty()).count();
         assert!(lines <= 8, "{} has {lines} lines of code", source.name);
     }
@@ -163,15 +140,8 @@ fn programs_are_only_a_door_to_the_library() {
 #[test]
 fn unsafe_code_stays_in_the_broker() {
     for source in sources("src") {
-        let has = source
-            .code
-            .split(|c: char| !is_word(c))
-            .any(|word| word == "unsafe");
-        assert!(
-            !has || UNSAFE_ROOMS.contains(&room_of(&source).name),
-            "{} holds unsafe code",
-            source.name
-        );
+        let has = source.code.split(|c: char| !is_word(c)).any(|word| word == "unsafe");
+        assert!(!has || UNSAFE_ROOMS.contains(&room_of(&source).name), "{} holds unsafe code", source.name);
     }
 }
 
@@ -179,44 +149,25 @@ fn unsafe_code_stays_in_the_broker() {
 fn an_ignored_test_says_why() {
     for source in all_sources("src").into_iter().chain(all_sources("tests")) {
         let text = code_only(&source.text);
-        assert!(
-            !text.contains("#[ignore]"),
-            "{}: #[ignore] without a reason",
-            source.name
-        );
+        assert!(!text.contains("#[ignore]"), "{}: #[ignore] without a reason", source.name);
     }
 }
 
 #[test]
 fn the_gateway_does_not_link_libpam_and_the_broker_does() {
     let gateway = needed_libraries(env!("CARGO_BIN_EXE_doorward"));
-    assert!(
-        gateway.iter().any(|library| library.starts_with("libc.so")),
-        "not understood: {gateway:?}"
-    );
-    assert!(
-        !gateway.iter().any(|library| library.starts_with("libpam")),
-        "doorward needs {gateway:?}"
-    );
+    assert!(gateway.iter().any(|library| library.starts_with("libc.so")), "not understood: {gateway:?}");
+    assert!(!gateway.iter().any(|library| library.starts_with("libpam")), "doorward needs {gateway:?}");
     let broker = needed_libraries(env!("CARGO_BIN_EXE_doorward-pam"));
-    assert!(
-        broker.iter().any(|library| library.starts_with("libpam.so")),
-        "doorward-pam needs {broker:?}"
-    );
+    assert!(broker.iter().any(|library| library.starts_with("libpam.so")), "doorward-pam needs {broker:?}");
 }
 
 #[test]
 fn there_is_one_crypto_provider() {
-    assert!(
-        users_of("rustls").contains("rustls v"),
-        "cargo tree was not understood"
-    );
+    assert!(users_of("rustls").contains("rustls v"), "cargo tree was not understood");
     for crate_name in ["ring", "openssl-sys", "native-tls"] {
         let tree = users_of(crate_name);
-        assert!(
-            !tree.contains(&format!("{crate_name} v")),
-            "{crate_name} is in the build:\n{tree}"
-        );
+        assert!(!tree.contains(&format!("{crate_name} v")), "{crate_name} is in the build:\n{tree}");
     }
 }
 
@@ -243,17 +194,10 @@ fn every_make_target_that_the_documents_name_exists_and_is_explained() {
         .filter(|line| line.contains("## ") && !line.starts_with(['\t', '#', ' ']))
         .filter_map(|line| line.split(':').next())
         .collect();
-    assert!(
-        explained.contains(&"test"),
-        "the Makefile was not understood: {explained:?}"
-    );
+    assert!(explained.contains(&"test"), "the Makefile was not understood: {explained:?}");
     for document in ["README.md", "CONTRIBUTING.md", "docs/operations.md"] {
         let text = read(document);
-        for named in text
-            .split("`make ")
-            .skip(1)
-            .filter_map(|rest| rest.split(['`', ' ']).next())
-        {
+        for named in text.split("`make ").skip(1).filter_map(|rest| rest.split(['`', ' ']).next()) {
             assert!(explained.contains(&named), "{document} names `make {named}`");
         }
     }
@@ -268,16 +212,10 @@ fn every_make_target_that_the_documents_name_exists_and_is_explained() {
 
 #[test]
 fn every_option_of_serve_stands_in_the_operations_guide_and_no_other() {
-    let output = Command::new(env!("CARGO_BIN_EXE_doorward"))
-        .args(["serve", "--help"])
-        .output()
-        .unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_doorward")).args(["serve", "--help"]).output().unwrap();
     let help = String::from_utf8(output.stdout).unwrap();
     let offered = options_at_line_starts(&help, |line| Some(line.trim_start()));
-    assert!(
-        offered.len() > 10,
-        "`doorward serve --help` was not understood:\n{help}"
-    );
+    assert!(offered.len() > 10, "`doorward serve --help` was not understood:\n{help}");
     let guide = read("docs/operations.md");
     let explained = options_at_line_starts(&guide, |line| line.strip_prefix("| `"));
     for option in &offered {
@@ -287,10 +225,7 @@ fn every_option_of_serve_stands_in_the_operations_guide_and_no_other() {
         );
     }
     for option in &explained {
-        assert!(
-            offered.contains(option),
-            "docs/operations.md explains {option}, which serve does not have"
-        );
+        assert!(offered.contains(option), "docs/operations.md explains {option}, which serve does not have");
     }
 }
 
@@ -298,10 +233,9 @@ fn every_option_of_serve_stands_in_the_operations_guide_and_no_other() {
 fn options_at_line_starts(text: &str, strip: impl Fn(&str) -> Option<&str>) -> Vec<String> {
     let mut found = Vec::new();
     for line in text.lines().filter_map(strip) {
-        let line = line.split_once(", --").map_or(
-            line,
-            |(short, _)| if short.len() == 2 { &line[4..] } else { line },
-        );
+        let line = line
+            .split_once(", --")
+            .map_or(line, |(short, _)| if short.len() == 2 { &line[4..] } else { line });
         if line.starts_with("--") {
             found.push(line.chars().take_while(|c| is_word(*c) || *c == '-').collect());
         }
@@ -310,18 +244,13 @@ fn options_at_line_starts(text: &str, strip: impl Fn(&str) -> Option<&str>) -> V
 }
 
 fn reason(entry: &toml::Value) -> &str {
-    entry
-        .get("reason")
-        .and_then(toml::Value::as_str)
-        .unwrap_or_default()
+    entry.get("reason").and_then(toml::Value::as_str).unwrap_or_default()
 }
 
 /// The shared libraries that a program asks the loader for.
 fn needed_libraries(program: &str) -> Vec<String> {
-    let output = Command::new("readelf")
-        .args(["--dynamic", program])
-        .output()
-        .expect("readelf is part of binutils");
+    let output =
+        Command::new("readelf").args(["--dynamic", program]).output().expect("readelf is part of binutils");
     assert!(output.status.success(), "readelf {program}");
     let text = String::from_utf8(output.stdout).unwrap();
     text.lines()
@@ -333,25 +262,12 @@ fn needed_libraries(program: &str) -> Vec<String> {
 /// Which crates bring `name` into the build, as cargo draws it; empty if none does.
 fn users_of(name: &str) -> String {
     let output = Command::new(env!("CARGO"))
-        .args([
-            "tree",
-            "--locked",
-            "--offline",
-            "--edges",
-            "all",
-            "--depth",
-            "2",
-            "--invert",
-            name,
-        ])
+        .args(["tree", "--locked", "--offline", "--edges", "all", "--depth", "2", "--invert", name])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success() || said.contains("did not match any packages"),
-        "cargo tree: {said}"
-    );
+    assert!(output.status.success() || said.contains("did not match any packages"), "cargo tree: {said}");
     String::from_utf8(output.stdout).unwrap()
 }
 
@@ -384,15 +300,9 @@ fn every_test_that_the_threat_model_names_exists() {
             missing.push(name);
         }
     }
-    assert!(
-        missing.is_empty(),
-        "docs/threat-model.md names tests that are not there: {missing:#?}"
-    );
+    assert!(missing.is_empty(), "docs/threat-model.md names tests that are not there: {missing:#?}");
 }
 
 fn functions(text: &str) -> Vec<String> {
-    text.split("fn ")
-        .skip(1)
-        .map(|rest| rest.chars().take_while(|c| is_word(*c)).collect())
-        .collect()
+    text.split("fn ").skip(1).map(|rest| rest.chars().take_while(|c| is_word(*c)).collect()).collect()
 }

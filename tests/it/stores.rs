@@ -36,30 +36,17 @@ async fn s10_only_hashes_of_keys_and_tokens_are_in_the_files() {
         lifetime: None,
     };
     let (token, record) = issue(TokenKind::Login, request, DAY, 0).unwrap();
-    store
-        .put_session(SessionRecord {
-            key: key.hash(),
-            ..session(1)
-        })
-        .await
-        .unwrap();
+    store.put_session(SessionRecord { key: key.hash(), ..session(1) }).await.unwrap();
     store.put_token(record).await.unwrap();
 
     let holds = |needle: &[u8]| contains(folder.path(), needle);
-    assert!(
-        holds(&key.hash()) && holds(&token.hash()) && holds(b"laptop"),
-        "the search itself must work"
-    );
+    assert!(holds(&key.hash()) && holds(&token.hash()) && holds(b"laptop"), "the search itself must work");
     let secret = token.expose();
     assert!(
         !holds(key.expose().as_bytes()) && !holds(secret.as_bytes()) && !holds(&secret.as_bytes()[4..24])
     );
-    let raw_key = data_encoding::BASE64URL_NOPAD
-        .decode(key.expose().as_bytes())
-        .unwrap();
-    let raw_token = data_encoding::BASE32_DNSSEC
-        .decode(&secret.as_bytes()[4..])
-        .unwrap();
+    let raw_key = data_encoding::BASE64URL_NOPAD.decode(key.expose().as_bytes()).unwrap();
+    let raw_token = data_encoding::BASE32_DNSSEC.decode(&secret.as_bytes()[4..]).unwrap();
     assert!(!holds(&raw_key) && !holds(&raw_token[..32]));
 }
 
@@ -72,10 +59,7 @@ async fn s14_sessions_live_on_over_a_restart() {
     store.touch(vec![([1; 32], 1500)], vec![]).await.unwrap();
     drop(store);
     let store = SqliteStore::open(&path).unwrap();
-    let expected = SessionRecord {
-        last_seen: 1500,
-        ..session(1)
-    };
+    let expected = SessionRecord { last_seen: 1500, ..session(1) };
     assert_eq!(store.session([1; 32]).await.unwrap(), Some(expected));
 }
 
@@ -100,31 +84,20 @@ async fn what_was_acknowledged_survives_a_kill() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("store.db");
     let mut victim = Command::new(std::env::current_exe().unwrap())
-        .args([
-            "stores::victim_writes_until_it_is_killed",
-            "--exact",
-            "--ignored",
-            "--nocapture",
-        ])
+        .args(["stores::victim_writes_until_it_is_killed", "--exact", "--ignored", "--nocapture"])
         .env(VICTIM, &path)
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(victim.stderr.take().unwrap()).lines();
-    assert!(
-        lines.any(|line| line.unwrap() == "acknowledged 100"),
-        "the victim must get so far"
-    );
+    assert!(lines.any(|line| line.unwrap() == "acknowledged 100"), "the victim must get so far");
     victim.kill().unwrap();
     victim.wait().unwrap();
     // What it still said before it died.
     let last = lines
         .map_while(Result::ok)
-        .filter_map(|line| {
-            line.strip_prefix("acknowledged ")
-                .and_then(|number| number.parse().ok())
-        })
+        .filter_map(|line| line.strip_prefix("acknowledged ").and_then(|number| number.parse().ok()))
         .last()
         .unwrap_or(100);
 
@@ -132,10 +105,7 @@ async fn what_was_acknowledged_survives_a_kill() {
     for number in 0..=last {
         let mut key = [0; 32];
         key[..4].copy_from_slice(&u32::to_be_bytes(number));
-        assert!(
-            store.session(key).await.unwrap().is_some(),
-            "{number} of {last} is lost"
-        );
+        assert!(store.session(key).await.unwrap().is_some(), "{number} of {last} is lost");
     }
 }
 
@@ -164,10 +134,7 @@ fn a_database_that_cannot_be_trusted_is_refused_by_name() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("store.db");
     let refusal = |path: &Path| {
-        let error = SqliteStore::open(path)
-            .err()
-            .expect("must be refused")
-            .to_string();
+        let error = SqliteStore::open(path).err().expect("must be refused").to_string();
         assert!(error.contains(path.to_str().unwrap()), "{error}");
         error
     };
@@ -187,17 +154,11 @@ fn a_database_that_cannot_be_trusted_is_refused_by_name() {
 
     let newer = folder.path().join("newer.db");
     drop(SqliteStore::open(&newer).unwrap());
-    rusqlite::Connection::open(&newer)
-        .unwrap()
-        .pragma_update(None, "user_version", 99)
-        .unwrap();
+    rusqlite::Connection::open(&newer).unwrap().pragma_update(None, "user_version", 99).unwrap();
     assert!(refusal(&newer).contains("newer"));
 
     let foreign = folder.path().join("foreign.db");
-    rusqlite::Connection::open(&foreign)
-        .unwrap()
-        .execute_batch("CREATE TABLE t (x)")
-        .unwrap();
+    rusqlite::Connection::open(&foreign).unwrap().execute_batch("CREATE TABLE t (x)").unwrap();
     chmod(&foreign, 0o600);
     assert!(refusal(&foreign).contains("another program"));
 
@@ -217,10 +178,7 @@ async fn a_damaged_page_is_found_at_start() {
     let middle = bytes.len() / 2 / 4096 * 4096;
     bytes[middle..middle + 4096].fill(0xa5);
     fs::write(&path, bytes).unwrap();
-    let error = SqliteStore::open(&path)
-        .err()
-        .expect("must be refused")
-        .to_string();
+    let error = SqliteStore::open(&path).err().expect("must be refused").to_string();
     assert!(error.contains("damaged") && error.contains("store.db"), "{error}");
 }
 
@@ -230,10 +188,7 @@ async fn a_row_that_was_tampered_with_is_an_error_and_no_session() {
     let path = folder.path().join("store.db");
     let store = SqliteStore::open(&path).unwrap();
     store.put_session(session(1)).await.unwrap();
-    rusqlite::Connection::open(&path)
-        .unwrap()
-        .execute("UPDATE sessions SET user = 'a:b'", [])
-        .unwrap();
+    rusqlite::Connection::open(&path).unwrap().execute("UPDATE sessions SET user = 'a:b'", []).unwrap();
     let error = store.session([1; 32]).await.unwrap_err().to_string();
     assert!(error.contains("store.db"), "{error}");
 }
@@ -257,20 +212,14 @@ fn many_single_threaded_runtimes_share_one_store() {
         }
     });
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    assert_eq!(
-        runtime.block_on(store.sessions_of(&user("bob"))).unwrap().len(),
-        200
-    );
+    assert_eq!(runtime.block_on(store.sessions_of(&user("bob"))).unwrap().len(), 200);
 }
 
 #[tokio::test]
 async fn two_processes_may_have_the_file_open() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("store.db");
-    let (one, other) = (
-        SqliteStore::open(&path).unwrap(),
-        SqliteStore::open(&path).unwrap(),
-    );
+    let (one, other) = (SqliteStore::open(&path).unwrap(), SqliteStore::open(&path).unwrap());
     for number in 0..20 {
         let store = if number % 2 == 0 { &one } else { &other };
         store.put_session(session(number)).await.unwrap();

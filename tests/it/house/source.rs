@@ -31,11 +31,7 @@ impl Source {
         }
         let to_root = "super::".repeat(self.depth());
         for line in self.code.lines() {
-            let path = line
-                .strip_prefix("pub ")
-                .unwrap_or(line)
-                .strip_prefix("use ")
-                .unwrap_or_default();
+            let path = line.strip_prefix("pub ").unwrap_or(line).strip_prefix("use ").unwrap_or_default();
             if let Some(rest) = path.strip_prefix(&to_root).filter(|_| !to_root.is_empty()) {
                 found.extend(first_names(rest));
             }
@@ -48,11 +44,7 @@ impl Source {
     /// How many modules lie between this file and the crate's root.
     fn depth(&self) -> usize {
         let path = self.module().trim_end_matches("/mod");
-        if path == "lib" || path.starts_with("bin/") {
-            0
-        } else {
-            path.split('/').count()
-        }
+        if path == "lib" || path.starts_with("bin/") { 0 } else { path.split('/').count() }
     }
 }
 
@@ -62,10 +54,7 @@ pub(super) fn sources(folder: &str) -> Vec<Source> {
         let mut parts = source.name.trim_end_matches(".rs").split('/');
         parts.next() == Some("src") && parts.any(|part| part == "tests")
     };
-    all_sources(folder)
-        .into_iter()
-        .filter(|source| !is_beside_code(source))
-        .collect()
+    all_sources(folder).into_iter().filter(|source| !is_beside_code(source)).collect()
 }
 
 /// Every Rust file under a folder.
@@ -81,11 +70,7 @@ pub(super) fn all_sources(folder: &str) -> Vec<Source> {
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let text = fs::read_to_string(&path).unwrap();
                 let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
-                found.push(Source {
-                    name,
-                    code: without_tests(&code_only(&text)),
-                    text,
-                });
+                found.push(Source { name, code: without_tests(&code_only(&text)), text });
             }
         }
     }
@@ -101,11 +86,7 @@ pub(super) fn is_word(c: char) -> bool {
 fn first_names(path: &str) -> Vec<String> {
     let Some(group) = path.strip_prefix('{') else {
         let name: String = path.chars().take_while(|c| is_word(*c)).collect();
-        return vec![if name.is_empty() {
-            "everything (*)".to_owned()
-        } else {
-            name
-        }];
+        return vec![if name.is_empty() { "everything (*)".to_owned() } else { name }];
     };
     let mut depth = 0_usize;
     let mut item = String::new();
@@ -121,12 +102,7 @@ fn first_names(path: &str) -> Vec<String> {
         }
     }
     items.push(item);
-    items
-        .iter()
-        .map(|item| item.trim())
-        .filter(|item| !item.is_empty())
-        .flat_map(first_names)
-        .collect()
+    items.iter().map(|item| item.trim()).filter(|item| !item.is_empty()).flat_map(first_names).collect()
 }
 
 /// Rust text without comments and without what stands inside string and character literals; line breaks stay.
@@ -149,11 +125,8 @@ pub(super) fn code_only(text: &str) -> String {
 /// Length of the comment or literal that `rest` begins with, or 0. `before` tells the `r` of a raw string from the
 /// last letter of a name.
 fn literal_or_comment(rest: &str, before: &str) -> usize {
-    let up_to = |end: &str, from: usize| {
-        rest[from..]
-            .find(end)
-            .map_or(rest.len(), |at| from + at + end.len())
-    };
+    let up_to =
+        |end: &str, from: usize| rest[from..].find(end).map_or(rest.len(), |at| from + at + end.len());
     if rest.starts_with("//") {
         return rest.find('\n').unwrap_or(rest.len());
     }
@@ -227,12 +200,7 @@ mod reading {
 
     fn imports(name: &str, text: &str) -> Vec<String> {
         let code = without_tests(&code_only(text));
-        Source {
-            name: name.to_owned(),
-            text: text.to_owned(),
-            code,
-        }
-        .imports()
+        Source { name: name.to_owned(), text: text.to_owned(), code }.imports()
     }
 
     #[test]
@@ -255,19 +223,13 @@ mod reading {
             mod tests { use crate::startup::x; fn y() { { } } }
             use crate::config;
         "##;
-        assert_eq!(
-            imports("src/session/mod.rs", text),
-            ["config", "domain", "store", "token"]
-        );
+        assert_eq!(imports("src/session/mod.rs", text), ["config", "domain", "store", "token"]);
     }
 
     #[test]
     fn climbing_up_to_the_root_counts_as_an_import() {
         assert_eq!(imports("src/session/mod.rs", "use super::proxy::x;"), ["proxy"]);
         assert_eq!(imports("src/session/rules.rs", "use super::proxy::x;"), [""; 0]);
-        assert_eq!(
-            imports("src/session/rules.rs", "pub use super::super::proxy;"),
-            ["proxy"]
-        );
+        assert_eq!(imports("src/session/rules.rs", "pub use super::super::proxy;"), ["proxy"]);
     }
 }

@@ -15,11 +15,7 @@ fn s14_the_cookie_key_is_made_once_and_private() {
     let second = CookieKey::load_or_create(&path).unwrap();
     assert_eq!(first.actix().master(), second.actix().master());
     assert_eq!((mode(&path), fs::read(&path).unwrap().len()), (0o600, 64));
-    assert_eq!(
-        fs::read_dir(folder.path()).unwrap().count(),
-        1,
-        "no temporary file may stay"
-    );
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file may stay");
 }
 
 #[test]
@@ -28,15 +24,7 @@ fn processes_that_start_together_use_one_cookie_key() {
     let path = folder.path().join("session.key");
     let keys: Vec<Vec<u8>> = std::thread::scope(|scope| {
         let started: Vec<_> = (0..8)
-            .map(|_| {
-                scope.spawn(|| {
-                    CookieKey::load_or_create(&path)
-                        .unwrap()
-                        .actix()
-                        .master()
-                        .to_vec()
-                })
-            })
+            .map(|_| scope.spawn(|| CookieKey::load_or_create(&path).unwrap().actix().master().to_vec()))
             .collect();
         started.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
@@ -51,18 +39,12 @@ fn a_cookie_key_that_is_cut_or_open_to_others_is_refused() {
         fs::write(&path, vec![1; size]).unwrap();
         chmod(&path, 0o600);
         assert!(
-            matches!(
-                CookieKey::load_or_create(&path).err(),
-                Some(CookieKeyError::Size { .. })
-            ),
+            matches!(CookieKey::load_or_create(&path).err(), Some(CookieKeyError::Size { .. })),
             "{size}"
         );
     }
     fs::write(&path, [1; 64]).unwrap();
     chmod(&path, 0o640);
     let error = CookieKey::load_or_create(&path).err().unwrap().to_string();
-    assert!(
-        error.contains("chmod 600") && error.contains("session.key"),
-        "{error}"
-    );
+    assert!(error.contains("chmod 600") && error.contains("session.key"), "{error}");
 }

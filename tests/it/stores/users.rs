@@ -16,19 +16,13 @@ fn a_user_file_that_is_open_to_others_is_refused() {
     for bad in [0o644, 0o660, 0o602, 0o604] {
         chmod(&path, bad);
         let error = UserFile::load(&path).unwrap_err().to_string();
-        assert!(
-            error.contains(&format!("chmod 600 {}", path.display())),
-            "{error}"
-        );
+        assert!(error.contains(&format!("chmod 600 {}", path.display())), "{error}");
     }
     for good in [0o600, 0o400, 0o640] {
         chmod(&path, good);
         UserFile::load(&path).unwrap();
     }
-    assert!(matches!(
-        UserFile::load(&folder.path().join("none")),
-        Err(UsersError::Read { .. })
-    ));
+    assert!(matches!(UserFile::load(&folder.path().join("none")), Err(UsersError::Read { .. })));
 }
 
 #[test]
@@ -38,26 +32,19 @@ fn a_user_file_is_written_whole_and_private_and_read_back() {
     let mut file = UserFile::empty(&path).unwrap();
     let names = ["bob", r"DOM\user", "user@REALM", "first.last", "jürgen's"];
     for name in names {
-        file.add(user(name), &password("secret"), vec!["ops".into()])
-            .unwrap();
+        file.add(user(name), &password("secret"), vec!["ops".into()]).unwrap();
     }
     file.set_disabled(&user("bob"), true).unwrap();
     file.save().unwrap();
     assert_eq!(mode(&path), 0o600);
-    assert_eq!(
-        fs::read_dir(folder.path()).unwrap().count(),
-        1,
-        "no temporary file may stay"
-    );
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file may stay");
     assert!(!contains(folder.path(), b"secret"));
     let read = UserFile::load(&path).unwrap();
     assert!(read.users().eq(file.users()));
     assert_eq!(read.users().count(), names.len());
     assert_eq!(
         read.verify(&user(r"DOM\user"), &password("secret")),
-        Verdict::Ok {
-            groups: vec!["ops".into()]
-        }
+        Verdict::Ok { groups: vec!["ops".into()] }
     );
 }
 
@@ -115,10 +102,7 @@ fn a_broken_user_file_leaves_the_last_good_one_in_use() {
     file.add(user("eve"), &password("one"), vec![]).unwrap();
     file.save().unwrap();
     chmod(&path, 0o666);
-    assert!(
-        !users.is_active(&user("eve")),
-        "a file that anyone could have written is not read"
-    );
+    assert!(!users.is_active(&user("eve")), "a file that anyone could have written is not read");
     assert!(Users::open(&path).is_err(), "at start a broken file is refused");
 }
 

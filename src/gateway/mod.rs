@@ -1,0 +1,9 @@
+//! The heart: one thread's way of a request. Identify, permit, forward, and write it down.
+
+mod body;
+mod refuse;
+mod request;
+mod worker;
+
+pub use body::GatewayBody;
+pub use worker::{Gateway, Mode, Stop, Worker};

@@ -1,0 +1,225 @@
+//! One event loop's part of the gateway, and what all of them share.
+
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio_util::sync::CancellationToken;
+
+use crate::audit::Sink;
+use crate::identity::{Doors, Shared};
+use crate::listener::tls::TlsMaterial;
+use crate::listener::{Accepted, Socket, TrustedProxies, accept};
+use crate::pages::{self, PageService, PagesState};
+use crate::proxy::{Connector, Pool};
+
+/// Longest wait for a request's head, and longest idle keep-alive. A head that trickles in holds a connection no longer;
+/// answers and tunnels have no such limit.
+const HEAD_DEADLINE: Duration = Duration::from_secs(60);
+/// Largest request head. Cookies and forwarded headers fit many times.
+const MOST_HEAD_BYTES: usize = 64 * 1024;
+/// Streams of one HTTP/2 connection. Resets beyond hyper's own bound end the connection (CVE-2023-44487).
+const MOST_STREAMS: u32 = 128;
+/// How long keep-alive connections may still ask `readyz` after the end was asked for.
+const LAME_DUCK: Duration = Duration::from_millis(500);
+
+/// How clients reach the gateway.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Mode {
+    /// An external terminator speaks TLS: cookies are `Secure` all the same.
+    Assumed,
+    /// Plain HTTP, for `--no-login` only.
+    Plain,
+    /// The gateway speaks TLS.
+    Tls,
+}
+
+/// Shared by all event loops.
+pub struct Gateway {
+    /// Doors, store and clock.
+    pub doors: Arc<Shared>,
+    /// What the pages share.
+    pub pages: Arc<PagesState>,
+    /// The certificate in use.
+    pub tls: Option<Arc<TlsMaterial>>,
+    /// How clients reach the gateway.
+    pub mode: Mode,
+    /// Whose forwarded headers are believed.
+    pub trusted: TrustedProxies,
+    /// The way to the engine.
+    pub connector: Connector,
+    /// The request log.
+    pub log: Sink,
+    /// The end.
+    pub stop: Stop,
+}
+
+/// The end of the gateway, in two steps, and who is still inside.
+#[derive(Clone, Debug, Default)]
+pub struct Stop {
+    /// No new work.
+    pub gentle: CancellationToken,
+    /// Whatever is still open is dropped.
+    pub firm: CancellationToken,
+    inside: Arc<AtomicUsize>,
+}
+
+impl Stop {
+    /// Connections that are still open.
+    #[must_use]
+    pub fn inside(&self) -> usize {
+        self.inside.load(Ordering::Relaxed)
+    }
+
+    fn enter(&self) -> Inside {
+        self.inside.fetch_add(1, Ordering::Relaxed);
+        Inside(Arc::clone(&self.inside))
+    }
+}
+
+struct Inside(Arc<AtomicUsize>);
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// One event loop's own things: nothing here is shared, nothing is locked.
+pub struct Worker {
+    pub(super) gateway: Arc<Gateway>,
+    pub(super) doors: Doors,
+    pub(super) pool: Rc<Pool>,
+    pub(super) pages: PageService,
+    pub(super) ids: super::request::RequestIds,
+}
+
+impl Worker {
+    /// Makes a loop's worker. To be called on the loop's own thread.
+    ///
+    /// # Errors
+    /// If the pages cannot be built.
+    pub async fn new(gateway: Arc<Gateway>) -> Result<Rc<Self>, anyhow::Error> {
+        let worker = Rc::new(Self {
+            doors: Doors::new(Arc::clone(&gateway.doors)),
+            pool: Pool::new(gateway.connector.clone()),
+            pages: pages::build(Arc::clone(&gateway.pages)).await?,
+            ids: super::request::RequestIds::new(),
+            gateway,
+        });
+        tokio::task::spawn_local(sweep_pool(Rc::downgrade(&worker)));
+        Ok(worker)
+    }
+
+    /// Serves one socket until it ends.
+    pub async fn serve(self: Rc<Self>, socket: Socket) {
+        let _inside = self.gateway.stop.enter();
+        let tls = self.gateway.tls.as_ref().map(|material| material.current());
+        let firm = self.gateway.stop.firm.clone();
+        tokio::select! {
+            biased;
+            () = firm.cancelled() => {}
+            () = self.serve_http(socket, tls) => {}
+        }
+    }
+
+    async fn serve_http(self: Rc<Self>, socket: Socket, tls: Option<Arc<rustls::ServerConfig>>) {
+        let Some(Accepted { io, connection }) = accept(socket, tls).await else { return };
+        let (peer, is_http2) = (connection.peer, connection.is_http2);
+        let stop = self.gateway.stop.gentle.clone();
+        let connection = Rc::new(connection);
+        let service = service_fn(move |request| {
+            let (worker, connection) = (Rc::clone(&self), Rc::clone(&connection));
+            async move { Ok::<_, std::convert::Infallible>(worker.answer(&connection, request).await) }
+        });
+        let result = if is_http2 {
+            let serving = http2_builder().serve_connection(TokioIo::new(io), service);
+            until_stop(serving, stop, |serving| serving.graceful_shutdown()).await
+        } else {
+            let serving = http1_builder().serve_connection(TokioIo::new(io), service).with_upgrades();
+            until_stop(serving, stop, |serving| serving.graceful_shutdown()).await
+        };
+        if let Err(error) = result {
+            note(peer, &error);
+        }
+    }
+}
+
+fn http1_builder() -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_DEADLINE)
+        .max_headers(128)
+        .max_buf_size(MOST_HEAD_BYTES * 4);
+    builder
+}
+
+fn http2_builder() -> http2::Builder<Local> {
+    let mut builder = http2::Builder::new(Local);
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MOST_STREAMS)
+        .max_header_list_size(32 * 1024)
+        .initial_stream_window_size(1 << 20)
+        .initial_connection_window_size(4 << 20)
+        .keep_alive_interval(Duration::from_secs(30))
+        .keep_alive_timeout(Duration::from_secs(30));
+    builder
+}
+
+/// Lets a connection run; once the gateway is to end, it finishes what it has and takes no more.
+async fn until_stop<C>(
+    serving: C,
+    stop: CancellationToken,
+    finish: impl FnOnce(std::pin::Pin<&mut C>),
+) -> Result<(), hyper::Error>
+where
+    C: Future<Output = Result<(), hyper::Error>>,
+{
+    let mut serving = std::pin::pin!(serving);
+    tokio::select! {
+        result = serving.as_mut() => return result,
+        () = async { stop.cancelled().await; tokio::time::sleep(LAME_DUCK).await } => {}
+    }
+    finish(serving.as_mut());
+    serving.await
+}
+
+/// Clients come and go; only what an operator could act on is worth more than a debug line.
+fn note(peer: IpAddr, error: &hyper::Error) {
+    if error.is_parse() {
+        tracing::info!(%peer, %error, "a request could not be read");
+    } else {
+        tracing::debug!(%peer, error = error as &dyn std::error::Error, "connection ended");
+    }
+}
+
+async fn sweep_pool(worker: std::rc::Weak<Worker>) {
+    let mut tick = tokio::time::interval(Duration::from_secs(5));
+    loop {
+        tick.tick().await;
+        let Some(worker) = worker.upgrade() else { return };
+        worker.pool.sweep();
+    }
+}
+
+/// Runs HTTP/2's tasks on the loop that they belong to.
+#[derive(Clone, Copy, Debug)]
+struct Local;
+
+impl<F> hyper::rt::Executor<F> for Local
+where
+    F: Future + 'static,
+{
+    fn execute(&self, task: F) {
+        tokio::task::spawn_local(async move {
+            task.await;
+        });
+    }
+}
