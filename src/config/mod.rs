@@ -1,5 +1,34 @@
 //! Settings: `raw` mirrors the command line, `doorward.toml` and `DOORWARD_*`; `checked` is valid by construction.
+//!
+//! ```text
+//! arguments ─┐
+//! DOORWARD_* ─┼─ gather ─► RawSettings ─ Settings::check ─► Settings
+//! file ──────┘      (every problem of both steps is reported at once)
+//! ```
+//!
+//! Nothing here opens what a setting points to: that a file can be read or an engine answers is for the commands.
 
+mod address;
+mod check;
 pub mod checked;
+mod duration;
+mod environment;
+mod file;
+mod gather;
+mod login;
+mod names;
+mod places;
+mod problem;
+mod raw;
+#[cfg(test)]
+mod tests;
+mod warnings;
 
+pub use address::parse_listen;
 pub use checked::*;
+pub use duration::parse_duration;
+pub use environment::Environment;
+pub use file::DEFAULT_FILE;
+pub use gather::{Gathered, gather};
+pub use problem::{Origin, Problem};
+pub use raw::{RawSettings, Text};

@@ -1,0 +1,161 @@
+//! From texts to values. Every problem is collected, so that the operator corrects all of them in one go.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::checked::{SessionLimits, Settings};
+use super::duration::parse_duration;
+use super::environment::Environment;
+use super::problem::Problem;
+use super::raw::{RawSettings, Text};
+use super::{address, login, places};
+
+impl Settings {
+    /// Checks what was written and fills in the defaults. Opens no file and no socket.
+    ///
+    /// # Errors
+    /// Every problem at once, each naming its option and what to write instead.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "unchecked settings are of no use afterwards"
+    )]
+    pub fn check(raw: RawSettings, environment: &Environment) -> Result<Self, Vec<Problem>> {
+        let mut checker = Checker {
+            raw: &raw,
+            environment,
+            problems: Vec::new(),
+        };
+        let settings = assemble(&mut checker);
+        match settings {
+            Some(settings) if checker.problems.is_empty() => Ok(settings),
+            _ => Err(checker.problems),
+        }
+    }
+}
+
+/// Nothing but a wrong engine, TLS mode or login leaves no value to go on with; their problems are pushed like others.
+fn assemble(checker: &mut Checker<'_>) -> Option<Settings> {
+    let engine = address::engine(checker);
+    let login = login::login(checker);
+    let tls = login::tls(checker);
+    let (state, runtime) = places::folders(checker);
+    let (log, log_format) = places::log(checker);
+    let raw = checker.raw;
+    let listen = address::listen(checker);
+    let trusted_proxies = address::trusted_proxies(checker);
+    let sessions = sessions(checker);
+    let token_lifetime = checker.length("token-lifetime", raw.token_lifetime.as_ref(), "12h");
+    let basic_cache = checker.length_or_zero("basic-cache", raw.basic_cache.as_ref(), "60s");
+    let grace = checker.length("grace", raw.grace.as_ref(), "8s");
+    let workers = workers(checker);
+    let user = places::user(checker);
+    Some(Settings {
+        engine: engine?,
+        tls: tls?,
+        login: login?,
+        listen,
+        trusted_proxies,
+        sessions,
+        token_lifetime,
+        basic_cache,
+        state,
+        runtime,
+        log,
+        log_format,
+        workers,
+        grace,
+        user,
+    })
+}
+
+fn sessions(checker: &mut Checker<'_>) -> SessionLimits {
+    let raw = checker.raw;
+    let absolute = checker.length("session-max", raw.session_max.as_ref(), "12h");
+    // A short --session-max alone must not be a contradiction with a default that nobody wrote.
+    let default = if absolute < Duration::from_secs(3600) {
+        raw.session_max.as_ref().map(Text::as_str)
+    } else {
+        None
+    };
+    let idle = checker.length("session-idle", raw.session_idle.as_ref(), default.unwrap_or("1h"));
+    if idle > absolute {
+        checker.problem(
+            "session-idle",
+            "is longer than --session-max, so it could never end a session",
+        );
+    }
+    SessionLimits { idle, absolute }
+}
+
+fn workers(checker: &mut Checker<'_>) -> usize {
+    let cores = checker.environment.cores.max(1);
+    match checker
+        .raw
+        .workers
+        .as_ref()
+        .map(|text| text.as_str().parse::<usize>())
+    {
+        None | Some(Ok(0)) => cores,
+        Some(Ok(workers @ 1..=1024)) => workers,
+        Some(_) => {
+            checker.problem(
+                "workers",
+                "write a number from 1 to 1024, or 0 for one event loop each core",
+            );
+            cores
+        }
+    }
+}
+
+/// What was written, and the problems found so far.
+pub(super) struct Checker<'a> {
+    pub(super) raw: &'a RawSettings,
+    pub(super) environment: &'a Environment,
+    problems: Vec<Problem>,
+}
+
+impl Checker<'_> {
+    pub(super) fn problem(&mut self, option: &str, message: impl Into<String>) {
+        self.problems.push(Problem::new(option, message));
+    }
+
+    /// A length of time that is not zero. After a problem the default stands in, so that checking can go on.
+    pub(super) fn length(&mut self, option: &str, text: Option<&Text>, default: &str) -> Duration {
+        let length = self.length_or_zero(option, text, default);
+        if !length.is_zero() {
+            return length;
+        }
+        self.problem(
+            option,
+            format!("is zero; write a longer time, for example {default}"),
+        );
+        parse_duration(default).unwrap_or_default()
+    }
+
+    /// A length of time of which zero means "never".
+    pub(super) fn length_or_zero(&mut self, option: &str, text: Option<&Text>, default: &str) -> Duration {
+        parse_duration(text.map_or(default, Text::as_str)).unwrap_or_else(|message| {
+            self.problem(option, message);
+            parse_duration(default).unwrap_or_default()
+        })
+    }
+
+    /// A path. An empty one is a variable that was not set where the value was put together.
+    pub(super) fn path(&mut self, option: &str, text: Option<&Text>) -> Option<PathBuf> {
+        let text = text?.as_str();
+        if text.is_empty() {
+            self.problem(option, "is empty; write a path or leave the option out");
+            return None;
+        }
+        Some(PathBuf::from(text))
+    }
+}
+
+/// The parts of a list whose parts may also be separated by commas.
+pub(super) fn list(texts: &[Text]) -> Vec<String> {
+    texts
+        .iter()
+        .flat_map(|text| text.as_str().split(','))
+        .map(|part| part.trim().to_owned())
+        .collect()
+}

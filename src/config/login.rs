@@ -1,0 +1,191 @@
+//! How connections are secured and who may come in; the two belong together, as in Skopos.
+
+use std::time::Duration;
+
+use super::check::{Checker, list};
+use super::checked::{LoginMode, PamSettings, TlsMode};
+use super::names::certificate_name;
+use super::raw::Text;
+
+const MODES: &str = "--autocert NAMES, --certfile FILE or --assume-secure";
+
+/// The one mode that was chosen.
+pub(super) fn tls(checker: &mut Checker<'_>) -> Option<TlsMode> {
+    let raw = checker.raw;
+    let chosen = [
+        ("autocert", !raw.autocert.is_empty()),
+        ("certfile", raw.certfile.is_some()),
+        ("assume-secure", raw.assume_secure == Some(true)),
+    ];
+    let chosen: Vec<&str> = chosen
+        .into_iter()
+        .filter_map(|(name, given)| given.then_some(name))
+        .collect();
+    match chosen.as_slice() {
+        [] if raw.use_login == Some(true) => {
+            checker.problem(
+                "use-login",
+                format!("passwords need a secured connection; add one of {MODES}"),
+            );
+            None
+        }
+        [] => Some(TlsMode::Plain),
+        ["autocert"] => autocert(checker),
+        ["certfile"] => checker
+            .path("certfile", raw.certfile.as_ref())
+            .map(TlsMode::Certfile),
+        ["assume-secure"] => Some(TlsMode::AssumeSecure),
+        [first, others @ ..] => {
+            let others: Vec<String> = others.iter().map(|name| format!("--{name}")).collect();
+            let others = others.join(" and ");
+            checker.problem(first, format!("contradicts {others}; keep only one of {MODES}"));
+            None
+        }
+    }
+}
+
+fn autocert(checker: &mut Checker<'_>) -> Option<TlsMode> {
+    let mut names = Vec::new();
+    let mut complete = true;
+    for text in list(&checker.raw.autocert) {
+        match certificate_name(&text) {
+            Ok(name) if names.contains(&name) => {}
+            Ok(name) => names.push(name),
+            Err(message) => {
+                complete = false;
+                checker.problem("autocert", message);
+            }
+        }
+    }
+    complete.then_some(TlsMode::Autocert(names))
+}
+
+/// Who may come in. Nobody and everybody must both be said out loud.
+pub(super) fn login(checker: &mut Checker<'_>) -> Option<LoginMode> {
+    let raw = checker.raw;
+    let pam = pam(checker);
+    let users = checker.path("users", raw.users.as_ref());
+    let login = match (raw.use_login == Some(true), raw.no_login == Some(true)) {
+        (true, true) => {
+            checker.problem("use-login", "contradicts --no-login; keep one of the two");
+            return None;
+        }
+        (false, false) => {
+            let message = "nobody said who may come in; add --use-login, or --no-login to let in everybody";
+            checker.problem("use-login", message);
+            None
+        }
+        (false, true) => Some(LoginMode::NoLogin),
+        (true, false) => Some(users.map_or(LoginMode::Pam(pam), LoginMode::Users)),
+    };
+    let is_login = raw.use_login == Some(true);
+    if raw.users.is_some() && !is_login {
+        checker.problem("users", "only means something with --use-login");
+    }
+    let without_pam = if raw.users.is_some() {
+        Some("has no effect with --users")
+    } else {
+        None
+    };
+    let without_pam = without_pam.or((!is_login).then_some("only means something with --use-login"));
+    if let Some(message) = without_pam {
+        for option in pam_options(checker) {
+            checker.problem(option, message);
+        }
+    }
+    login
+}
+
+/// The options that were given and that only PAM heeds.
+fn pam_options(checker: &Checker<'_>) -> Vec<&'static str> {
+    let raw = checker.raw;
+    let given = [
+        ("pam-service", &raw.pam_service),
+        ("pam-socket", &raw.pam_socket),
+        ("pam-max-logins", &raw.pam_max_logins),
+        ("pam-compute-timeout", &raw.pam_compute_timeout),
+        ("pam-prompt-timeout", &raw.pam_prompt_timeout),
+        ("pam-login-timeout", &raw.pam_login_timeout),
+        ("login-failure-delay", &raw.login_failure_delay),
+    ];
+    given
+        .into_iter()
+        .filter_map(|(name, value)| value.is_some().then_some(name))
+        .collect()
+}
+
+fn pam(checker: &mut Checker<'_>) -> PamSettings {
+    let raw = checker.raw;
+    let pam = PamSettings {
+        service: service(checker),
+        max_logins: max_logins(checker),
+        compute_deadline: checker.length("pam-compute-timeout", raw.pam_compute_timeout.as_ref(), "10s"),
+        prompt_deadline: checker.length("pam-prompt-timeout", raw.pam_prompt_timeout.as_ref(), "120s"),
+        login_deadline: checker.length("pam-login-timeout", raw.pam_login_timeout.as_ref(), "300s"),
+        failure_delay: checker.length("login-failure-delay", raw.login_failure_delay.as_ref(), "2s"),
+        socket: checker.path("pam-socket", raw.pam_socket.as_ref()),
+    };
+    deadlines(checker, &pam);
+    pam
+}
+
+/// A deadline that ends after the whole login has ended would never be met. Only those that were written are judged.
+fn deadlines(checker: &mut Checker<'_>, pam: &PamSettings) {
+    let raw = checker.raw;
+    let whole = raw.pam_login_timeout.is_some();
+    let parts: [(&str, Duration, bool); 3] = [
+        (
+            "pam-compute-timeout",
+            pam.compute_deadline,
+            raw.pam_compute_timeout.is_some(),
+        ),
+        (
+            "pam-prompt-timeout",
+            pam.prompt_deadline,
+            raw.pam_prompt_timeout.is_some(),
+        ),
+        (
+            "login-failure-delay",
+            pam.failure_delay,
+            raw.login_failure_delay.is_some(),
+        ),
+    ];
+    for (option, part, given) in parts {
+        if part > pam.login_deadline && (given || whole) {
+            let whole = pam.login_deadline.as_secs_f64();
+            checker.problem(
+                option,
+                format!("is longer than the whole login may take (--pam-login-timeout, {whole} s)"),
+            );
+        }
+    }
+}
+
+/// libpam puts the name behind `/etc/pam.d/`; nothing in it may leave that folder.
+fn service(checker: &mut Checker<'_>) -> String {
+    let service = checker.raw.pam_service.as_ref().map_or("doorward", Text::as_str);
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if service.is_empty() || service.starts_with(['.', '-']) || !service.chars().all(fits) {
+        checker.problem(
+            "pam-service",
+            format!("'{service}' is not the name of a file in /etc/pam.d"),
+        );
+    }
+    service.to_owned()
+}
+
+fn max_logins(checker: &mut Checker<'_>) -> usize {
+    match checker
+        .raw
+        .pam_max_logins
+        .as_ref()
+        .map(|text| text.as_str().parse())
+    {
+        None => 128,
+        Some(Ok(most @ 1..=10_000)) => most,
+        Some(_) => {
+            checker.problem("pam-max-logins", "write a number from 1 to 10000");
+            128
+        }
+    }
+}

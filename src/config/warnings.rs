@@ -1,0 +1,78 @@
+//! Settings that are allowed and probably not what was meant.
+
+use std::net::IpAddr;
+
+use super::checked::{EngineAddress, ListenAddress, LoginMode, Settings, TlsMode};
+
+impl Settings {
+    /// What an operator should hear at start, one sentence each.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        [self.about_proxies(), self.about_login(), self.about_engine()]
+            .into_iter()
+            .flatten()
+            .collect()
+    }
+
+    fn about_proxies(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if self.tls == TlsMode::AssumeSecure && self.trusted_proxies.is_empty() {
+            warnings.push(
+                "--assume-secure without --trusted-proxy believes no forwarded header from anyone: every client is \
+                 logged and throttled under the terminator's address"
+                    .to_owned(),
+            );
+        }
+        if self.tls == TlsMode::AssumeSecure && self.is_open_to_the_network() {
+            warnings.push(
+                "--assume-secure listens on more than this host: whoever reaches the port past the terminator sends \
+                 passwords in the clear; listen on 127.0.0.1 or on a private network"
+                    .to_owned(),
+            );
+        }
+        for network in self
+            .trusted_proxies
+            .iter()
+            .filter(|network| network.prefix_len() == 0)
+        {
+            warnings.push(format!(
+                "--trusted-proxy {network} believes everybody's forwarded headers: any client can claim any address"
+            ));
+        }
+        warnings
+    }
+
+    fn about_login(&self) -> Vec<String> {
+        if self.login == LoginMode::NoLogin && self.is_open_to_the_network() {
+            return vec!["--no-login lets everybody who reaches the port use the engine".to_owned()];
+        }
+        Vec::new()
+    }
+
+    fn about_engine(&self) -> Vec<String> {
+        match &self.engine {
+            EngineAddress::Http(authority) if !is_loopback(authority) => {
+                vec![format!(
+                    "--engine http://{authority} is reached over the network without encryption"
+                )]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn is_open_to_the_network(&self) -> bool {
+        let open = |address: &ListenAddress| match address {
+            ListenAddress::Tcp(address) => !address.ip().to_canonical().is_loopback(),
+            ListenAddress::Unix(_) => false,
+        };
+        self.listen.iter().any(open)
+    }
+}
+
+fn is_loopback(authority: &str) -> bool {
+    let host = authority
+        .rsplit_once(':')
+        .map_or(authority, |(host, _)| host)
+        .trim_matches(['[', ']']);
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
