@@ -1,0 +1,196 @@
+//! `--autocert`: a self-signed certificate that this gateway makes, keeps and renews. The key stays the same, so that
+//! clients may pin it; the certificate stays the same as long as it can.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rcgen::{
+    CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
+    PKCS_ECDSA_P256_SHA256, SanType, SerialNumber, date_time_ymd,
+};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use zeroize::Zeroizing;
+
+use super::error::{FileProblem, TlsError};
+use super::files::{self, SecretFile};
+use super::names::WantedNames;
+use super::pem::{self, KeyedChain};
+use crate::domain::{Clock, UnixSeconds};
+
+const DAY: i64 = 24 * 3600;
+/// Browsers take no more than 398 days (CA/Browser Forum baseline requirements §6.3.2); with the head start, 396.
+const LIFETIME: i64 = 396 * DAY - HEAD_START;
+/// Clients whose clocks are a little behind.
+const HEAD_START: i64 = 3600;
+/// A new certificate is made this long before the old one ends.
+const RENEWAL: i64 = 30 * DAY;
+
+/// The folder with `key.pem` and `cert.pem`, and the names that the certificate is for.
+pub(super) struct Autocert {
+    folder: PathBuf,
+    wanted: WantedNames,
+}
+
+impl Autocert {
+    /// Nothing is read or written yet.
+    pub(super) fn new(state: &Path, names: &[String]) -> Self {
+        Self {
+            folder: state.join("autocert"),
+            wanted: WantedNames::of(names),
+        }
+    }
+
+    /// The certificate's file.
+    pub(super) fn certificate_path(&self) -> PathBuf {
+        self.folder.join("cert.pem")
+    }
+
+    fn key_path(&self) -> PathBuf {
+        self.folder.join("key.pem")
+    }
+
+    /// The kept certificate if it is for the wanted names and lasts, else a new one with the same key.
+    pub(super) fn load(&self, clock: &Clock) -> Result<KeyedChain, TlsError> {
+        let names = |kept: &KeyedChain| self.wanted.are_met_by(kept.names());
+        self.ensure(clock, names)
+    }
+
+    /// As [`Autocert::load`], while running: only the end of the certificate's time is a reason for a new one.
+    pub(super) fn renew(&self, clock: &Clock) -> Result<KeyedChain, TlsError> {
+        self.ensure(clock, |_| true)
+    }
+
+    /// Whether the kept key, if there is one, can be used.
+    pub(super) fn inspect(&self) -> Result<(), TlsError> {
+        if self.key_path().exists() {
+            self.read_key().map(drop)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn ensure(&self, clock: &Clock, names_fit: impl Fn(&KeyedChain) -> bool) -> Result<KeyedChain, TlsError> {
+        files::make_private_folder(&self.folder)?;
+        if !self.key_path().exists() {
+            self.make_key()?;
+        }
+        let key = self.read_key()?;
+        let now = clock.now();
+        let lasts = |kept: &KeyedChain| kept.not_before() <= now && now < kept.not_after() - RENEWAL;
+        match self.kept(&key) {
+            Ok(kept) if names_fit(&kept) && lasts(&kept) => return Ok(kept),
+            Ok(_) => {}
+            Err(TlsError::File {
+                problem: FileProblem::Unreadable(error),
+                ..
+            }) if error.kind() == std::io::ErrorKind::NotFound => {}
+            // It can be made anew at any time, unlike the key.
+            Err(error) => {
+                tracing::warn!(%error, "the kept self-signed certificate cannot be used; making a new one")
+            }
+        }
+        let certificate = self.make_certificate(&key, now)?;
+        files::replace(&self.certificate_path(), certificate.as_bytes(), 0o644)?;
+        self.kept(&key)
+    }
+
+    fn make_key(&self) -> Result<(), TlsError> {
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(TlsError::Make)?;
+        let pem = Zeroizing::new(key.serialize_pem());
+        files::create(&self.key_path(), pem.as_bytes(), 0o600)
+    }
+
+    fn read_key(&self) -> Result<SecretFile, TlsError> {
+        let path = self.key_path();
+        let check = || {
+            let file = SecretFile::read(&path)?;
+            file.must_be_private(&path)?;
+            pem::public_key_of(&parse_key(&file)?)?;
+            Ok(file)
+        };
+        check().map_err(|problem: FileProblem| problem.of(&path))
+    }
+
+    /// The certificate on disk, with the key that it must belong to.
+    fn kept(&self, key: &SecretFile) -> Result<KeyedChain, TlsError> {
+        let path = self.certificate_path();
+        let read = || {
+            let file = SecretFile::read(&path)?;
+            let certificates: Vec<CertificateDer<'static>> =
+                CertificateDer::pem_slice_iter(&file.bytes).flatten().collect();
+            if certificates.is_empty() {
+                return Err(FileProblem::NoCertificate);
+            }
+            let digest = pem::digest_of(&[&file.bytes, &key.bytes]);
+            KeyedChain::assemble(certificates, parse_key(key)?, digest)
+        };
+        read().map_err(|problem| problem.of(&path))
+    }
+
+    fn make_certificate(&self, key: &SecretFile, now: UnixSeconds) -> Result<String, TlsError> {
+        let key = match parse_key(key).map_err(|problem| problem.of(self.key_path()))? {
+            PrivateKeyDer::Pkcs8(key) => KeyPair::from_pkcs8_der_and_sign_algo(&key, &PKCS_ECDSA_P256_SHA256),
+            other => KeyPair::try_from(other.secret_der()),
+        };
+        let key = key.map_err(|_| FileProblem::BadKey.of(self.key_path()))?;
+        let certificate = parameters(self.wanted.names(), now)?
+            .self_signed(&key)
+            .map_err(TlsError::Make)?;
+        Ok(certificate.pem())
+    }
+}
+
+fn parse_key(file: &SecretFile) -> Result<PrivateKeyDer<'static>, FileProblem> {
+    PrivateKeyDer::from_pem_slice(&file.bytes).map_err(|_| FileProblem::NoKey)
+}
+
+/// A server's own certificate and not a CA: whoever trusts it trusts this one server.
+fn parameters(names: &[String], now: UnixSeconds) -> Result<CertificateParams, TlsError> {
+    let mut subject = DistinguishedName::new();
+    // A common name holds 64 letters (RFC 5280, appendix A); clients look at the alternative names only.
+    let common = names
+        .iter()
+        .find(|name| name.len() <= 64)
+        .map_or("doorward", String::as_str);
+    subject.push(DnType::OrganizationName, "Doorward self-signed");
+    subject.push(DnType::CommonName, common);
+
+    let mut parameters = CertificateParams::default();
+    parameters.subject_alt_names = names
+        .iter()
+        .map(|name| alternative_name(name))
+        .collect::<Result<_, _>>()?;
+    parameters.distinguished_name = subject;
+    parameters.is_ca = IsCa::ExplicitNoCa;
+    parameters.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    parameters.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    parameters.serial_number = Some(serial_number()?);
+    let epoch = date_time_ymd(1970, 1, 1);
+    parameters.not_before = epoch + seconds(now - HEAD_START);
+    parameters.not_after = epoch + seconds(now + LIFETIME);
+    Ok(parameters)
+}
+
+fn seconds(since_epoch: UnixSeconds) -> Duration {
+    Duration::from_secs(u64::try_from(since_epoch).unwrap_or_default())
+}
+
+fn alternative_name(name: &str) -> Result<SanType, TlsError> {
+    Ok(match name.parse() {
+        Ok(address) => SanType::IpAddress(address),
+        Err(_) => SanType::DnsName(name.try_into().map_err(TlsError::Make)?),
+    })
+}
+
+/// Random: derived from the key, as rcgen does by itself, it would be the same for every renewal, and Firefox refuses
+/// two certificates of one issuer with one serial number.
+fn serial_number() -> Result<SerialNumber, TlsError> {
+    let mut bytes = [0u8; 16];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| TlsError::Random)?;
+    // Positive, and never zero in front (RFC 5280 §4.1.2.2).
+    if let Some(first) = bytes.first_mut() {
+        *first = (*first & 0x7f) | 0x40;
+    }
+    Ok(SerialNumber::from_slice(&bytes))
+}

@@ -1,0 +1,227 @@
+//! The gateway's own certificate: where it comes from, and how a new one takes its place without a restart.
+//!
+//! A new certificate serves new handshakes; open connections keep theirs. A file that cannot be used never replaces one
+//! that can.
+
+mod autocert;
+mod certificate;
+mod error;
+mod files;
+mod names;
+mod pem;
+mod search;
+mod watch;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use rustls::ServerConfig;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::server::ProducesTickets;
+
+use crate::config::TlsMode;
+use crate::domain::{Clock, UnixSeconds};
+
+pub use certificate::fingerprint_of;
+pub use error::{FileProblem, TlsError};
+pub use watch::Watch;
+
+use autocert::Autocert;
+use pem::KeyedChain;
+
+/// What a [`TlsMaterial::reload`] came to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Reload {
+    /// New handshakes get another certificate or key than before.
+    Replaced,
+    /// The files hold what is in use already.
+    Unchanged,
+}
+
+/// The certificate in use, the key, and where both come from.
+pub struct TlsMaterial {
+    source: Source,
+    clock: Clock,
+    current: ArcSwap<Loaded>,
+    /// Shared by all generations, so that a replaced certificate does not end the resumption of sessions.
+    tickets: Arc<dyn ProducesTickets>,
+    reloading: Mutex<()>,
+}
+
+enum Source {
+    Autocert(Autocert),
+    Certfile(PathBuf),
+}
+
+struct Loaded {
+    config: Arc<ServerConfig>,
+    chain: KeyedChain,
+}
+
+/// Makes aws-lc-rs the process's crypto provider. To be called first in `main`: with two providers in the dependency
+/// graph, or none chosen, rustls panics at its first use.
+pub fn install_crypto_provider() {
+    // An error only says that one is installed already, and nothing else in this program installs any.
+    let _ = CryptoProvider::install_default(aws_lc_rs::default_provider());
+}
+
+impl TlsMaterial {
+    /// Loads the certificate file, or loads or makes the self-signed certificate under `state`. `None` if the gateway
+    /// does not speak TLS itself.
+    ///
+    /// # Errors
+    /// [`TlsError`] names the file and what is wrong with it.
+    pub fn load(mode: &TlsMode, state: &Path, clock: &Clock) -> Result<Option<Self>, TlsError> {
+        let source = match mode {
+            TlsMode::AssumeSecure | TlsMode::Plain => return Ok(None),
+            TlsMode::Autocert(names) => Source::Autocert(Autocert::new(state, names)),
+            TlsMode::Certfile(path) => Source::Certfile(search::resolve(path, clock)?),
+        };
+        let tickets = aws_lc_rs::Ticketer::new().map_err(TlsError::Tls)?;
+        let chain = match &source {
+            Source::Autocert(autocert) => autocert.load(clock)?,
+            Source::Certfile(path) => pem::read(path, clock)?,
+        };
+        let loaded = Loaded::new(chain, &tickets)?;
+        let material = Self {
+            source,
+            clock: clock.clone(),
+            current: ArcSwap::from_pointee(loaded),
+            tickets,
+            reloading: Mutex::new(()),
+        };
+        material.announce("the TLS certificate in use");
+        Ok(Some(material))
+    }
+
+    /// Says what [`TlsMaterial::load`] would say, but makes and writes nothing.
+    ///
+    /// # Errors
+    /// The same as [`TlsMaterial::load`], as far as can be known without writing.
+    pub fn inspect(mode: &TlsMode, state: &Path, clock: &Clock) -> Result<(), TlsError> {
+        match mode {
+            TlsMode::AssumeSecure | TlsMode::Plain => Ok(()),
+            TlsMode::Autocert(names) => Autocert::new(state, names).inspect(),
+            TlsMode::Certfile(path) => {
+                let chain = pem::read(&search::resolve(path, clock)?, clock)?;
+                let tickets = aws_lc_rs::Ticketer::new().map_err(TlsError::Tls)?;
+                Loaded::new(chain, &tickets).map(drop)
+            }
+        }
+    }
+
+    /// The configuration for the next handshake: TLS 1.2 and 1.3, ALPN `h2` and `http/1.1`.
+    #[must_use]
+    pub fn current(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.current.load().config)
+    }
+
+    /// Reads the files again; a self-signed certificate that is about to end is made anew with the same key. Does
+    /// blocking file I/O.
+    ///
+    /// # Errors
+    /// [`TlsError`] says what is wrong; what was in use stays in use.
+    pub fn reload(&self) -> Result<Reload, TlsError> {
+        // Two reloads at once (a signal and the watcher) could otherwise put the older one last.
+        let _one_at_a_time = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        let chain = match &self.source {
+            Source::Autocert(autocert) => autocert.renew(&self.clock)?,
+            Source::Certfile(path) => {
+                match pem::read_if_changed(path, self.current.load().chain.digest(), &self.clock)? {
+                    Some(chain) => chain,
+                    None => return Ok(Reload::Unchanged),
+                }
+            }
+        };
+        if chain.digest() == self.current.load().chain.digest() {
+            return Ok(Reload::Unchanged);
+        }
+        self.current.store(Arc::new(Loaded::new(chain, &self.tickets)?));
+        self.announce("the TLS certificate was replaced");
+        Ok(Reload::Replaced)
+    }
+
+    /// SHA-256 of the leaf certificate, as `AB:CD:…`: what browsers and `openssl x509 -fingerprint -sha256` show.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        fingerprint_of(self.current.load().chain.leaf())
+    }
+
+    /// The certificate chain without the key, leaf first.
+    #[must_use]
+    pub fn certificate_pem(&self) -> String {
+        certificate::to_pem(self.current.load().chain.certificates())
+    }
+
+    /// When the leaf certificate ends.
+    #[must_use]
+    pub fn not_after(&self) -> UnixSeconds {
+        self.current.load().chain.not_after()
+    }
+
+    /// The names and addresses that the leaf certificate is for.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        self.current.load().chain.names().to_vec()
+    }
+
+    /// The file that the certificate comes from.
+    #[must_use]
+    pub fn source(&self) -> String {
+        self.watched_file().display().to_string()
+    }
+
+    /// Reloads whenever the file changes on disk, and renews a self-signed certificate in time, until the [`Watch`] is
+    /// dropped. What happens is logged.
+    ///
+    /// # Errors
+    /// [`TlsError::Watch`] if no thread could be started.
+    pub fn watch(self: &Arc<Self>) -> Result<Watch, TlsError> {
+        Watch::start(Arc::clone(self))
+    }
+
+    fn watched_file(&self) -> PathBuf {
+        match &self.source {
+            Source::Autocert(autocert) => autocert.certificate_path(),
+            Source::Certfile(path) => path.clone(),
+        }
+    }
+
+    fn announce(&self, message: &'static str) {
+        tracing::info!(
+            source = self.source(),
+            names = self.names().join(","),
+            fingerprint = self.fingerprint(),
+            not_after = error::date(self.not_after()),
+            "{message}"
+        );
+    }
+}
+
+impl std::fmt::Debug for TlsMaterial {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TlsMaterial")
+            .field("source", &self.source())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Loaded {
+    fn new(chain: KeyedChain, tickets: &Arc<dyn ProducesTickets>) -> Result<Self, TlsError> {
+        let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .and_then(|builder| {
+                builder
+                    .with_no_client_auth()
+                    .with_single_cert(chain.certificates().to_vec(), chain.key())
+            })
+            .map_err(TlsError::Tls)?;
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        config.ticketer = Arc::clone(tickets);
+        Ok(Self {
+            config: Arc::new(config),
+            chain,
+        })
+    }
+}
