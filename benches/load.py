@@ -36,13 +36,18 @@ def tls_context():
     return context
 
 
+def connect(port, context):
+    """A TLS connection. Small writes go at once: with Nagle's algorithm a peer would be charged for delayed ACKs."""
+    raw = socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT)
+    raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return context.wrap_socket(raw)
+
+
 class Client:
     """One TLS connection and as much HTTP/1.1 as the checks need."""
 
     def __init__(self, port, context=None, headers=()):
-        raw = socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT)
-        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.sock = (context or tls_context()).wrap_socket(raw)
+        self.sock = connect(port, context or tls_context())
         self.port = port
         self.headers = list(headers)
         self.held = b""
@@ -219,8 +224,7 @@ def tunnel(args):
 
 def one_handshake(port, context):
     """A full handshake, the client's Finished included, and an orderly end on both sides."""
-    raw = socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT)
-    sock = context.wrap_socket(raw)
+    sock = connect(port, context)
     if sock.session_reused:
         raise Broken("the session was resumed")
     try:

@@ -25,6 +25,7 @@ PACKAGES = {
     "nginx": "nginx-light", "haproxy": "haproxy", "caddy": "caddy", "wrk": "wrk",
     "openssl": "openssl", "gcc": "gcc libc6-dev",
 }
+QUIET_PERCENT = 10  # what others may take of the machine before the figures mean little
 POLICY_RC = "/usr/sbin/policy-rc.d"
 COLUMNS = ["nginx", "nginx-log", "haproxy", "caddy", "doorward-cookie", "doorward-token"]
 
@@ -48,8 +49,8 @@ class Run:
     def __init__(self, args, folder):
         self.folder = folder
         self.plan = Plan(args.quick)
-        if args.rounds:
-            self.plan.rounds = args.rounds
+        self.plan.rounds = args.rounds or self.plan.rounds
+        self.plan.deadline = args.deadline or self.plan.deadline
         self.workers = args.workers or os.cpu_count() or 1
         self.files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self.doorward = os.path.abspath(args.doorward)
@@ -182,9 +183,10 @@ def measure_memory(run, kinds, wanted):
         server = kind(run)
         try:
             server.start()
+            idle = sections.resting(server)
             for target in server.targets():
                 if target.name in wanted and target.primary:
-                    result = guarded(run, target, sections.memory)
+                    result = guarded(run, target, lambda run, target: sections.streams(run, target, idle))
                     found.setdefault(target.name, []).append(result)
                     say_sample(f"memory {target.name}", result)
         except Failed as fault:
@@ -261,6 +263,8 @@ def arguments():
     parser.add_argument("--peers", default=",".join(kind.name for kind in peers.SERVERS),
                         help="peers or columns (default: %(default)s)")
     parser.add_argument("--rounds", type=int, help="rounds of each section")
+    parser.add_argument("--deadline", type=int, metavar="SECONDS",
+                        help="start no further round that would end later (each section has one at least)")
     parser.add_argument("--workers", type=int, help="workers or threads of each peer (default: the number of cores)")
     parser.add_argument("--doorward", default=os.path.join(HERE, "..", "target", "release", "doorward"),
                         help="the binary (default: target/release/doorward)")
@@ -312,7 +316,7 @@ def print_result(run, facts, args):
     rows = report.table(run.results, COLUMNS)
     lines = [
         f"Machine: {facts['machine']}. {run.workers} workers each.",
-        f"Peers: {'; '.join(facts['versions'].values())}.",
+        f"Peers: {', '.join(f'{name} {version}' for name, version in facts['versions'].items())}.",
         f"{facts['date']}, {run.plan.rounds} round(s), bodies of {run.plan.bulk_bytes >> 20} MiB, "
         f"{run.plan.connections} connections, {run.plan.streams} idle streams; "
         f"other programs used {facts['foreign_cpu_percent']:.0f} % of the machine meanwhile.",
@@ -363,6 +367,8 @@ def bench(args, folder):
         "seconds": round(seconds),
         "foreign_cpu_percent": max(0.0, 100 * foreign / seconds / (os.cpu_count() or 1)),
     }
+    if facts["foreign_cpu_percent"] > QUIET_PERCENT:
+        run.note(f"other programs used {facts['foreign_cpu_percent']:.0f} % of the machine: run again on a quiet one")
     say(f"done in {seconds:.0f} s")
     met = print_result(run, facts, args)
     if args.json:
