@@ -82,7 +82,10 @@ impl Line<'_> {
                     self.status,
                     self.method,
                     self.path,
-                    self.user.map_or_else(|| "-".to_owned(), |user| format!("{user}/{}", self.door.unwrap_or("-"))),
+                    self.user.map_or_else(
+                        || "-".to_owned(),
+                        |user| format!("{user}/{}", self.door.unwrap_or("-"))
+                    ),
                     self.address,
                     self.duration_ms,
                     self.reason.map_or_else(String::new, |reason| format!(" ({reason})")),

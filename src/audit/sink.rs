@@ -184,7 +184,8 @@ fn write_all(shared: &Shared, mut output: Output, path: Option<PathBuf>) {
 /// Takes all lines that wait; sleeps until there is one. Gives whether the end was asked for.
 fn wait(shared: &Shared, batch: &mut Vec<u8>) -> bool {
     let mut waiting = lock(&shared.waiting);
-    while waiting.is_empty() && !shared.stop.load(Ordering::Acquire) && !shared.reopen.load(Ordering::Acquire) {
+    while waiting.is_empty() && !shared.stop.load(Ordering::Acquire) && !shared.reopen.load(Ordering::Acquire)
+    {
         shared.asleep.store(true, Ordering::Release);
         // The bound covers the moment between a writer's look at `asleep` and our sleep.
         waiting = shared.wake.wait_timeout(waiting, LINGER * 8).unwrap_or_else(PoisonError::into_inner).0;

@@ -24,20 +24,12 @@ pub fn parse_listen(text: &str) -> Result<ListenAddress, String> {
     if let Ok(address) = text.parse::<SocketAddr>() {
         return Ok(ListenAddress::Tcp(address));
     }
-    let port = text
-        .strip_prefix("*:")
-        .or_else(|| text.strip_prefix(':'))
-        .unwrap_or(text);
+    let port = text.strip_prefix("*:").or_else(|| text.strip_prefix(':')).unwrap_or(text);
     if let Ok(port) = port.parse::<u16>() {
-        return Ok(ListenAddress::Tcp(SocketAddr::from((
-            Ipv6Addr::UNSPECIFIED,
-            port,
-        ))));
+        return Ok(ListenAddress::Tcp(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))));
     }
     if text.parse::<IpAddr>().is_ok() {
-        return Err(format!(
-            "'{text}' has no port; write for example 127.0.0.1:8100 or [::1]:8100"
-        ));
+        return Err(format!("'{text}' has no port; write for example 127.0.0.1:8100 or [::1]:8100"));
     }
     Err(format!(
         "'{text}' is not an address with a port; write for example 0.0.0.0:8100, [::1]:8100, :8100 or unix:/run/d.sock \
@@ -57,10 +49,7 @@ pub(super) fn listen(checker: &mut Checker<'_>) -> Vec<ListenAddress> {
         }
     }
     if listen.is_empty() {
-        listen.push(ListenAddress::Tcp(SocketAddr::from((
-            Ipv6Addr::UNSPECIFIED,
-            DEFAULT_PORT,
-        ))));
+        listen.push(ListenAddress::Tcp(SocketAddr::from((Ipv6Addr::UNSPECIFIED, DEFAULT_PORT))));
     }
     listen
 }
@@ -91,10 +80,7 @@ fn parse_network(text: &str) -> Result<IpNet, String> {
     if network.trunc() == network {
         Ok(network)
     } else {
-        Err(format!(
-            "'{text}' has bits behind its prefix; write {} or the one address",
-            network.trunc()
-        ))
+        Err(format!("'{text}' has bits behind its prefix; write {} or the one address", network.trunc()))
     }
 }
 
@@ -106,43 +92,26 @@ pub(super) fn engine(checker: &mut Checker<'_>) -> Option<EngineAddress> {
         (Some(cert), Some(key)) => Some((cert, key)),
         (None, None) => None,
         (Some(_), None) => {
-            checker.problem(
-                "engine-cert",
-                "needs --engine-key FILE, the private key of this certificate",
-            );
+            checker.problem("engine-cert", "needs --engine-key FILE, the private key of this certificate");
             None
         }
         (None, Some(_)) => {
-            checker.problem(
-                "engine-key",
-                "needs --engine-cert FILE, the certificate of this key",
-            );
+            checker.problem("engine-key", "needs --engine-cert FILE, the certificate of this key");
             None
         }
     };
-    let engine = match checker
-        .raw
-        .engine
-        .as_ref()
-        .map_or(Ok(None), |text| parse_engine(text.as_str()).map(Some))
-    {
-        Ok(engine) => engine.unwrap_or_else(|| EngineAddress::Unix(DEFAULT_ENGINE.into())),
-        Err(message) => {
-            checker.problem("engine", message);
-            return None;
-        }
-    };
+    let engine =
+        match checker.raw.engine.as_ref().map_or(Ok(None), |text| parse_engine(text.as_str()).map(Some)) {
+            Ok(engine) => engine.unwrap_or_else(|| EngineAddress::Unix(DEFAULT_ENGINE.into())),
+            Err(message) => {
+                checker.problem("engine", message);
+                return None;
+            }
+        };
     match engine {
-        EngineAddress::Https {
-            authority,
-            server_name,
-            ..
-        } => Some(EngineAddress::Https {
-            authority,
-            server_name,
-            ca,
-            identity,
-        }),
+        EngineAddress::Https { authority, server_name, .. } => {
+            Some(EngineAddress::Https { authority, server_name, ca, identity })
+        }
         other => {
             let unused = [("engine-ca", ca.is_some()), ("engine-cert", identity.is_some())];
             for (option, _) in unused.into_iter().filter(|(_, given)| *given) {
@@ -158,9 +127,7 @@ fn parse_engine(text: &str) -> Result<EngineAddress, String> {
         return absolute(path).map(EngineAddress::Unix);
     }
     if let Some(rest) = text.strip_prefix("tcp://") {
-        return Err(format!(
-            "write http://{rest} or https://{rest} instead of '{text}'"
-        ));
+        return Err(format!("write http://{rest} or https://{rest} instead of '{text}'"));
     }
     if text.starts_with('/') {
         return Err(format!("write unix://{text} for a socket"));
@@ -169,19 +136,14 @@ fn parse_engine(text: &str) -> Result<EngineAddress, String> {
         format!("'{text}' is not a URL ({error}); write unix:///PATH, http://HOST:PORT or https://HOST:PORT")
     })?;
     if !matches!(url.scheme(), "http" | "https") {
-        return Err(format!(
-            "'{}://' is not known; write unix://, http:// or https://",
-            url.scheme()
-        ));
+        return Err(format!("'{}://' is not known; write unix://, http:// or https://", url.scheme()));
     }
     // The text is not repeated: what stands before '@' may be a password.
     if !url.username().is_empty() || url.password().is_some() {
         return Err("holds a user name or password, which an engine has no use for; remove it".to_owned());
     }
     if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
-        return Err(format!(
-            "'{text}' has more than a host and a port; remove the path and what follows it"
-        ));
+        return Err(format!("'{text}' has more than a host and a port; remove the path and what follows it"));
     }
     let (Some(host), Some(port)) = (url.host(), url.port_or_known_default()) else {
         return Err(format!("'{text}' names no host"));
@@ -195,21 +157,14 @@ fn parse_engine(text: &str) -> Result<EngineAddress, String> {
         Host::Ipv4(address) => address.to_string(),
         Host::Ipv6(address) => address.to_string(),
     };
-    Ok(EngineAddress::Https {
-        authority,
-        server_name,
-        ca: None,
-        identity: None,
-    })
+    Ok(EngineAddress::Https { authority, server_name, ca: None, identity: None })
 }
 
 fn absolute(path: &str) -> Result<PathBuf, String> {
     // The kernel takes 107 bytes (unix(7), sun_path with its NUL).
     match path {
         _ if !path.starts_with('/') => Err(format!("'{path}' does not start with '/'; write the whole path")),
-        _ if path.len() > 107 => Err(format!(
-            "'{path}' is longer than 107 bytes, the most for a socket"
-        )),
+        _ if path.len() > 107 => Err(format!("'{path}' is longer than 107 bytes, the most for a socket")),
         _ => Ok(PathBuf::from(path)),
     }
 }
@@ -229,11 +184,7 @@ mod tests {
             ("*:8100", "[::]:8100"),
             ("0.0.0.0:0", "0.0.0.0:0"),
         ] {
-            assert_eq!(
-                parse_listen(text),
-                Ok(ListenAddress::Tcp(address.parse().unwrap())),
-                "{text}"
-            );
+            assert_eq!(parse_listen(text), Ok(ListenAddress::Tcp(address.parse().unwrap())), "{text}");
         }
         for text in ["unix:/run/d.sock", "unix:///run/d.sock"] {
             assert_eq!(parse_listen(text), Ok(ListenAddress::Unix("/run/d.sock".into())));
@@ -263,25 +214,15 @@ mod tests {
     #[test]
     fn engines_are_sockets_or_bare_http_addresses() {
         let http = |authority: &str| Ok(EngineAddress::Http(authority.to_owned()));
-        assert_eq!(
-            parse_engine("unix:///a/b"),
-            Ok(EngineAddress::Unix("/a/b".into()))
-        );
+        assert_eq!(parse_engine("unix:///a/b"), Ok(EngineAddress::Unix("/a/b".into())));
         assert_eq!(parse_engine("http://h:2375"), http("h:2375"));
         assert_eq!(parse_engine("http://h/"), http("h:80"));
         assert_eq!(parse_engine("http://[fd00::1]:2375"), http("[fd00::1]:2375"));
-        let Ok(EngineAddress::Https {
-            authority,
-            server_name,
-            ..
-        }) = parse_engine("https://[fd00::1]")
+        let Ok(EngineAddress::Https { authority, server_name, .. }) = parse_engine("https://[fd00::1]")
         else {
             panic!("not https");
         };
-        assert_eq!(
-            (authority.as_str(), server_name.as_str()),
-            ("[fd00::1]:443", "fd00::1")
-        );
+        assert_eq!((authority.as_str(), server_name.as_str()), ("[fd00::1]:443", "fd00::1"));
     }
 
     #[test]
@@ -304,19 +245,13 @@ mod tests {
     #[test]
     fn a_password_in_the_engine_address_is_refused_and_not_repeated() {
         let message = parse_engine("https://bob:hunter2@h:1").unwrap_err();
-        assert!(
-            message.contains("remove it") && !message.contains("hunter2"),
-            "{message}"
-        );
+        assert!(message.contains("remove it") && !message.contains("hunter2"), "{message}");
     }
 
     #[test]
     fn a_trusted_proxy_is_a_network_or_an_address() {
         assert_eq!(parse_network("192.0.2.7").unwrap().to_string(), "192.0.2.7/32");
-        assert_eq!(
-            parse_network("::ffff:192.0.2.7").unwrap().to_string(),
-            "192.0.2.7/32"
-        );
+        assert_eq!(parse_network("::ffff:192.0.2.7").unwrap().to_string(), "192.0.2.7/32");
         assert_eq!(parse_network("0.0.0.0/0").unwrap().to_string(), "0.0.0.0/0");
         assert!(parse_network("10.0.0.1/8").unwrap_err().contains("10.0.0.0/8"));
         assert!(parse_network("proxy.example").is_err());

@@ -15,16 +15,9 @@ impl Settings {
     ///
     /// # Errors
     /// Every problem at once, each naming its option and what to write instead.
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "unchecked settings are of no use afterwards"
-    )]
+    #[expect(clippy::needless_pass_by_value, reason = "unchecked settings are of no use afterwards")]
     pub fn check(raw: RawSettings, environment: &Environment) -> Result<Self, Vec<Problem>> {
-        let mut checker = Checker {
-            raw: &raw,
-            environment,
-            problems: Vec::new(),
-        };
+        let mut checker = Checker { raw: &raw, environment, problems: Vec::new() };
         let settings = assemble(&mut checker);
         match settings {
             Some(settings) if checker.problems.is_empty() => Ok(settings),
@@ -72,36 +65,22 @@ fn sessions(checker: &mut Checker<'_>) -> SessionLimits {
     let raw = checker.raw;
     let absolute = checker.length("session-max", raw.session_max.as_ref(), "12h");
     // A short --session-max alone must not be a contradiction with a default that nobody wrote.
-    let default = if absolute < Duration::from_secs(3600) {
-        raw.session_max.as_ref().map(Text::as_str)
-    } else {
-        None
-    };
+    let default =
+        if absolute < Duration::from_secs(3600) { raw.session_max.as_ref().map(Text::as_str) } else { None };
     let idle = checker.length("session-idle", raw.session_idle.as_ref(), default.unwrap_or("1h"));
     if idle > absolute {
-        checker.problem(
-            "session-idle",
-            "is longer than --session-max, so it could never end a session",
-        );
+        checker.problem("session-idle", "is longer than --session-max, so it could never end a session");
     }
     SessionLimits { idle, absolute }
 }
 
 fn workers(checker: &mut Checker<'_>) -> usize {
     let cores = checker.environment.cores.max(1);
-    match checker
-        .raw
-        .workers
-        .as_ref()
-        .map(|text| text.as_str().parse::<usize>())
-    {
+    match checker.raw.workers.as_ref().map(|text| text.as_str().parse::<usize>()) {
         None | Some(Ok(0)) => cores,
         Some(Ok(workers @ 1..=1024)) => workers,
         Some(_) => {
-            checker.problem(
-                "workers",
-                "write a number from 1 to 1024, or 0 for one event loop each core",
-            );
+            checker.problem("workers", "write a number from 1 to 1024, or 0 for one event loop each core");
             cores
         }
     }
@@ -125,10 +104,7 @@ impl Checker<'_> {
         if !length.is_zero() {
             return length;
         }
-        self.problem(
-            option,
-            format!("is zero; write a longer time, for example {default}"),
-        );
+        self.problem(option, format!("is zero; write a longer time, for example {default}"));
         parse_duration(default).unwrap_or_default()
     }
 
@@ -153,9 +129,5 @@ impl Checker<'_> {
 
 /// The parts of a list whose parts may also be separated by commas.
 pub(super) fn list(texts: &[Text]) -> Vec<String> {
-    texts
-        .iter()
-        .flat_map(|text| text.as_str().split(','))
-        .map(|part| part.trim().to_owned())
-        .collect()
+    texts.iter().flat_map(|text| text.as_str().split(',')).map(|part| part.trim().to_owned()).collect()
 }

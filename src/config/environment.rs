@@ -59,7 +59,5 @@ impl Settings {
 
 /// The XDG base directory specification tells to ignore relative paths.
 fn absolute_path(variable: &str) -> Option<PathBuf> {
-    std::env::var_os(variable)
-        .map(PathBuf::from)
-        .filter(|path| path.is_absolute())
+    std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute())
 }

@@ -70,21 +70,13 @@ fn read_text(path: &Path) -> Result<String, String> {
     }
     if metadata.mode() & 0o002 != 0 {
         let path = path.display();
-        return Err(format!(
-            "{path} may be written by everybody; run: chmod o-w {path}"
-        ));
+        return Err(format!("{path} may be written by everybody; run: chmod o-w {path}"));
     }
     if metadata.len() > MAX_BYTES {
-        return Err(format!(
-            "{} is longer than a settings file can be (1 MiB)",
-            path.display()
-        ));
+        return Err(format!("{} is longer than a settings file can be (1 MiB)", path.display()));
     }
     let mut text = String::new();
-    file.by_ref()
-        .take(MAX_BYTES)
-        .read_to_string(&mut text)
-        .map_err(cannot)?;
+    file.by_ref().take(MAX_BYTES).read_to_string(&mut text).map_err(cannot)?;
     Ok(text)
 }
 
@@ -102,9 +94,7 @@ fn checked_value(key: &str, value: Spanned<DeValue<'_>>, known: &[String]) -> Re
 
 fn unknown_key(key: &str, known: &[String]) -> String {
     let dashed = key.replace('_', "-");
-    let near = known
-        .iter()
-        .find(|name| **name == dashed || name.starts_with(key) || key.starts_with(*name));
+    let near = known.iter().find(|name| **name == dashed || name.starts_with(key) || key.starts_with(*name));
     match near {
         Some(name) => format!("unknown key '{key}'; did you mean '{name}'?"),
         None => format!("unknown key '{key}'; 'doorward serve --help' lists the options, which are the keys"),

@@ -17,23 +17,15 @@ pub(super) fn tls(checker: &mut Checker<'_>) -> Option<TlsMode> {
         ("certfile", raw.certfile.is_some()),
         ("assume-secure", raw.assume_secure == Some(true)),
     ];
-    let chosen: Vec<&str> = chosen
-        .into_iter()
-        .filter_map(|(name, given)| given.then_some(name))
-        .collect();
+    let chosen: Vec<&str> = chosen.into_iter().filter_map(|(name, given)| given.then_some(name)).collect();
     match chosen.as_slice() {
         [] if raw.use_login == Some(true) => {
-            checker.problem(
-                "use-login",
-                format!("passwords need a secured connection; add one of {MODES}"),
-            );
+            checker.problem("use-login", format!("passwords need a secured connection; add one of {MODES}"));
             None
         }
         [] => Some(TlsMode::Plain),
         ["autocert"] => autocert(checker),
-        ["certfile"] => checker
-            .path("certfile", raw.certfile.as_ref())
-            .map(TlsMode::Certfile),
+        ["certfile"] => checker.path("certfile", raw.certfile.as_ref()).map(TlsMode::Certfile),
         ["assume-secure"] => Some(TlsMode::AssumeSecure),
         [first, others @ ..] => {
             let others: Vec<String> = others.iter().map(|name| format!("--{name}")).collect();
@@ -82,11 +74,7 @@ pub(super) fn login(checker: &mut Checker<'_>) -> Option<LoginMode> {
     if raw.users.is_some() && !is_login {
         checker.problem("users", "only means something with --use-login");
     }
-    let without_pam = if raw.users.is_some() {
-        Some("has no effect with --users")
-    } else {
-        None
-    };
+    let without_pam = if raw.users.is_some() { Some("has no effect with --users") } else { None };
     let without_pam = without_pam.or((!is_login).then_some("only means something with --use-login"));
     if let Some(message) = without_pam {
         for option in pam_options(checker) {
@@ -108,10 +96,7 @@ fn pam_options(checker: &Checker<'_>) -> Vec<&'static str> {
         ("pam-login-timeout", &raw.pam_login_timeout),
         ("login-failure-delay", &raw.login_failure_delay),
     ];
-    given
-        .into_iter()
-        .filter_map(|(name, value)| value.is_some().then_some(name))
-        .collect()
+    given.into_iter().filter_map(|(name, value)| value.is_some().then_some(name)).collect()
 }
 
 fn pam(checker: &mut Checker<'_>) -> PamSettings {
@@ -134,21 +119,9 @@ fn deadlines(checker: &mut Checker<'_>, pam: &PamSettings) {
     let raw = checker.raw;
     let whole = raw.pam_login_timeout.is_some();
     let parts: [(&str, Duration, bool); 3] = [
-        (
-            "pam-compute-timeout",
-            pam.compute_deadline,
-            raw.pam_compute_timeout.is_some(),
-        ),
-        (
-            "pam-prompt-timeout",
-            pam.prompt_deadline,
-            raw.pam_prompt_timeout.is_some(),
-        ),
-        (
-            "login-failure-delay",
-            pam.failure_delay,
-            raw.login_failure_delay.is_some(),
-        ),
+        ("pam-compute-timeout", pam.compute_deadline, raw.pam_compute_timeout.is_some()),
+        ("pam-prompt-timeout", pam.prompt_deadline, raw.pam_prompt_timeout.is_some()),
+        ("login-failure-delay", pam.failure_delay, raw.login_failure_delay.is_some()),
     ];
     for (option, part, given) in parts {
         if part > pam.login_deadline && (given || whole) {
@@ -166,21 +139,13 @@ fn service(checker: &mut Checker<'_>) -> String {
     let service = checker.raw.pam_service.as_ref().map_or("doorward", Text::as_str);
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if service.is_empty() || service.starts_with(['.', '-']) || !service.chars().all(fits) {
-        checker.problem(
-            "pam-service",
-            format!("'{service}' is not the name of a file in /etc/pam.d"),
-        );
+        checker.problem("pam-service", format!("'{service}' is not the name of a file in /etc/pam.d"));
     }
     service.to_owned()
 }
 
 fn max_logins(checker: &mut Checker<'_>) -> usize {
-    match checker
-        .raw
-        .pam_max_logins
-        .as_ref()
-        .map(|text| text.as_str().parse())
-    {
+    match checker.raw.pam_max_logins.as_ref().map(|text| text.as_str().parse()) {
         None => 128,
         Some(Ok(most @ 1..=10_000)) => most,
         Some(_) => {

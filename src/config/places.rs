@@ -29,13 +29,7 @@ fn folder(checker: &mut Checker<'_>, option: &str, text: Option<&Text>) -> Optio
     if path.is_absolute() {
         return Some(path);
     }
-    checker.problem(
-        option,
-        format!(
-            "'{}' does not start with '/'; write the whole path",
-            path.display()
-        ),
-    );
+    checker.problem(option, format!("'{}' does not start with '/'; write the whole path", path.display()));
     Some(path)
 }
 
@@ -67,11 +61,7 @@ pub(super) fn log(checker: &mut Checker<'_>) -> (LogTarget, LogFormat) {
         file => LogTarget::File(PathBuf::from(file)),
     };
     let on_terminal = target == LogTarget::Stdout && checker.environment.terminal;
-    let auto = if on_terminal {
-        LogFormat::Text
-    } else {
-        LogFormat::Json
-    };
+    let auto = if on_terminal { LogFormat::Text } else { LogFormat::Json };
     let format = match checker.raw.log_format.as_ref().map_or("auto", Text::as_str) {
         "auto" => auto,
         "json" => LogFormat::Json,
@@ -90,10 +80,7 @@ pub(super) fn user(checker: &mut Checker<'_>) -> String {
     let name = checker.raw.user.as_ref().map_or("doorward", Text::as_str);
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '$');
     if name.is_empty() || name.starts_with('-') || !name.chars().all(fits) {
-        checker.problem(
-            "user",
-            format!("'{name}' is not a user name; write for example doorward"),
-        );
+        checker.problem("user", format!("'{name}' is not a user name; write for example doorward"));
     }
     if name == "root" {
         checker.problem(

@@ -26,21 +26,13 @@ impl Problem {
     /// A problem with the option `--option`; `option` is also its key in `doorward.toml`.
     #[must_use]
     pub fn new(option: &str, message: impl Into<String>) -> Self {
-        Self {
-            option: Some(option.to_owned()),
-            message: message.into(),
-            origin: None,
-        }
+        Self { option: Some(option.to_owned()), message: message.into(), origin: None }
     }
 
     /// A problem with a line of a settings file that belongs to no known option.
     #[must_use]
     pub fn in_file(path: &Path, line: usize, message: impl Into<String>) -> Self {
-        Self {
-            option: None,
-            message: message.into(),
-            origin: Some(Origin::File(path.to_owned(), line)),
-        }
+        Self { option: None, message: message.into(), origin: Some(Origin::File(path.to_owned(), line)) }
     }
 
     /// The option's name without dashes, if the problem belongs to one.
@@ -58,10 +50,7 @@ impl Problem {
     /// The same problem, saying where the value came from.
     #[must_use]
     pub fn from_origin(self, origin: Option<Origin>) -> Self {
-        Self {
-            origin: self.origin.or(origin),
-            ..self
-        }
+        Self { origin: self.origin.or(origin), ..self }
     }
 }
 
@@ -98,13 +87,7 @@ mod tests {
             from(Origin::Environment("DOORWARD_WORKERS".into())),
             "--workers (DOORWARD_WORKERS): is not a number"
         );
-        assert_eq!(
-            from(Origin::File("/d.toml".into(), 3)),
-            "/d.toml:3: workers: is not a number"
-        );
-        assert_eq!(
-            Problem::in_file(Path::new("/d.toml"), 4, "what").to_string(),
-            "/d.toml:4: what"
-        );
+        assert_eq!(from(Origin::File("/d.toml".into(), 3)), "/d.toml:3: workers: is not a number");
+        assert_eq!(Problem::in_file(Path::new("/d.toml"), 4, "what").to_string(), "/d.toml:4: what");
     }
 }

@@ -220,10 +220,7 @@ mod tests {
             let expected = format!("DOORWARD_{}", arg.get_id().as_str().to_ascii_uppercase());
             let variable = arg.get_env().and_then(|name| name.to_str());
             assert_eq!(variable, Some(expected.as_str()));
-            assert_eq!(
-                arg.get_long(),
-                Some(arg.get_id().as_str().replace('_', "-").as_str())
-            );
+            assert_eq!(arg.get_long(), Some(arg.get_id().as_str().replace('_', "-").as_str()));
         }
     }
 

@@ -6,11 +6,7 @@ use std::time::Duration;
 use super::{Environment, ListenAddress, LogFormat, LogTarget, LoginMode, RawSettings, Settings, TlsMode};
 
 fn root() -> Environment {
-    Environment {
-        root: true,
-        cores: 3,
-        ..Environment::default()
-    }
+    Environment { root: true, cores: 3, ..Environment::default() }
 }
 
 fn raw(text: &str) -> RawSettings {
@@ -22,11 +18,7 @@ fn settings(text: &str) -> Settings {
 }
 
 fn problems(text: &str) -> Vec<String> {
-    Settings::check(raw(text), &root())
-        .unwrap_err()
-        .iter()
-        .map(ToString::to_string)
-        .collect()
+    Settings::check(raw(text), &root()).unwrap_err().iter().map(ToString::to_string).collect()
 }
 
 /// The one problem of these settings.
@@ -39,14 +31,8 @@ fn problem(text: &str) -> String {
 #[test]
 fn the_defaults_are_as_documented() {
     let settings = settings("use-login = true\nautocert = '*'");
-    assert_eq!(
-        settings.engine,
-        super::EngineAddress::Unix("/var/run/docker.sock".into())
-    );
-    assert_eq!(
-        settings.listen,
-        [ListenAddress::Tcp("[::]:8100".parse().unwrap())]
-    );
+    assert_eq!(settings.engine, super::EngineAddress::Unix("/var/run/docker.sock".into()));
+    assert_eq!(settings.listen, [ListenAddress::Tcp("[::]:8100".parse().unwrap())]);
     assert_eq!(settings.state, PathBuf::from("/var/lib/doorward"));
     assert_eq!(settings.runtime, PathBuf::from("/run/doorward"));
     assert_eq!(settings.sessions.idle, Duration::from_secs(3600));
@@ -55,23 +41,10 @@ fn the_defaults_are_as_documented() {
     assert_eq!(settings.basic_cache, Duration::from_secs(60));
     assert_eq!(settings.grace, Duration::from_secs(8));
     assert_eq!((settings.workers, settings.user.as_str()), (3, "doorward"));
-    assert_eq!(
-        (settings.log, settings.log_format),
-        (LogTarget::Stdout, LogFormat::Json)
-    );
-    let LoginMode::Pam(pam) = settings.login else {
-        panic!("not PAM")
-    };
-    assert_eq!(
-        (pam.service.as_str(), pam.max_logins, pam.socket),
-        ("doorward", 128, None)
-    );
-    let seconds = [
-        pam.compute_deadline,
-        pam.prompt_deadline,
-        pam.login_deadline,
-        pam.failure_delay,
-    ];
+    assert_eq!((settings.log, settings.log_format), (LogTarget::Stdout, LogFormat::Json));
+    let LoginMode::Pam(pam) = settings.login else { panic!("not PAM") };
+    assert_eq!((pam.service.as_str(), pam.max_logins, pam.socket), ("doorward", 128, None));
+    let seconds = [pam.compute_deadline, pam.prompt_deadline, pam.login_deadline, pam.failure_delay];
     assert_eq!(seconds.map(|length| length.as_secs()), [10, 120, 300, 2]);
 }
 
@@ -87,15 +60,9 @@ fn ga1_login_without_a_secured_connection_is_refused_and_the_three_are_named() {
 #[test]
 fn ga4_more_than_one_secure_mode_is_refused() {
     let twice = problem("use-login = true\nautocert = '*'\nassume-secure = true");
-    assert!(
-        twice.starts_with("--autocert: contradicts --assume-secure;"),
-        "{twice}"
-    );
+    assert!(twice.starts_with("--autocert: contradicts --assume-secure;"), "{twice}");
     let all = problem("use-login = true\nautocert = '*'\ncertfile = 'x'\nassume-secure = true");
-    assert!(
-        all.contains("contradicts --certfile and --assume-secure"),
-        "{all}"
-    );
+    assert!(all.contains("contradicts --certfile and --assume-secure"), "{all}");
 }
 
 #[test]
@@ -103,10 +70,7 @@ fn who_may_come_in_must_be_said() {
     assert!(problem("autocert = '*'").contains("--no-login"));
     assert!(problem("autocert = '*'\nuse-login = true\nno-login = true").contains("contradicts --no-login"));
     assert_eq!(settings("no-login = true").tls, TlsMode::Plain);
-    assert_eq!(
-        settings("no-login = true\nassume-secure = true").tls,
-        TlsMode::AssumeSecure
-    );
+    assert_eq!(settings("no-login = true\nassume-secure = true").tls, TlsMode::AssumeSecure);
     assert_eq!(
         settings("use-login = true\nassume-secure = true\nusers = '/u'").login,
         LoginMode::Users("/u".into())
@@ -124,17 +88,12 @@ fn options_that_could_have_no_effect_are_refused() {
     let https = format!("{plain}engine = 'https://h'\n");
     assert!(problem(&format!("{https}engine-cert = '/c'")).contains("needs --engine-key"));
     assert!(problem(&format!("{https}engine-key = '/k'")).contains("needs --engine-cert"));
-    let super::EngineAddress::Https { ca, identity, .. } = settings(&format!(
-        "{https}engine-ca = '/a'\nengine-cert = '/c'\nengine-key = '/k'"
-    ))
-    .engine
+    let super::EngineAddress::Https { ca, identity, .. } =
+        settings(&format!("{https}engine-ca = '/a'\nengine-cert = '/c'\nengine-key = '/k'")).engine
     else {
         panic!("not https")
     };
-    assert_eq!(
-        (ca, identity),
-        (Some("/a".into()), Some(("/c".into(), "/k".into())))
-    );
+    assert_eq!((ca, identity), (Some("/a".into()), Some(("/c".into(), "/k".into()))));
 }
 
 #[test]
@@ -159,10 +118,7 @@ fn d9_all_problems_are_reported_at_once() {
         "log",
         "pam-prompt-timeout",
     ] {
-        let named = problems
-            .iter()
-            .filter(|problem| problem.starts_with(&format!("--{option}: ")))
-            .count();
+        let named = problems.iter().filter(|problem| problem.starts_with(&format!("--{option}: "))).count();
         assert_eq!(named, 1, "{option}: {problems:#?}");
     }
     assert_eq!(problems.len(), 14, "{problems:#?}");
@@ -171,15 +127,9 @@ fn d9_all_problems_are_reported_at_once() {
 #[test]
 fn times_of_zero_are_refused_but_for_the_basic_cache() {
     for option in ["session-idle", "session-max", "token-lifetime", "grace"] {
-        assert!(
-            problem(&format!("no-login = true\n{option} = 0")).contains("is zero"),
-            "{option}"
-        );
+        assert!(problem(&format!("no-login = true\n{option} = 0")).contains("is zero"), "{option}");
     }
-    assert_eq!(
-        settings("no-login = true\nbasic-cache = 0").basic_cache,
-        Duration::ZERO
-    );
+    assert_eq!(settings("no-login = true\nbasic-cache = 0").basic_cache, Duration::ZERO);
 }
 
 #[test]
@@ -203,33 +153,19 @@ fn c11_autocert_takes_lists_in_both_ways_and_names_each_wrong_name() {
 fn folders_follow_the_user_who_runs_it() {
     let text = "no-login = true";
     let home = |environment: Environment| Settings::check(raw(text), &environment).unwrap();
-    let user = Environment {
-        cores: 1,
-        home: Some("/home/bob".into()),
-        ..Environment::default()
-    };
+    let user = Environment { cores: 1, home: Some("/home/bob".into()), ..Environment::default() };
     let plain = home(user.clone());
     assert_eq!(plain.state, PathBuf::from("/home/bob/.local/state/doorward"));
     assert_eq!(plain.runtime, plain.state);
-    let xdg = home(Environment {
-        state_home: Some("/s".into()),
-        runtime_dir: Some("/r".into()),
-        ..user
-    });
-    assert_eq!(
-        (xdg.state, xdg.runtime),
-        (PathBuf::from("/s/doorward"), PathBuf::from("/r/doorward"))
-    );
+    let xdg = home(Environment { state_home: Some("/s".into()), runtime_dir: Some("/r".into()), ..user });
+    assert_eq!((xdg.state, xdg.runtime), (PathBuf::from("/s/doorward"), PathBuf::from("/r/doorward")));
     let homeless = Settings::check(raw(text), &Environment::default()).unwrap_err();
     assert!(homeless[0].to_string().starts_with("--state: "), "{homeless:?}");
 }
 
 #[test]
 fn a_child_with_another_user_comes_to_the_same_settings() {
-    let parent = Environment {
-        terminal: true,
-        ..root()
-    };
+    let parent = Environment { terminal: true, ..root() };
     let settings = Settings::check(raw("no-login = true"), &parent).unwrap();
     let mut child = raw("no-login = true");
     for (name, value) in settings.child_environment() {
@@ -242,23 +178,13 @@ fn a_child_with_another_user_comes_to_the_same_settings() {
             other => panic!("{other}"),
         }
     }
-    let child = Settings::check(
-        child,
-        &Environment {
-            cores: 1,
-            ..Environment::default()
-        },
-    )
-    .unwrap();
+    let child = Settings::check(child, &Environment { cores: 1, ..Environment::default() }).unwrap();
     assert_eq!(format!("{child:?}"), format!("{settings:?}"));
 }
 
 #[test]
 fn the_log_is_text_only_on_a_terminal() {
-    let on_terminal = Environment {
-        terminal: true,
-        ..root()
-    };
+    let on_terminal = Environment { terminal: true, ..root() };
     let format = |text: &str| Settings::check(raw(text), &on_terminal).unwrap().log_format;
     assert_eq!(format("no-login = true"), LogFormat::Text);
     assert_eq!(format("no-login = true\nlog = '/x'"), LogFormat::Json);
@@ -274,22 +200,16 @@ fn doubtful_settings_are_allowed_with_a_warning() {
             .contains("believes no forwarded header")
     );
     let all = warnings("use-login = true\nassume-secure = true\ntrusted-proxy = ['0.0.0.0/0', '::/0']");
-    assert!(
-        all.contains("0.0.0.0/0 believes everybody") && all.contains("::/0 believes everybody"),
-        "{all}"
-    );
+    assert!(all.contains("0.0.0.0/0 believes everybody") && all.contains("::/0 believes everybody"), "{all}");
     assert!(all.contains("past the terminator"), "{all}");
     assert!(warnings("no-login = true").contains("--no-login lets everybody"));
     assert!(
-        warnings(&format!(
-            "{local}no-login = true\nengine = 'http://10.0.0.1:2375'"
-        ))
-        .contains("without encryption")
+        warnings(&format!("{local}no-login = true\nengine = 'http://10.0.0.1:2375'"))
+            .contains("without encryption")
     );
-    for quiet in [
-        "use-login = true\nautocert = '*'",
-        "listen = '[::1]:1'\nno-login = true\nengine = 'http://[::1]:1'",
-    ] {
+    for quiet in
+        ["use-login = true\nautocert = '*'", "listen = '[::1]:1'\nno-login = true\nengine = 'http://[::1]:1'"]
+    {
         assert_eq!(warnings(quiet), "", "{quiet}");
     }
 }

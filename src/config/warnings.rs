@@ -8,10 +8,7 @@ impl Settings {
     /// What an operator should hear at start, one sentence each.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
-        [self.about_proxies(), self.about_login(), self.about_engine()]
-            .into_iter()
-            .flatten()
-            .collect()
+        [self.about_proxies(), self.about_login(), self.about_engine()].into_iter().flatten().collect()
     }
 
     fn about_proxies(&self) -> Vec<String> {
@@ -30,11 +27,7 @@ impl Settings {
                     .to_owned(),
             );
         }
-        for network in self
-            .trusted_proxies
-            .iter()
-            .filter(|network| network.prefix_len() == 0)
-        {
+        for network in self.trusted_proxies.iter().filter(|network| network.prefix_len() == 0) {
             warnings.push(format!(
                 "--trusted-proxy {network} believes everybody's forwarded headers: any client can claim any address"
             ));
@@ -52,9 +45,7 @@ impl Settings {
     fn about_engine(&self) -> Vec<String> {
         match &self.engine {
             EngineAddress::Http(authority) if !is_loopback(authority) => {
-                vec![format!(
-                    "--engine http://{authority} is reached over the network without encryption"
-                )]
+                vec![format!("--engine http://{authority} is reached over the network without encryption")]
             }
             _ => Vec::new(),
         }
@@ -70,9 +61,6 @@ impl Settings {
 }
 
 fn is_loopback(authority: &str) -> bool {
-    let host = authority
-        .rsplit_once(':')
-        .map_or(authority, |(host, _)| host)
-        .trim_matches(['[', ']']);
+    let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host).trim_matches(['[', ']']);
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }

@@ -68,9 +68,27 @@ mod tests {
     #[test]
     fn r1_next_never_leaves_the_site() {
         for evil in [
-            "", "//evil.example", "/\\evil.example", "\\\\evil", "/%09/evil.example", "/%0d%0a/evil.example",
-            "/.//evil", "https:evil.example", "https://evil.example", "javascript:alert(1)", "/\t/evil", "/%5cevil",
-            "/%2fevil.example", "/a/..//evil", "/../evil", "/%2e%2e/x", " /x", "evil", "?x", "/a b", "/ü",
+            "",
+            "//evil.example",
+            "/\\evil.example",
+            "\\\\evil",
+            "/%09/evil.example",
+            "/%0d%0a/evil.example",
+            "/.//evil",
+            "https:evil.example",
+            "https://evil.example",
+            "javascript:alert(1)",
+            "/\t/evil",
+            "/%5cevil",
+            "/%2fevil.example",
+            "/a/..//evil",
+            "/../evil",
+            "/%2e%2e/x",
+            " /x",
+            "evil",
+            "?x",
+            "/a b",
+            "/ü",
         ] {
             assert_eq!(ReturnTo::parse(evil).as_str(), "/", "{evil:?}");
         }
@@ -78,14 +96,18 @@ mod tests {
 
     #[test]
     fn r2_a_local_path_is_kept_byte_for_byte() {
-        for path in ["/", "/containers?x=%2F%2Fevil", "/a%20b/c?d=e&f=%0A", "/x?next=https://y", "/v1.41/info"] {
+        for path in
+            ["/", "/containers?x=%2F%2Fevil", "/a%20b/c?d=e&f=%0A", "/x?next=https://y", "/v1.41/info"]
+        {
             assert_eq!(ReturnTo::parse(path).as_str(), path);
         }
     }
 
     #[test]
     fn r3_login_and_logout_are_replaced_by_the_root() {
-        for path in ["/_doorward/login", "/_doorward/login?next=/x", "/_doorward/logout", "/login", "/LOGOUT?x"] {
+        for path in
+            ["/_doorward/login", "/_doorward/login?next=/x", "/_doorward/logout", "/login", "/LOGOUT?x"]
+        {
             assert_eq!(ReturnTo::parse(path).as_str(), "/");
         }
     }

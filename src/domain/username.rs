@@ -102,7 +102,18 @@ mod tests {
     fn a8_names_that_could_cheat_pam_or_the_log_are_refused() {
         let long = "x".repeat(257);
         for name in [
-            "", "root\0x", "-rf", "../x", "bob ", " bob", "a\nb", "a\x1b[2J", "a\u{202e}b", "a:b", &long, "..",
+            "",
+            "root\0x",
+            "-rf",
+            "../x",
+            "bob ",
+            " bob",
+            "a\nb",
+            "a\x1b[2J",
+            "a\u{202e}b",
+            "a:b",
+            &long,
+            "..",
         ] {
             assert!(Username::parse(name).is_err(), "{name:?}");
         }

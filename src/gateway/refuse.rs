@@ -16,7 +16,8 @@ use crate::policy::Target;
 const DRAIN: Duration = Duration::from_secs(30);
 
 /// `next=` carries a path as one value.
-const QUERY_VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+const QUERY_VALUE: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// A browser that goes to a page, as opposed to a script, a program, or an upgrade: only that one is shown pages.
 pub(super) fn is_navigation(method: &Method, headers: &HeaderMap) -> bool {
@@ -24,12 +25,20 @@ pub(super) fn is_navigation(method: &Method, headers: &HeaderMap) -> bool {
         .get(header::ACCEPT)
         .and_then(|value| value.to_str().ok())
         .is_some_and(|accept| accept.contains("text/html"));
-    (method == Method::GET || method == Method::HEAD) && accepts_html && !headers.contains_key(header::UPGRADE)
+    (method == Method::GET || method == Method::HEAD)
+        && accepts_html
+        && !headers.contains_key(header::UPGRADE)
 }
 
 /// An error, in the shape that its reader understands.
-pub(super) fn error(status: StatusCode, text: &str, request_id: &str, for_browser: bool) -> Response<GatewayBody> {
-    let body = if for_browser { pages::error_page(status.as_u16(), request_id) } else { pages::message(text) };
+pub(super) fn error(
+    status: StatusCode,
+    text: &str,
+    request_id: &str,
+    for_browser: bool,
+) -> Response<GatewayBody> {
+    let body =
+        if for_browser { pages::error_page(status.as_u16(), request_id) } else { pages::message(text) };
     let mut response = Response::new(GatewayBody::from(Bytes::from(body)));
     *response.status_mut() = status;
     let kind = if for_browser { "text/html; charset=utf-8" } else { "application/json" };

@@ -41,9 +41,19 @@ struct Noted {
 
 impl Worker {
     /// Answers one request and writes its line, also if the client leaves before there is an answer.
-    pub(super) async fn answer(&self, connection: &Connection, request: Request<Incoming>) -> Response<GatewayBody> {
+    pub(super) async fn answer(
+        &self,
+        connection: &Connection,
+        request: Request<Incoming>,
+    ) -> Response<GatewayBody> {
         let facts = self.facts(connection, &request);
-        let mut entry = Entry { log: &self.gateway.log, facts: &facts, noted: Noted::default(), status: 499, bytes: None };
+        let mut entry = Entry {
+            log: &self.gateway.log,
+            facts: &facts,
+            noted: Noted::default(),
+            status: 499,
+            bytes: None,
+        };
         entry.noted.path = clean(request.uri().path()).into_owned();
         let mut response = match check(connection, &request) {
             Ok(target) => self.route(&facts, target, request, &mut entry.noted).await,
@@ -124,7 +134,8 @@ impl Worker {
             }
         };
         let user = permit.identity().clone();
-        let has_upgrade = request.version() != Version::HTTP_2 && request.headers().contains_key(header::UPGRADE);
+        let has_upgrade =
+            request.version() != Version::HTTP_2 && request.headers().contains_key(header::UPGRADE);
         let upgrade = has_upgrade.then(|| hyper::upgrade::on(&mut request));
         let (parts, body) = request.into_parts();
         let proto = if self.gateway.mode == Mode::Plain { "http" } else { "https" };
@@ -227,7 +238,12 @@ impl Worker {
                 Ok(body) => body.to_bytes(),
                 Err(_) => {
                     noted.reason = Some(Cow::Borrowed("body too large or broken off"));
-                    return error(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large", &facts.id, facts.for_browser);
+                    return error(
+                        StatusCode::PAYLOAD_TOO_LARGE,
+                        "the body is too large",
+                        &facts.id,
+                        facts.for_browser,
+                    );
                 }
             }
         } else {
@@ -244,7 +260,8 @@ impl Worker {
             client: facts.client,
             authority: facts.authority.as_ref().and_then(|value| value.to_str().ok()).map(str::to_owned),
             identity,
-            is_insecure: self.gateway.mode == Mode::Assumed && facts.forwarded.proto.as_deref() == Some("http"),
+            is_insecure: self.gateway.mode == Mode::Assumed
+                && facts.forwarded.proto.as_deref() == Some("http"),
             is_stopping: self.gateway.stop.gentle.is_cancelled(),
             request_id: facts.id.clone(),
             headers: parts.headers,
@@ -319,12 +336,9 @@ fn failure_reason(failure: &ForwardError) -> Cow<'static, str> {
 /// Clients hear that it failed, the log says why.
 fn failed(failure: &ForwardError, facts: &Facts) -> Response<GatewayBody> {
     match failure {
-        ForwardError::Cut => error(
-            StatusCode::UNAUTHORIZED,
-            "the login has ended",
-            &facts.id,
-            facts.for_browser,
-        ),
+        ForwardError::Cut => {
+            error(StatusCode::UNAUTHORIZED, "the login has ended", &facts.id, facts.for_browser)
+        }
         ForwardError::Engine(_) => {
             error(StatusCode::BAD_GATEWAY, "the engine cannot be reached", &facts.id, facts.for_browser)
         }

@@ -85,7 +85,12 @@ impl Authenticator {
     }
 }
 
-async fn begin_pam(client: &PamClient, user: &Username, rhost: IpAddr, trace: [u8; 16]) -> (Option<Dialogue>, Step) {
+async fn begin_pam(
+    client: &PamClient,
+    user: &Username,
+    rhost: IpAddr,
+    trace: [u8; 16],
+) -> (Option<Dialogue>, Step) {
     let request = PamRequest { user: Some(user.clone()), rhost, trace, mode: Mode::Login };
     match client.start(request).await {
         Ok(conversation) => {
@@ -124,7 +129,9 @@ impl Dialogue {
                     Ok(()) => continue,
                     Err(error) => Step::Unavailable(error.to_string()),
                 },
-                PamEvent::Done(done) => Step::Done(Verified { user: done.user, groups: done.groups, messages }),
+                PamEvent::Done(done) => {
+                    Step::Done(Verified { user: done.user, groups: done.groups, messages })
+                }
                 PamEvent::Refused { phase, code, delay, .. } => {
                     Step::Refused { delay, why: format!("{phase:?} {code}"), messages }
                 }

@@ -95,8 +95,13 @@ impl BasicDoor {
         match conversations.check(user, password, address).await {
             Reply::Done(verified) => {
                 let now = clock.now();
-                let made =
-                    Credential::from_password(hash, verified.user, verified.groups, now, now + self.life_seconds);
+                let made = Credential::from_password(
+                    hash,
+                    verified.user,
+                    verified.groups,
+                    now,
+                    now + self.life_seconds,
+                );
                 let Some(credential) = registry.admit(Door::Basic, made, generation) else {
                     return Outcome::Unavailable;
                 };

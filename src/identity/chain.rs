@@ -153,8 +153,15 @@ impl Doors {
         let mut values = headers.get_all(header::AUTHORIZATION).iter();
         let Some(value) = values.next() else {
             let key = &shared.cookie_key;
-            return cookie::check(headers, key, &*shared.store, &shared.registry, shared.idle_seconds, &shared.clock)
-                .await;
+            return cookie::check(
+                headers,
+                key,
+                &*shared.store,
+                &shared.registry,
+                shared.idle_seconds,
+                &shared.clock,
+            )
+            .await;
         };
         if values.next().is_some() {
             return Outcome::Failed(Reason::Malformed);

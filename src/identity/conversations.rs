@@ -247,7 +247,9 @@ pub struct Limits {
 /// A password given at once answers the first secret prompt, whenever that comes.
 async fn prefill(waiting: Option<Waiting>, step: Step) -> (Option<Waiting>, Step) {
     match (waiting, step) {
-        (Some(mut waiting), Step::Ask(prompt, _)) if prompt.style == PromptStyle::Secret && waiting.password.is_some() => {
+        (Some(mut waiting), Step::Ask(prompt, _))
+            if prompt.style == PromptStyle::Secret && waiting.password.is_some() =>
+        {
             let password = waiting.password.take();
             let next = waiting.dialogue.answer(password).await;
             (Some(waiting), next)

@@ -43,7 +43,8 @@ impl Credential {
     /// A bearer token.
     #[must_use]
     pub fn from_token(record: TokenRecord) -> Self {
-        let mut made = Self::new(Door::Token, record.id, record.key, record.user, record.groups, record.expires);
+        let mut made =
+            Self::new(Door::Token, record.id, record.key, record.user, record.groups, record.expires);
         made.created = record.created;
         made.last_seen = AtomicI64::new(record.last_used.unwrap_or(record.created));
         made.token_kind = Some(record.kind);
@@ -52,14 +53,35 @@ impl Credential {
 
     /// A verified name and password, remembered in memory until `expires`.
     #[must_use]
-    pub fn from_password(key: KeyHash, user: Username, groups: Vec<String>, now: UnixSeconds, expires: UnixSeconds) -> Self {
+    pub fn from_password(
+        key: KeyHash,
+        user: Username,
+        groups: Vec<String>,
+        now: UnixSeconds,
+        expires: UnixSeconds,
+    ) -> Self {
         let mut made = Self::new(Door::Basic, "basic".to_owned(), key, user, groups, expires);
         made.created = now;
         made.last_seen = AtomicI64::new(now);
         made
     }
 
-    fn new(door: Door, id: String, key: KeyHash, user: Username, groups: Vec<String>, expires: UnixSeconds) -> Self {
+    /// What everybody holds where the operator said `--no-login`.
+    #[must_use]
+    pub fn for_everybody(user: Username, now: UnixSeconds) -> Self {
+        let mut made = Self::new(Door::None, "none".to_owned(), [0; 32], user, Vec::new(), i64::MAX);
+        made.created = now;
+        made
+    }
+
+    fn new(
+        door: Door,
+        id: String,
+        key: KeyHash,
+        user: Username,
+        groups: Vec<String>,
+        expires: UnixSeconds,
+    ) -> Self {
         // A comma inside a group name would split it in two in the header: such groups are not passed on.
         let listed: Vec<&str> =
             groups.iter().map(String::as_str).filter(|group| is_header_safe(group)).collect();
@@ -83,7 +105,8 @@ impl Credential {
     /// Whether it still holds at `now`: not revoked, not over, not idle for too long.
     #[must_use]
     pub fn is_live(&self, now: UnixSeconds) -> bool {
-        let idle_over = self.idle_seconds.is_some_and(|idle| now - self.last_seen.load(Ordering::Relaxed) >= idle);
+        let idle_over =
+            self.idle_seconds.is_some_and(|idle| now - self.last_seen.load(Ordering::Relaxed) >= idle);
         !self.cut.has_fallen() && now < self.expires && !idle_over
     }
 

@@ -56,12 +56,21 @@ impl Registry {
 
     /// Ends a user's credential by its public id, and its streams.
     pub fn revoke_id(&self, door: Door, user: &Username, id: &str) {
-        self.revoke_where(|key, identity| key.0 == door && identity.user() == user && identity.credential_id() == id);
+        self.revoke_where(|key, identity| {
+            key.0 == door && identity.user() == user && identity.credential_id() == id
+        });
     }
 
     /// Ends everything a user has open.
     pub fn revoke_user(&self, user: &Username) {
         self.revoke_where(|_, identity| identity.user() == user);
+    }
+
+    /// Ends everything, because the gateway ends.
+    pub fn cut_all(&self) {
+        for credential in lock(&self.live).values() {
+            credential.cut().fall();
+        }
     }
 
     /// Ends what is over at `now`, so that its streams are cut though no request comes, and gives the last uses that

@@ -97,7 +97,8 @@ mod tests {
 
     #[test]
     fn h1_an_untrusted_peer_is_not_believed() {
-        let headers = [("x-forwarded-for", "1.2.3.4"), ("x-forwarded-proto", "http"), ("x-forwarded-host", "evil")];
+        let headers =
+            [("x-forwarded-for", "1.2.3.4"), ("x-forwarded-proto", "http"), ("x-forwarded-host", "evil")];
         assert_eq!(read("192.0.2.1", &headers), Forwarded::default());
     }
 
@@ -111,7 +112,11 @@ mod tests {
             ("[2001:db8::5]:443", "2001:db8::5"),
             ("::ffff:198.51.100.7", "198.51.100.7"),
         ] {
-            assert_eq!(read("10.1.1.1", &[("x-forwarded-for", value)]).client, Some(client.parse().unwrap()), "{value}");
+            assert_eq!(
+                read("10.1.1.1", &[("x-forwarded-for", value)]).client,
+                Some(client.parse().unwrap()),
+                "{value}"
+            );
         }
         let split = [("x-forwarded-for", "1.1.1.1"), ("x-forwarded-for", "198.51.100.7, 10.2.2.2")];
         assert_eq!(read("10.1.1.1", &split).client, Some("198.51.100.7".parse().unwrap()));

@@ -17,7 +17,12 @@ pub struct AmbiguousFraming;
 /// # Errors
 /// [`AmbiguousFraming`] if it has a transfer coding that is not exactly `chunked`, or a `Content-Length` beside it, or
 /// if its bytes cannot be found.
-pub fn check_framing(method: &Method, uri: &Uri, headers: &HeaderMap, read: &[u8]) -> Result<(), AmbiguousFraming> {
+pub fn check_framing(
+    method: &Method,
+    uri: &Uri,
+    headers: &HeaderMap,
+    read: &[u8],
+) -> Result<(), AmbiguousFraming> {
     let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
     let Some(coding) = codings.next() else { return Ok(()) };
     if codings.next().is_some() || !coding.as_bytes().eq_ignore_ascii_case(b"chunked") {

@@ -152,7 +152,11 @@ impl AsyncWrite for Socket {
 }
 
 impl AsyncRead for ClientIo {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(match &mut self.stream {
             Stream::Plain(socket) => Pin::new(socket).poll_read(cx, buf),
@@ -205,4 +209,3 @@ impl AsyncWrite for ClientIo {
         }
     }
 }
-

@@ -154,8 +154,16 @@ fn cli_lines(context: &PageContext, identity: &Identity, is_self_signed: bool) -
     let safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '[' | ']');
     let authority = context.authority.as_deref().filter(|text| text.chars().all(safe)).unwrap_or("HOST:8100");
     let user = identity.user().as_str();
-    let user = if user.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '@')) { user } else { "USER" };
-    let with_port = if authority.rsplit(']').next().is_some_and(|rest| rest.contains(':')) { authority.to_owned() } else { format!("{authority}:443") };
+    let user = if user.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '@')) {
+        user
+    } else {
+        "USER"
+    };
+    let with_port = if authority.rsplit(']').next().is_some_and(|rest| rest.contains(':')) {
+        authority.to_owned()
+    } else {
+        format!("{authority}:443")
+    };
     let mut blocks = Vec::new();
     let (ca, tls) = if is_self_signed {
         blocks.push(CliBlock {

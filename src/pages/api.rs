@@ -29,7 +29,11 @@ struct LoginBody {
 }
 
 /// Takes a step of a login and ends with a token.
-pub(super) async fn login(context: PageContext, body: web::Bytes, state: web::Data<PagesState>) -> HttpResponse {
+pub(super) async fn login(
+    context: PageContext,
+    body: web::Bytes,
+    state: web::Data<PagesState>,
+) -> HttpResponse {
     if !state.has_login {
         return refuse(StatusCode::NOT_FOUND, "login is switched off here");
     }
@@ -39,7 +43,10 @@ pub(super) async fn login(context: PageContext, body: web::Bytes, state: web::Da
     {
         return refuse(StatusCode::FORBIDDEN, "this request came from another site");
     }
-    if !context.header("content-type").is_some_and(|kind| kind.to_ascii_lowercase().starts_with("application/json")) {
+    if !context
+        .header("content-type")
+        .is_some_and(|kind| kind.to_ascii_lowercase().starts_with("application/json"))
+    {
         return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send JSON with Content-Type: application/json");
     }
     // serde's own message may quote what was sent, and that may be a password.
@@ -73,7 +80,12 @@ pub(super) async fn login(context: PageContext, body: web::Bytes, state: web::Da
     }
 }
 
-async fn give_token(state: &PagesState, context: &PageContext, verified: Verified, name: String) -> HttpResponse {
+async fn give_token(
+    state: &PagesState,
+    context: &PageContext,
+    verified: Verified,
+    name: String,
+) -> HttpResponse {
     let request = TokenRequest {
         name,
         user: verified.user.clone(),
@@ -114,12 +126,17 @@ pub(super) async fn whoami(context: PageContext) -> HttpResponse {
 }
 
 /// Ends the credential that the request came with, and everything that is open under it.
-pub(super) async fn logout(context: PageContext, session: Session, state: web::Data<PagesState>) -> HttpResponse {
+pub(super) async fn logout(
+    context: PageContext,
+    session: Session,
+    state: web::Data<PagesState>,
+) -> HttpResponse {
     let Some(identity) = &context.identity else { return unauthorized() };
     let result = match identity.door() {
         Door::Session => {
             let foreign =
-                policy::check_same_origin(&context.method, &context.headers, context.authority.as_deref()).is_err();
+                policy::check_same_origin(&context.method, &context.headers, context.authority.as_deref())
+                    .is_err();
             if foreign {
                 return refuse(StatusCode::FORBIDDEN, "this request came from another site");
             }

@@ -18,16 +18,10 @@ pub const CACHE_CONTROL: &str = "public, max-age=31536000, immutable";
 /// Bytes of the SHA-256 that go into a name. Enough to tell releases apart; nobody is kept out by it.
 const NAME_HASH_BYTES: usize = 8;
 
-const STYLESHEET: Source = Source {
-    stem: "doorward",
-    extension: "css",
-    bytes: include_bytes!("../../static/doorward.css"),
-};
-const ICON: Source = Source {
-    stem: "icon",
-    extension: "svg",
-    bytes: include_bytes!("../../static/icon.svg"),
-};
+const STYLESHEET: Source =
+    Source { stem: "doorward", extension: "css", bytes: include_bytes!("../../static/doorward.css") };
+const ICON: Source =
+    Source { stem: "icon", extension: "svg", bytes: include_bytes!("../../static/icon.svg") };
 
 /// A file that the pages refer to.
 #[derive(Clone, Copy, Eq, PartialEq)]
@@ -54,12 +48,7 @@ impl Source {
     fn path(&self) -> String {
         let hash = digest(&SHA256, self.bytes);
         let short = hash.as_ref().get(..NAME_HASH_BYTES).unwrap_or_default();
-        format!(
-            "{PREFIX}{}-{}.{}",
-            self.stem,
-            HEXLOWER.encode(short),
-            self.extension
-        )
+        format!("{PREFIX}{}-{}.{}", self.stem, HEXLOWER.encode(short), self.extension)
     }
 }
 
@@ -68,15 +57,9 @@ impl Source {
 #[must_use]
 pub fn find(path: &str) -> Option<Asset> {
     if path == stylesheet_path() {
-        Some(Asset {
-            bytes: STYLESHEET.bytes,
-            content_type: "text/css; charset=utf-8",
-        })
+        Some(Asset { bytes: STYLESHEET.bytes, content_type: "text/css; charset=utf-8" })
     } else if path == icon_path() {
-        Some(Asset {
-            bytes: ICON.bytes,
-            content_type: "image/svg+xml",
-        })
+        Some(Asset { bytes: ICON.bytes, content_type: "image/svg+xml" })
     } else {
         None
     }
@@ -114,16 +97,8 @@ mod tests {
 
     #[test]
     fn a_name_tells_its_content() {
-        let one = Source {
-            stem: "a",
-            extension: "css",
-            bytes: b"a {}",
-        };
-        let other = Source {
-            stem: "a",
-            extension: "css",
-            bytes: b"b {}",
-        };
+        let one = Source { stem: "a", extension: "css", bytes: b"a {}" };
+        let other = Source { stem: "a", extension: "css", bytes: b"b {}" };
         assert_ne!(one.path(), other.path());
         // printf 'a {}' | sha256sum | head -c 16
         assert_eq!(one.path(), "/_doorward/static/a-9a4487ccbedf68e5.css");
@@ -163,13 +138,7 @@ mod tests {
     /// The colours that the stylesheet's n-th `:root` block names; the first is light, the second dark.
     fn palette(n: usize) -> HashMap<&'static str, &'static str> {
         let css = std::str::from_utf8(STYLESHEET.bytes).unwrap();
-        let block = css
-            .split(":root {")
-            .nth(n + 1)
-            .unwrap()
-            .split('}')
-            .next()
-            .unwrap();
+        let block = css.split(":root {").nth(n + 1).unwrap().split('}').next().unwrap();
         block
             .split(';')
             .filter_map(|line| line.trim().strip_prefix("--")?.split_once(": #"))
@@ -181,11 +150,7 @@ mod tests {
     fn luminance(hex: &str) -> f64 {
         let part = |at: usize| {
             let value = f64::from(u8::from_str_radix(&hex[at..at + 2], 16).unwrap()) / 255.0;
-            if value <= 0.04045 {
-                value / 12.92
-            } else {
-                ((value + 0.055) / 1.055).powf(2.4)
-            }
+            if value <= 0.04045 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) }
         };
         0.2126 * part(0) + 0.7152 * part(2) + 0.0722 * part(4)
     }
@@ -210,17 +175,9 @@ mod tests {
             ("ink", "good-back"),
             ("ink", "note-back"),
         ];
-        let shapes = [
-            ("field", "paper"),
-            ("field", "sheet"),
-            ("ring", "paper"),
-            ("ring", "sheet"),
-            ("act", "paper"),
-        ];
-        let wanted = text
-            .map(|pair| (pair, 4.5))
-            .into_iter()
-            .chain(shapes.map(|pair| (pair, 3.0)));
+        let shapes =
+            [("field", "paper"), ("field", "sheet"), ("ring", "paper"), ("ring", "sheet"), ("act", "paper")];
+        let wanted = text.map(|pair| (pair, 4.5)).into_iter().chain(shapes.map(|pair| (pair, 3.0)));
         for ((front, back), least) in wanted {
             for colours in [palette(0), palette(1)] {
                 let (one, other) = (luminance(colours[front]), luminance(colours[back]));

@@ -38,7 +38,11 @@ pub(super) struct Form {
 }
 
 /// Shows the first step.
-pub(super) async fn show(context: PageContext, query: web::Query<Query>, state: web::Data<PagesState>) -> HttpResponse {
+pub(super) async fn show(
+    context: PageContext,
+    query: web::Query<Query>,
+    state: web::Data<PagesState>,
+) -> HttpResponse {
     if let Some(refusal) = refuse_insecure(&context).or_else(|| refuse_without_login(&state, &context)) {
         return refusal;
     }
@@ -64,9 +68,7 @@ pub(super) async fn submit(
     let typed = form.user.clone();
     let conversations = &state.doors.conversations;
     let reply = match form.conversation {
-        Some(id) => {
-            conversations.answer(&id, vec![form.answer0.unwrap_or_default()], context.client).await
-        }
+        Some(id) => conversations.answer(&id, vec![form.answer0.unwrap_or_default()], context.client).await,
         None => {
             let begin = Begin {
                 user: form.user.unwrap_or_default(),
@@ -97,11 +99,17 @@ pub(super) async fn submit(
         }
         Reply::Busy(_) => {
             let text = "Too many people are signing in at this moment. Try again in a few seconds.";
-            page(StatusCode::TOO_MANY_REQUESTS, &first_step(&context, &return_to, typed.as_deref(), Some(text), false))
+            page(
+                StatusCode::TOO_MANY_REQUESTS,
+                &first_step(&context, &return_to, typed.as_deref(), Some(text), false),
+            )
         }
         Reply::Unavailable => {
             let text = "Login is not available right now. Try again in a moment.";
-            page(StatusCode::SERVICE_UNAVAILABLE, &first_step(&context, &return_to, typed.as_deref(), Some(text), false))
+            page(
+                StatusCode::SERVICE_UNAVAILABLE,
+                &first_step(&context, &return_to, typed.as_deref(), Some(text), false),
+            )
         }
     }
 }
@@ -118,7 +126,11 @@ pub(super) async fn ask_logout(context: PageContext) -> HttpResponse {
 }
 
 /// Ends the session on the server, cuts its streams, and removes the cookie.
-pub(super) async fn logout(context: PageContext, session: Session, state: web::Data<PagesState>) -> HttpResponse {
+pub(super) async fn logout(
+    context: PageContext,
+    session: Session,
+    state: web::Data<PagesState>,
+) -> HttpResponse {
     if let Some(refusal) = refuse_foreign(&context) {
         return refusal;
     }
@@ -137,7 +149,11 @@ pub(super) async fn end_session(state: &PagesState, identity: &Identity) -> Resu
     let key = identity.credential().key();
     if let Err(error) = state.doors.store.delete_session(key).await {
         tracing::error!(%error, "cannot end a session");
-        return Err(refusals::later(StatusCode::SERVICE_UNAVAILABLE, "the session store is not available", 2));
+        return Err(refusals::later(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the session store is not available",
+            2,
+        ));
     }
     state.doors.registry.revoke(Door::Session, key);
     Ok(())

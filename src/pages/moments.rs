@@ -42,9 +42,14 @@ mod tests {
 
     #[test]
     fn spans_read_like_speech() {
-        for (seconds, text) in
-            [(0, "0 s"), (59, "59 s"), (60, "1 min"), (3_599, "59 min 59 s"), (43_140, "11 h 59 min"), (90_000, "1 d 1 h")]
-        {
+        for (seconds, text) in [
+            (0, "0 s"),
+            (59, "59 s"),
+            (60, "1 min"),
+            (3_599, "59 min 59 s"),
+            (43_140, "11 h 59 min"),
+            (90_000, "1 d 1 h"),
+        ] {
             assert_eq!(span(seconds), text);
         }
     }

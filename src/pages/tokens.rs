@@ -44,13 +44,20 @@ pub(super) async fn list(context: PageContext, state: web::Data<PagesState>) -> 
 }
 
 /// Makes a token. Its text is in this answer and nowhere else.
-pub(super) async fn create(context: PageContext, body: web::Bytes, state: web::Data<PagesState>) -> HttpResponse {
+pub(super) async fn create(
+    context: PageContext,
+    body: web::Bytes,
+    state: web::Data<PagesState>,
+) -> HttpResponse {
     let identity = match owner(&context) {
         Ok(identity) => identity,
         Err(refusal) => return refusal,
     };
     let Ok(wish) = serde_json::from_slice::<Wish>(&body) else {
-        return refuse(StatusCode::BAD_REQUEST, "the body must be {\"name\": \"…\", \"expires_in\": SECONDS}");
+        return refuse(
+            StatusCode::BAD_REQUEST,
+            "the body must be {\"name\": \"…\", \"expires_in\": SECONDS}",
+        );
     };
     let lifetime = wish.expires_in.map(std::time::Duration::from_secs);
     if lifetime.is_some_and(|lifetime| lifetime.is_zero()) {

@@ -46,13 +46,7 @@ impl<'a> ErrorPage<'a> {
             400 | 403 | 404 => Some(("/_doorward/account", "Go to your account")),
             _ => Some(("/", "Try again")),
         };
-        Self {
-            status,
-            title,
-            text,
-            request_id,
-            action,
-        }
+        Self { status, title, text, request_id, action }
     }
 }
 
@@ -62,18 +56,12 @@ const fn words(status: u16) -> (&'static str, &'static str) {
             "This request makes no sense here",
             "Something in it is malformed or could be read in two ways, so it was not passed on.",
         ),
-        401 => (
-            "Please sign in",
-            "Your login ended or was never there. Sign in to go on.",
-        ),
+        401 => ("Please sign in", "Your login ended or was never there. Sign in to go on."),
         403 => (
             "You may not do this",
             "You are signed in, but the rules of this host do not allow it. Whoever runs the host can tell you more.",
         ),
-        404 => (
-            "There is nothing here",
-            "The address may be mistyped, or what stood here is gone.",
-        ),
+        404 => ("There is nothing here", "The address may be mistyped, or what stood here is gone."),
         429 => (
             "Too many attempts",
             "Wait a little before you try again. Trying sooner only makes the wait longer.",
@@ -82,10 +70,7 @@ const fn words(status: u16) -> (&'static str, &'static str) {
             "The engine does not answer",
             "Doorward is running, but the engine behind it cannot be reached. It may be restarting: try again in a moment.",
         ),
-        503 => (
-            "Not available right now",
-            "Doorward cannot serve this at the moment. Try again shortly.",
-        ),
+        503 => ("Not available right now", "Doorward cannot serve this at the moment. Try again shortly."),
         _ => (
             "Something went wrong",
             "That was not your fault. If it happens again, tell whoever runs this host.",

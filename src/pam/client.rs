@@ -131,8 +131,9 @@ impl PamClient {
     }
 
     async fn connect(&self) -> Result<PamConversation, PamError> {
-        let stream =
-            timeout(CONNECT_DEADLINE, UnixStream::connect(&self.socket)).await.map_err(|_| PamError::Deadline)??;
+        let stream = timeout(CONNECT_DEADLINE, UnixStream::connect(&self.socket))
+            .await
+            .map_err(|_| PamError::Deadline)??;
         Ok(PamConversation {
             stream,
             turn: Turn::new(),

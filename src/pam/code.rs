@@ -7,11 +7,38 @@ use std::fmt;
 pub struct PamCode(pub i32);
 
 const NAMES: [&str; 32] = [
-    "SUCCESS", "OPEN_ERR", "SYMBOL_ERR", "SERVICE_ERR", "SYSTEM_ERR", "BUF_ERR", "PERM_DENIED", "AUTH_ERR",
-    "CRED_INSUFFICIENT", "AUTHINFO_UNAVAIL", "USER_UNKNOWN", "MAXTRIES", "NEW_AUTHTOK_REQD", "ACCT_EXPIRED",
-    "SESSION_ERR", "CRED_UNAVAIL", "CRED_EXPIRED", "CRED_ERR", "NO_MODULE_DATA", "CONV_ERR", "AUTHTOK_ERR",
-    "AUTHTOK_RECOVERY_ERR", "AUTHTOK_LOCK_BUSY", "AUTHTOK_DISABLE_AGING", "TRY_AGAIN", "IGNORE", "ABORT",
-    "AUTHTOK_EXPIRED", "MODULE_UNKNOWN", "BAD_ITEM", "CONV_AGAIN", "INCOMPLETE",
+    "SUCCESS",
+    "OPEN_ERR",
+    "SYMBOL_ERR",
+    "SERVICE_ERR",
+    "SYSTEM_ERR",
+    "BUF_ERR",
+    "PERM_DENIED",
+    "AUTH_ERR",
+    "CRED_INSUFFICIENT",
+    "AUTHINFO_UNAVAIL",
+    "USER_UNKNOWN",
+    "MAXTRIES",
+    "NEW_AUTHTOK_REQD",
+    "ACCT_EXPIRED",
+    "SESSION_ERR",
+    "CRED_UNAVAIL",
+    "CRED_EXPIRED",
+    "CRED_ERR",
+    "NO_MODULE_DATA",
+    "CONV_ERR",
+    "AUTHTOK_ERR",
+    "AUTHTOK_RECOVERY_ERR",
+    "AUTHTOK_LOCK_BUSY",
+    "AUTHTOK_DISABLE_AGING",
+    "TRY_AGAIN",
+    "IGNORE",
+    "ABORT",
+    "AUTHTOK_EXPIRED",
+    "MODULE_UNKNOWN",
+    "BAD_ITEM",
+    "CONV_AGAIN",
+    "INCOMPLETE",
 ];
 
 impl PamCode {
@@ -43,9 +70,22 @@ impl PamCode {
     pub fn is_outage(self) -> bool {
         matches!(
             self.name(),
-            "OPEN_ERR" | "SYMBOL_ERR" | "SERVICE_ERR" | "SYSTEM_ERR" | "BUF_ERR" | "AUTHINFO_UNAVAIL" | "CRED_UNAVAIL"
-                | "NO_MODULE_DATA" | "AUTHTOK_LOCK_BUSY" | "TRY_AGAIN" | "IGNORE" | "MODULE_UNKNOWN" | "BAD_ITEM"
-                | "CONV_AGAIN" | "INCOMPLETE" | "UNKNOWN"
+            "OPEN_ERR"
+                | "SYMBOL_ERR"
+                | "SERVICE_ERR"
+                | "SYSTEM_ERR"
+                | "BUF_ERR"
+                | "AUTHINFO_UNAVAIL"
+                | "CRED_UNAVAIL"
+                | "NO_MODULE_DATA"
+                | "AUTHTOK_LOCK_BUSY"
+                | "TRY_AGAIN"
+                | "IGNORE"
+                | "MODULE_UNKNOWN"
+                | "BAD_ITEM"
+                | "CONV_AGAIN"
+                | "INCOMPLETE"
+                | "UNKNOWN"
         )
     }
 }
@@ -62,7 +102,9 @@ mod tests {
 
     #[test]
     fn the_names_stand_at_their_numbers() {
-        for (code, name) in [(0, "SUCCESS"), (9, "AUTHINFO_UNAVAIL"), (12, "NEW_AUTHTOK_REQD"), (31, "INCOMPLETE")] {
+        for (code, name) in
+            [(0, "SUCCESS"), (9, "AUTHINFO_UNAVAIL"), (12, "NEW_AUTHTOK_REQD"), (31, "INCOMPLETE")]
+        {
             assert_eq!(PamCode(code).name(), name);
         }
         assert_eq!(PamCode(-1).name(), "UNKNOWN");

@@ -168,7 +168,10 @@ mod tests {
             (Phase::Ok, 0, Some("")),
             (Phase::Ok, 0, Some("../x")),
         ] {
-            assert!(matches!(done(phase, code, user), PamEvent::Unavailable { .. }), "{phase:?} {code} {user:?}");
+            assert!(
+                matches!(done(phase, code, user), PamEvent::Unavailable { .. }),
+                "{phase:?} {code} {user:?}"
+            );
         }
     }
 
@@ -178,7 +181,9 @@ mod tests {
         assert!(matches!(done(Phase::Auth, 28, None), PamEvent::Unavailable { .. }));
         assert!(matches!(done(Phase::Acct, 26, None), PamEvent::Unavailable { .. }));
         assert!(matches!(done(Phase::Chauthtok, 26, None), PamEvent::Refused { .. }));
-        assert!(matches!(done(Phase::Auth, 7, None), PamEvent::Refused { delay, .. } if delay.as_secs() == 2));
+        assert!(
+            matches!(done(Phase::Auth, 7, None), PamEvent::Refused { delay, .. } if delay.as_secs() == 2)
+        );
     }
 
     #[test]

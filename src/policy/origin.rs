@@ -16,7 +16,11 @@ pub struct ForeignOrigin;
 ///
 /// # Errors
 /// [`ForeignOrigin`] if neither header gives the proof.
-pub fn check_same_origin(method: &Method, headers: &HeaderMap, authority: Option<&str>) -> Result<(), ForeignOrigin> {
+pub fn check_same_origin(
+    method: &Method,
+    headers: &HeaderMap,
+    authority: Option<&str>,
+) -> Result<(), ForeignOrigin> {
     let is_upgrade = headers.contains_key(header::UPGRADE);
     if method.is_safe() && !is_upgrade {
         return Ok(());

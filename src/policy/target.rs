@@ -15,10 +15,23 @@ pub const OWN_PREFIX: &str = "_doorward";
 
 /// RFC 3986 `pchar` without percent: everything else is written as `%XX`.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-').remove(b'.').remove(b'_').remove(b'~')
-    .remove(b'!').remove(b'$').remove(b'&').remove(b'\'').remove(b'(').remove(b')')
-    .remove(b'*').remove(b'+').remove(b',').remove(b';').remove(b'=')
-    .remove(b':').remove(b'@');
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'!')
+    .remove(b'$')
+    .remove(b'&')
+    .remove(b'\'')
+    .remove(b'(')
+    .remove(b')')
+    .remove(b'*')
+    .remove(b'+')
+    .remove(b',')
+    .remove(b';')
+    .remove(b'=')
+    .remove(b':')
+    .remove(b'@');
 
 /// A request target in its one meaning.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -93,7 +106,9 @@ impl Target {
 
 /// Most paths hold only unreserved characters and need no rewriting.
 fn is_plain(path: &str) -> bool {
-    path.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'-' | b'.' | b'_' | b'~' | b':' | b'@' | b'='))
+    path.bytes().all(|b| {
+        b.is_ascii_alphanumeric() || matches!(b, b'/' | b'-' | b'.' | b'_' | b'~' | b':' | b'@' | b'=')
+    })
 }
 
 /// Checks a path that is already canonical; `None` says "keep the bytes".
@@ -112,7 +127,8 @@ fn rewrite(path: &str) -> Result<String, InvalidTarget> {
         if has_broken_escape(raw) {
             return Err(InvalidTarget::Character);
         }
-        let decoded: Cow<'_, str> = percent_decode_str(raw).decode_utf8().map_err(|_| InvalidTarget::Character)?;
+        let decoded: Cow<'_, str> =
+            percent_decode_str(raw).decode_utf8().map_err(|_| InvalidTarget::Character)?;
         check_segment(&decoded, segments.peek().is_none())?;
         canonical.push('/');
         canonical.extend(utf8_percent_encode(&decoded, SEGMENT));

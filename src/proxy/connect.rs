@@ -104,7 +104,10 @@ async fn open_tcp(authority: &str) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-fn client_config(ca: Option<&Path>, identity: Option<&(PathBuf, PathBuf)>) -> Result<ClientConfig, EngineError> {
+fn client_config(
+    ca: Option<&Path>,
+    identity: Option<&(PathBuf, PathBuf)>,
+) -> Result<ClientConfig, EngineError> {
     let mut roots = RootCertStore::empty();
     match ca {
         Some(path) => {

@@ -135,7 +135,9 @@ async fn send(
         Ok(answer) => Ok(answer),
         Err(Failure::Cut) => Err(ForwardError::Cut),
         Err(Failure::Lost(error)) => Err(ForwardError::NoAnswer(error)),
-        Err(Failure::Unsent(_)) => Err(EngineError::Connect(std::io::ErrorKind::ConnectionAborted.into()).into()),
+        Err(Failure::Unsent(_)) => {
+            Err(EngineError::Connect(std::io::ErrorKind::ConnectionAborted.into()).into())
+        }
     }
 }
 

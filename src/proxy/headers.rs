@@ -150,7 +150,8 @@ fn strip_identity(headers: &mut HeaderMap) {
 
 fn is_identity(name: &str) -> bool {
     // Quick no for nearly every header: all such names begin with one of these.
-    if !matches!(name.as_bytes().first(), Some(b'a' | b'f' | b'r' | b's' | b't' | b'v' | b'x' | b'_' | b'.')) {
+    if !matches!(name.as_bytes().first(), Some(b'a' | b'f' | b'r' | b's' | b't' | b'v' | b'x' | b'_' | b'.'))
+    {
         return false;
     }
     let mut canonical = String::with_capacity(name.len());
@@ -210,9 +211,22 @@ mod tests {
     #[test]
     fn h3_identity_headers_in_any_spelling_are_deleted() {
         for name in [
-            "remote-user", "remote_user", "remote.user", "remote--user", "remote_user_", "x-forwarded-user",
-            "x_forwarded_user", "x-forwarded-prefix", "x-remote-group", "x-real-ip", "forwarded", "x-ssl-client-cn",
-            "ssl_client_s_dn", "x-auth-request-email", "x-webauth-user", "_remote-user",
+            "remote-user",
+            "remote_user",
+            "remote.user",
+            "remote--user",
+            "remote_user_",
+            "x-forwarded-user",
+            "x_forwarded_user",
+            "x-forwarded-prefix",
+            "x-remote-group",
+            "x-real-ip",
+            "forwarded",
+            "x-ssl-client-cn",
+            "ssl_client_s_dn",
+            "x-auth-request-email",
+            "x-webauth-user",
+            "_remote-user",
         ] {
             let headers = prepared(&[(name, "root")]);
             assert!(!headers.values().any(|value| value == "root"), "{name}");
@@ -223,7 +237,8 @@ mod tests {
 
     #[test]
     fn h4_a_connection_header_cannot_remove_what_the_gateway_adds() {
-        let headers = prepared(&[("connection", "x-forwarded-user, X-Forwarded-For, x-foo, close"), ("x-foo", "1")]);
+        let headers =
+            prepared(&[("connection", "x-forwarded-user, X-Forwarded-For, x-foo, close"), ("x-foo", "1")]);
         assert_eq!(headers["x-forwarded-user"], "bob");
         assert_eq!(headers["x-forwarded-for"], "198.51.100.7");
         assert!(!headers.contains_key("x-foo") && !headers.contains_key("connection"));
@@ -231,7 +246,8 @@ mod tests {
 
     #[test]
     fn h4_a_connection_header_cannot_remove_framing() {
-        let headers = prepared(&[("connection", "content-length, host"), ("content-length", "5"), ("host", "gate")]);
+        let headers =
+            prepared(&[("connection", "content-length, host"), ("content-length", "5"), ("host", "gate")]);
         assert_eq!(headers["content-length"], "5");
         assert_eq!(headers["host"], "gate");
     }
@@ -250,7 +266,8 @@ mod tests {
 
     #[test]
     fn f6_an_upgrade_is_passed_on_and_other_hop_headers_are_not() {
-        let headers = prepared(&[("connection", "keep-alive, Upgrade"), ("upgrade", "tcp"), ("te", "trailers")]);
+        let headers =
+            prepared(&[("connection", "keep-alive, Upgrade"), ("upgrade", "tcp"), ("te", "trailers")]);
         assert_eq!(headers["connection"], "Upgrade");
         assert_eq!(headers["upgrade"], "tcp");
         assert!(!headers.contains_key("te"));

@@ -51,7 +51,12 @@ impl Pool {
     /// An empty pool.
     #[must_use]
     pub fn new(connector: Connector) -> Rc<Self> {
-        Rc::new(Self { connector, idle: RefCell::default(), api_version: RefCell::default(), opened: Cell::new(0) })
+        Rc::new(Self {
+            connector,
+            idle: RefCell::default(),
+            api_version: RefCell::default(),
+            opened: Cell::new(0),
+        })
     }
 
     /// What the engine last said its API version is.

@@ -69,23 +69,14 @@ impl StoreAdapter {
         let now = self.clock.now();
         let found = self.store.session(hash(key.as_ref())).await?;
         Ok(found.filter(|record| {
-            is_live(
-                record.created,
-                record.last_seen,
-                record.expires,
-                self.limits.idle,
-                now,
-            )
+            is_live(record.created, record.last_seen, record.expires, self.limits.idle, now)
         }))
     }
 
     fn new_record(&self, key: &SessionKeyText, login: Login, state: State) -> Result<SessionRecord, Error> {
         let now = self.clock.now();
-        let longest = if login.user.is_some() {
-            self.limits.absolute
-        } else {
-            self.limits.absolute.min(ANONYMOUS)
-        };
+        let longest =
+            if login.user.is_some() { self.limits.absolute } else { self.limits.absolute.min(ANONYMOUS) };
         Ok(SessionRecord {
             key: key.hash(),
             id: public_id()?,
@@ -101,36 +92,20 @@ impl StoreAdapter {
 
     async fn insert(&self, login: Login, state: State) -> Result<SessionKey, Error> {
         let key = SessionKeyText::generate()?;
-        self.store
-            .put_session(self.new_record(&key, login, state)?)
-            .await?;
+        self.store.put_session(self.new_record(&key, login, state)?).await?;
         Ok(SessionKey::try_from(key.expose().to_owned())?)
     }
 
     /// A change of user under an unchanged key is session fixation, whatever the page meant by it: refused.
     async fn replace(&self, key: &SessionKey, login: Login, state: State) -> Result<(), Error> {
-        let old = self
-            .live(key)
-            .await?
-            .context("the session ended while the request was under way")?;
+        let old = self.live(key).await?.context("the session ended while the request was under way")?;
         if old.user != login.user {
             return Err(anyhow!(
                 "the user of a session changes only together with its key: call renew() first"
             ));
         }
-        let Login {
-            user,
-            groups,
-            address,
-        } = login;
-        let record = SessionRecord {
-            user,
-            groups,
-            address,
-            last_seen: self.clock.now(),
-            state,
-            ..old
-        };
+        let Login { user, groups, address } = login;
+        let record = SessionRecord { user, groups, address, last_seen: self.clock.now(), state, ..old };
         if self.store.replace_session(record).await? {
             return Ok(());
         }
@@ -159,9 +134,7 @@ impl SessionStore for StoreAdapter {
         _ttl: &time::Duration,
     ) -> Result<SessionKey, UpdateError> {
         let login = Login::of(&state).map_err(UpdateError::Serialization)?;
-        self.replace(&session_key, login, state)
-            .await
-            .map_err(UpdateError::Other)?;
+        self.replace(&session_key, login, state).await.map_err(UpdateError::Other)?;
         Ok(session_key)
     }
 

@@ -73,9 +73,7 @@ pub fn open(raw: &[u8], key: &CookieKey) -> Option<SessionKeyText> {
         return None;
     }
     let value = percent_decode(raw).decode_utf8().ok()?.into_owned();
-    let decrypted = CookieJar::new()
-        .private(key.plain())
-        .decrypt(Cookie::new(COOKIE_NAME, value))?;
+    let decrypted = CookieJar::new().private(key.plain()).decrypt(Cookie::new(COOKIE_NAME, value))?;
     Some(SessionKeyText::new(decrypted.value().to_owned()))
 }
 
@@ -97,10 +95,7 @@ pub fn drop_doubtful(headers: &mut HeaderMap) {
 
 /// All `name=value` pairs of all `Cookie` headers (HTTP/2 may send several: RFC 9113, 8.2.3).
 fn pairs(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
-    headers
-        .get_all(COOKIE)
-        .iter()
-        .flat_map(|header| header.as_bytes().split(|byte| *byte == b';'))
+    headers.get_all(COOKIE).iter().flat_map(|header| header.as_bytes().split(|byte| *byte == b';'))
 }
 
 fn retain(headers: &mut HeaderMap, keep: fn(&Whose<'_>) -> bool) {
@@ -126,27 +121,18 @@ enum Whose<'a> {
 
 fn whose(pair: &[u8]) -> Whose<'_> {
     let pair = trim_start(pair);
-    if let Some(value) = pair
-        .strip_prefix(COOKIE_NAME.as_bytes())
-        .and_then(|rest| rest.strip_prefix(b"="))
-    {
+    if let Some(value) = pair.strip_prefix(COOKIE_NAME.as_bytes()).and_then(|rest| rest.strip_prefix(b"=")) {
         return Whose::Ours(value.trim_ascii_end());
     }
     let name = pair.split(|byte| *byte == b'=').next().unwrap_or_default();
-    if could_be_ours(name) {
-        Whose::Lookalike
-    } else {
-        Whose::Other
-    }
+    if could_be_ours(name) { Whose::Lookalike } else { Whose::Other }
 }
 
 /// Whether some reader, after trimming and decoding, would take this name for ours.
 fn could_be_ours(name: &[u8]) -> bool {
     let text = String::from_utf8_lossy(name);
     let decoded: Cow<'_, [u8]> = percent_decode(text.trim().as_bytes()).into();
-    String::from_utf8_lossy(&decoded)
-        .trim()
-        .eq_ignore_ascii_case(COOKIE_NAME)
+    String::from_utf8_lossy(&decoded).trim().eq_ignore_ascii_case(COOKIE_NAME)
 }
 
 /// The header with the pairs to keep; `None` if nothing is left of it.
@@ -169,10 +155,7 @@ fn retain_pairs(header: HeaderValue, keep: fn(&Whose<'_>) -> bool) -> Option<Hea
 
 /// Optional white space of HTTP: space and tab, nothing else.
 fn trim_start(bytes: &[u8]) -> &[u8] {
-    let start = bytes
-        .iter()
-        .position(|byte| !matches!(byte, b' ' | b'\t'))
-        .unwrap_or(bytes.len());
+    let start = bytes.iter().position(|byte| !matches!(byte, b' ' | b'\t')).unwrap_or(bytes.len());
     bytes.get(start..).unwrap_or_default()
 }
 

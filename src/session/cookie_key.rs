@@ -55,10 +55,7 @@ impl CookieKey {
     /// # Errors
     /// [`CookieKeyError`], naming the file.
     pub fn load_or_create(path: &Path) -> Result<Self, CookieKeyError> {
-        let failed = |source| CookieKeyError::File {
-            path: path.to_owned(),
-            source,
-        };
+        let failed = |source| CookieKeyError::File { path: path.to_owned(), source };
         match File::open(path) {
             Ok(file) => return load(file, path),
             Err(error) if error.kind() == ErrorKind::NotFound => {}
@@ -95,25 +92,16 @@ impl CookieKey {
 
     /// The two constructors panic below 64 bytes; the array's type rules that out.
     fn from_bytes(bytes: &[u8; KEY_BYTES]) -> Self {
-        Self {
-            actix: actix_web::cookie::Key::from(bytes),
-            plain: cookie::Key::from(bytes),
-        }
+        Self { actix: actix_web::cookie::Key::from(bytes), plain: cookie::Key::from(bytes) }
     }
 }
 
 /// Checks the very file that is read, not its name a moment earlier.
 fn load(mut file: File, path: &Path) -> Result<CookieKey, CookieKeyError> {
-    let failed = |source| CookieKeyError::File {
-        path: path.to_owned(),
-        source,
-    };
+    let failed = |source| CookieKeyError::File { path: path.to_owned(), source };
     let mode = file.metadata().map_err(failed)?.mode() & 0o777;
     if mode & 0o077 != 0 {
-        return Err(CookieKeyError::Open {
-            path: path.to_owned(),
-            mode,
-        });
+        return Err(CookieKeyError::Open { path: path.to_owned(), mode });
     }
     let mut bytes = Zeroizing::new([0; KEY_BYTES + 1]);
     let mut length = 0;
@@ -125,8 +113,6 @@ fn load(mut file: File, path: &Path) -> Result<CookieKey, CookieKeyError> {
     }
     match bytes.first_chunk() {
         Some(key) if length == KEY_BYTES => Ok(CookieKey::from_bytes(key)),
-        _ => Err(CookieKeyError::Size {
-            path: path.to_owned(),
-        }),
+        _ => Err(CookieKeyError::Size { path: path.to_owned() }),
     }
 }

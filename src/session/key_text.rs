@@ -59,18 +59,12 @@ mod tests {
     #[test]
     fn the_hash_is_sha_256() {
         let hex = data_encoding::HEXLOWER.encode(&hash("abc"));
-        assert_eq!(
-            hex,
-            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-        );
+        assert_eq!(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
     }
 
     #[test]
     fn gb4_keys_are_long_and_never_the_same() {
-        let (a, b) = (
-            SessionKeyText::generate().unwrap(),
-            SessionKeyText::generate().unwrap(),
-        );
+        let (a, b) = (SessionKeyText::generate().unwrap(), SessionKeyText::generate().unwrap());
         assert_eq!(a.expose().len(), 43);
         assert!(a != b);
     }

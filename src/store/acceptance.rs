@@ -42,12 +42,7 @@ suite![
 ];
 
 async fn a_session_comes_back_as_it_was_put(store: &dyn Store) {
-    let anonymous = SessionRecord {
-        user: None,
-        address: None,
-        groups: Vec::new(),
-        ..session(2, "bob")
-    };
+    let anonymous = SessionRecord { user: None, address: None, groups: Vec::new(), ..session(2, "bob") };
     for record in [session(1, "bob"), anonymous] {
         store.put_session(record.clone()).await.unwrap();
         assert_eq!(store.session(record.key).await.unwrap(), Some(record));
@@ -55,12 +50,7 @@ async fn a_session_comes_back_as_it_was_put(store: &dyn Store) {
 }
 
 async fn a_token_comes_back_as_it_was_put(store: &dyn Store) {
-    let login = TokenRecord {
-        kind: TokenKind::Login,
-        last_used: Some(7),
-        address: None,
-        ..token(2, "bob")
-    };
+    let login = TokenRecord { kind: TokenKind::Login, last_used: Some(7), address: None, ..token(2, "bob") };
     for record in [token(1, "bob"), login] {
         store.put_token(record.clone()).await.unwrap();
         assert_eq!(store.token(record.key).await.unwrap(), Some(record));
@@ -110,60 +100,26 @@ async fn replacing_keeps_birth_and_expiry_and_never_turns_last_seen_back(store: 
         ..old.clone()
     };
     assert!(store.replace_session(new.clone()).await.unwrap());
-    let expected = SessionRecord {
-        groups: new.groups.clone(),
-        state: new.state.clone(),
-        ..old.clone()
-    };
+    let expected = SessionRecord { groups: new.groups.clone(), state: new.state.clone(), ..old.clone() };
     assert_eq!(store.session(key(1)).await.unwrap(), Some(expected));
-    let later = SessionRecord {
-        last_seen: old.last_seen + 50,
-        ..new
-    };
+    let later = SessionRecord { last_seen: old.last_seen + 50, ..new };
     assert!(store.replace_session(later).await.unwrap());
-    assert_eq!(
-        store.session(key(1)).await.unwrap().unwrap().last_seen,
-        old.last_seen + 50
-    );
+    assert_eq!(store.session(key(1)).await.unwrap().unwrap().last_seen, old.last_seen + 50);
 }
 
 async fn lists_hold_only_the_users_own_newest_first(store: &dyn Store) {
     for number in [2, 3, 1] {
         let created = 1000 + i64::from(number);
-        store
-            .put_session(SessionRecord {
-                created,
-                ..session(number, "bob")
-            })
-            .await
-            .unwrap();
-        store
-            .put_token(TokenRecord {
-                created,
-                ..token(number, "bob")
-            })
-            .await
-            .unwrap();
+        store.put_session(SessionRecord { created, ..session(number, "bob") }).await.unwrap();
+        store.put_token(TokenRecord { created, ..token(number, "bob") }).await.unwrap();
     }
     store.put_session(session(4, "eve")).await.unwrap();
-    store
-        .put_session(SessionRecord {
-            user: None,
-            ..session(5, "bob")
-        })
-        .await
-        .unwrap();
+    store.put_session(SessionRecord { user: None, ..session(5, "bob") }).await.unwrap();
     store.put_token(token(4, "eve")).await.unwrap();
     let sessions = store.sessions_of(&user("bob")).await.unwrap();
     let tokens = store.tokens_of(&user("bob")).await.unwrap();
-    assert_eq!(
-        sessions.iter().map(|record| record.created).collect::<Vec<_>>(),
-        [1003, 1002, 1001]
-    );
-    assert_eq!(
-        tokens.iter().map(|record| record.created).collect::<Vec<_>>(),
-        [1003, 1002, 1001]
-    );
+    assert_eq!(sessions.iter().map(|record| record.created).collect::<Vec<_>>(), [1003, 1002, 1001]);
+    assert_eq!(tokens.iter().map(|record| record.created).collect::<Vec<_>>(), [1003, 1002, 1001]);
 }
 
 async fn s7_a_session_is_deleted_by_key_or_by_its_owners_public_id(store: &dyn Store) {
@@ -190,24 +146,15 @@ async fn touch_never_moves_a_time_backwards(store: &dyn Store) {
     store.put_session(session(1, "bob")).await.unwrap();
     store.put_token(token(1, "bob")).await.unwrap();
     for (touched, expected) in [(1500, 1500), (1400, 1500), (1600, 1600)] {
-        store
-            .touch(vec![(key(1), touched)], vec![(key(1), touched)])
-            .await
-            .unwrap();
+        store.touch(vec![(key(1), touched)], vec![(key(1), touched)]).await.unwrap();
         assert_eq!(store.session(key(1)).await.unwrap().unwrap().last_seen, expected);
-        assert_eq!(
-            store.token(key(1)).await.unwrap().unwrap().last_used,
-            Some(expected)
-        );
+        assert_eq!(store.token(key(1)).await.unwrap().unwrap().last_used, Some(expected));
     }
 }
 
 async fn touch_skips_what_is_unknown(store: &dyn Store) {
     store.put_session(session(1, "bob")).await.unwrap();
-    store
-        .touch(vec![(key(9), 1500), (key(1), 1500)], vec![(key(9), 1500)])
-        .await
-        .unwrap();
+    store.touch(vec![(key(9), 1500), (key(1), 1500)], vec![(key(9), 1500)]).await.unwrap();
     assert_eq!(store.session(key(1)).await.unwrap().unwrap().last_seen, 1500);
     assert_eq!(store.session(key(9)).await.unwrap(), None);
     assert_eq!(store.token(key(9)).await.unwrap(), None);
@@ -215,21 +162,8 @@ async fn touch_skips_what_is_unknown(store: &dyn Store) {
 
 async fn purge_removes_the_expired_and_the_idle_only(store: &dyn Store) {
     for (number, last_seen, expires) in [(1, 1500, 2000), (2, 1500, 2001), (3, 1499, 2001)] {
-        store
-            .put_session(SessionRecord {
-                last_seen,
-                expires,
-                ..session(number, "bob")
-            })
-            .await
-            .unwrap();
-        store
-            .put_token(TokenRecord {
-                expires,
-                ..token(number, "bob")
-            })
-            .await
-            .unwrap();
+        store.put_session(SessionRecord { last_seen, expires, ..session(number, "bob") }).await.unwrap();
+        store.put_token(TokenRecord { expires, ..token(number, "bob") }).await.unwrap();
     }
     store.purge(2000, 1500).await.unwrap();
     let left = |found: Vec<String>| {
@@ -239,14 +173,8 @@ async fn purge_removes_the_expired_and_the_idle_only(store: &dyn Store) {
     };
     let sessions = store.sessions_of(&user("bob")).await.unwrap();
     let tokens = store.tokens_of(&user("bob")).await.unwrap();
-    assert_eq!(
-        left(sessions.into_iter().map(|record| record.id).collect()),
-        ["id2"]
-    );
-    assert_eq!(
-        left(tokens.into_iter().map(|record| record.id).collect()),
-        ["id2", "id3"]
-    );
+    assert_eq!(left(sessions.into_iter().map(|record| record.id).collect()), ["id2"]);
+    assert_eq!(left(tokens.into_iter().map(|record| record.id).collect()), ["id2", "id3"]);
 }
 
 async fn ping_answers(store: &dyn Store) {

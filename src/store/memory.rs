@@ -96,23 +96,15 @@ impl Store for MemoryStore {
     }
 
     fn tokens_of(&self, user: &Username) -> Answer<'_, Vec<TokenRecord>> {
-        let mut found: Vec<_> = self
-            .shelves()
-            .tokens
-            .values()
-            .filter(|record| record.user == *user)
-            .cloned()
-            .collect();
+        let mut found: Vec<_> =
+            self.shelves().tokens.values().filter(|record| record.user == *user).cloned().collect();
         found.sort_by(|a, b| (b.created, &a.id).cmp(&(a.created, &b.id)));
         answer(found)
     }
 
     fn delete_token(&self, user: &Username, id: &str) -> Answer<'_, bool> {
-        let removed = self
-            .shelves()
-            .tokens
-            .extract_if(|_, record| record.id == id && record.user == *user)
-            .count();
+        let removed =
+            self.shelves().tokens.extract_if(|_, record| record.id == id && record.user == *user).count();
         answer(removed > 0)
     }
 
@@ -137,9 +129,7 @@ impl Store for MemoryStore {
 
     fn purge(&self, now: UnixSeconds, idle_since: UnixSeconds) -> Answer<'_, ()> {
         let mut shelves = self.shelves();
-        shelves
-            .sessions
-            .retain(|_, record| record.expires > now && record.last_seen >= idle_since);
+        shelves.sessions.retain(|_, record| record.expires > now && record.last_seen >= idle_since);
         shelves.tokens.retain(|_, record| record.expires > now);
         answer(())
     }

@@ -46,11 +46,7 @@ impl Temporary {
         let mut name = target.file_name().unwrap_or_default().to_owned();
         name.push(format!(".{suffix}.tmp"));
         let temporary = Self(target.with_file_name(name));
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(PRIVATE)
-            .open(&temporary.0)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(PRIVATE).open(&temporary.0)?;
         if let Some(old) = like {
             imitate(&file, old)?;
         }

@@ -87,19 +87,9 @@ pub fn mint(
     if maker.kind != TokenKind::Login || left == 0 {
         return Err(IssueError::MayNotMint);
     }
-    let request = TokenRequest {
-        name,
-        user: maker.user.clone(),
-        groups: maker.groups.clone(),
-        address,
-        lifetime,
-    };
-    issue(
-        TokenKind::Minted,
-        request,
-        longest.min(Duration::from_secs(left)),
-        now,
-    )
+    let request =
+        TokenRequest { name, user: maker.user.clone(), groups: maker.groups.clone(), address, lifetime };
+    issue(TokenKind::Minted, request, longest.min(Duration::from_secs(left)), now)
 }
 
 /// Printable as Rust's `Debug` sees it: no control, format or private characters, and no odd spaces.
@@ -130,36 +120,20 @@ mod tests {
         let (token, record) = issue(TokenKind::Login, request("laptop"), DAY, 1000).unwrap();
         assert_eq!(record.key, token.hash());
         assert_eq!(record.kind, TokenKind::Login);
-        assert_eq!(
-            (record.user.as_str(), &*record.groups[0], &*record.name),
-            ("bob", "ops", "laptop")
-        );
-        assert_eq!(
-            (record.created, record.last_used, record.expires),
-            (1000, None, 1000 + 86_400)
-        );
+        assert_eq!((record.user.as_str(), &*record.groups[0], &*record.name), ("bob", "ops", "laptop"));
+        assert_eq!((record.created, record.last_used, record.expires), (1000, None, 1000 + 86_400));
         assert_eq!(record.id.len(), 12);
         assert!(!token.expose().contains(&record.id));
     }
 
     #[test]
     fn gc5_a_life_time_can_only_be_narrowed() {
-        for (asked, gets) in [
-            (Some(HOUR), HOUR),
-            (Some(2 * DAY), DAY),
-            (Some(Duration::MAX), DAY),
-            (None, DAY),
-        ] {
-            let request = TokenRequest {
-                lifetime: asked,
-                ..request("ci")
-            };
+        for (asked, gets) in
+            [(Some(HOUR), HOUR), (Some(2 * DAY), DAY), (Some(Duration::MAX), DAY), (None, DAY)]
+        {
+            let request = TokenRequest { lifetime: asked, ..request("ci") };
             let (_, record) = issue(TokenKind::Minted, request, DAY, 0).unwrap();
-            assert_eq!(
-                u64::try_from(record.expires).unwrap(),
-                gets.as_secs(),
-                "{asked:?}"
-            );
+            assert_eq!(u64::try_from(record.expires).unwrap(), gets.as_secs(), "{asked:?}");
         }
     }
 
@@ -175,10 +149,7 @@ mod tests {
     #[test]
     fn k4_a_minted_token_mints_nothing() {
         let (_, minted) = mint(&login_token(0, DAY), "ci".into(), None, None, DAY, 0).unwrap();
-        assert_eq!(
-            mint(&minted, "x".into(), None, None, DAY, 0).err(),
-            Some(IssueError::MayNotMint)
-        );
+        assert_eq!(mint(&minted, "x".into(), None, None, DAY, 0).err(), Some(IssueError::MayNotMint));
     }
 
     #[test]
@@ -194,26 +165,16 @@ mod tests {
         for good in ["a", "build server #2", "jürgen's \"phone\"", &"é".repeat(64)] {
             assert!(issue(TokenKind::Login, request(good), DAY, 0).is_ok(), "{good:?}");
         }
-        for bad in [
-            "",
-            " a",
-            "a ",
-            "a\nb",
-            "a\x1b[2J",
-            "a\u{202e}b",
-            "a\u{200b}b",
-            "a\u{2003}b",
-            &"x".repeat(65),
-        ] {
+        for bad in
+            ["", " a", "a ", "a\nb", "a\x1b[2J", "a\u{202e}b", "a\u{200b}b", "a\u{2003}b", &"x".repeat(65)]
+        {
             let result = issue(TokenKind::Login, request(bad), DAY, 0);
             assert_eq!(result.err(), Some(IssueError::Name), "{bad:?}");
         }
     }
 
     fn login_token(now: i64, lifetime: Duration) -> TokenRecord {
-        issue(TokenKind::Login, request("laptop"), lifetime, now)
-            .unwrap()
-            .1
+        issue(TokenKind::Login, request("laptop"), lifetime, now).unwrap().1
     }
 
     fn request(name: &str) -> TokenRequest {

@@ -49,9 +49,7 @@ impl Token {
     /// [`InvalidToken`] if any of them is wrong.
     pub fn parse(text: &str) -> Result<Self, InvalidToken> {
         let body = text.strip_prefix(PREFIX).ok_or(InvalidToken)?;
-        let lower = body
-            .bytes()
-            .all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'v'));
+        let lower = body.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'v'));
         if body.len() != BODY_CHARS || !lower {
             return Err(InvalidToken);
         }
@@ -90,11 +88,7 @@ impl Token {
 /// The first bytes of SHA-256 over prefix and secret: a guard against typos, not against forgers.
 fn checksum(secret: &[u8; SECRET_BYTES]) -> [u8; CHECK_BYTES] {
     let bytes = Zeroizing::new([PREFIX.as_bytes(), secret].concat());
-    digest(&SHA256, &bytes)
-        .as_ref()
-        .first_chunk()
-        .copied()
-        .unwrap_or_default()
+    digest(&SHA256, &bytes).as_ref().first_chunk().copied().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -116,10 +110,7 @@ mod tests {
     fn the_format_does_not_change() {
         let secret: [u8; 32] = std::array::from_fn(|index| u8::try_from(index).unwrap());
         let token = Token::from_secret(&secret);
-        assert_eq!(
-            token.expose(),
-            "dwt_000g40o40k30e209185go38e1s8124gj2gahc5oo34d1m70t3ofhncfa"
-        );
+        assert_eq!(token.expose(), "dwt_000g40o40k30e209185go38e1s8124gj2gahc5oo34d1m70t3ofhncfa");
         assert!(Token::parse(token.expose()).is_ok());
     }
 

@@ -82,18 +82,12 @@ impl UserFile {
 
     /// As [`UserFile::load`], with the metadata of the very file that was read.
     pub(super) fn load_with_metadata(path: &Path) -> Result<(Self, Metadata), UsersError> {
-        let failed = |source| UsersError::Read {
-            path: path.to_owned(),
-            source,
-        };
+        let failed = |source| UsersError::Read { path: path.to_owned(), source };
         let mut file = File::open(path).map_err(failed)?;
         let metadata = file.metadata().map_err(failed)?;
         let mode = metadata.mode() & 0o777;
         if mode & FORBIDDEN_MODE != 0 {
-            return Err(UsersError::Mode {
-                path: path.to_owned(),
-                mode,
-            });
+            return Err(UsersError::Mode { path: path.to_owned(), mode });
         }
         let mut text = String::new();
         file.read_to_string(&mut text).map_err(failed)?;
@@ -108,9 +102,7 @@ impl UserFile {
         // No early return: the time must not tell whether the user exists.
         let right = entry.map_or(&self.decoy, |entry| &entry.hash).verify(password);
         match entry {
-            Some(entry) if right && !entry.disabled => Verdict::Ok {
-                groups: entry.groups.clone(),
-            },
+            Some(entry) if right && !entry.disabled => Verdict::Ok { groups: entry.groups.clone() },
             _ => Verdict::Refused,
         }
     }
@@ -147,15 +139,7 @@ impl UserFile {
             return Err(UsersError::Group(bad.clone()));
         }
         let (text, hash) = new_hash(password)?;
-        self.users.insert(
-            name,
-            Entry {
-                text,
-                hash,
-                groups,
-                disabled: false,
-            },
-        );
+        self.users.insert(name, Entry { text, hash, groups, disabled: false });
         Ok(())
     }
 
@@ -164,10 +148,7 @@ impl UserFile {
     /// # Errors
     /// [`UsersError`] if there is no such user, or the password cannot be hashed.
     pub fn set_password(&mut self, name: &Username, password: &Password) -> Result<(), UsersError> {
-        let entry = self
-            .users
-            .get_mut(name)
-            .ok_or_else(|| UsersError::Unknown(name.clone()))?;
+        let entry = self.users.get_mut(name).ok_or_else(|| UsersError::Unknown(name.clone()))?;
         (entry.text, entry.hash) = new_hash(password)?;
         Ok(())
     }
@@ -177,10 +158,7 @@ impl UserFile {
     /// # Errors
     /// [`UsersError::Unknown`] if there is no such user.
     pub fn set_disabled(&mut self, name: &Username, disabled: bool) -> Result<(), UsersError> {
-        let entry = self
-            .users
-            .get_mut(name)
-            .ok_or_else(|| UsersError::Unknown(name.clone()))?;
+        let entry = self.users.get_mut(name).ok_or_else(|| UsersError::Unknown(name.clone()))?;
         entry.disabled = disabled;
         Ok(())
     }
@@ -190,10 +168,7 @@ impl UserFile {
     /// # Errors
     /// [`UsersError::Unknown`] if there is no such user.
     pub fn remove(&mut self, name: &Username) -> Result<(), UsersError> {
-        self.users
-            .remove(name)
-            .map(drop)
-            .ok_or_else(|| UsersError::Unknown(name.clone()))
+        self.users.remove(name).map(drop).ok_or_else(|| UsersError::Unknown(name.clone()))
     }
 
     /// Writes the file back, whole or not at all, mode 0600 (an older file keeps its owner and that its group may
@@ -202,15 +177,8 @@ impl UserFile {
     /// # Errors
     /// [`UsersError::Write`] if that fails; the old file is then as it was.
     pub fn save(&self) -> Result<(), UsersError> {
-        let failed = |source| UsersError::Write {
-            path: self.path.clone(),
-            source,
-        };
-        let users = self
-            .users
-            .iter()
-            .map(|(name, entry)| (name, Written::of(entry)))
-            .collect();
+        let failed = |source| UsersError::Write { path: self.path.clone(), source };
+        let users = self.users.iter().map(|(name, entry)| (name, Written::of(entry))).collect();
         let body =
             toml::to_string(&WrittenFile { users }).map_err(|error| failed(std::io::Error::other(error)))?;
         replace_private(&self.path, format!("{HEADER}{body}").as_bytes()).map_err(failed)
@@ -218,11 +186,7 @@ impl UserFile {
 
     fn new(path: &Path, users: BTreeMap<Username, Entry>) -> Result<Self, UsersError> {
         let decoy = Hash::decoy(usual_cost(users.values()))?;
-        Ok(Self {
-            path: path.to_owned(),
-            users,
-            decoy,
-        })
+        Ok(Self { path: path.to_owned(), users, decoy })
     }
 
     fn parse(text: &str, path: &Path) -> Result<Self, UsersError> {
@@ -251,10 +215,7 @@ impl UserFile {
 /// Names only: hashes do not belong in logs.
 impl fmt::Debug for UserFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("UserFile")
-            .field("path", &self.path)
-            .field("users", &self.users.keys())
-            .finish()
+        f.debug_struct("UserFile").field("path", &self.path).field("users", &self.users.keys()).finish()
     }
 }
 
@@ -280,10 +241,7 @@ impl RawUser {
         let hash =
             Hash::parse(self.password.get_ref()).map_err(|detail| wrong(self.password.span(), detail))?;
         if let Some(bad) = self.groups.iter().find(|group| !is_group(group.get_ref())) {
-            return Err(wrong(
-                bad.span(),
-                UsersError::Group(bad.get_ref().clone()).to_string(),
-            ));
+            return Err(wrong(bad.span(), UsersError::Group(bad.get_ref().clone()).to_string()));
         }
         Ok(Entry {
             text: self.password.into_inner(),
@@ -308,11 +266,7 @@ struct Written<'a> {
 
 impl<'a> Written<'a> {
     fn of(entry: &'a Entry) -> Self {
-        Self {
-            password: &entry.text,
-            groups: &entry.groups,
-            disabled: entry.disabled,
-        }
+        Self { password: &entry.text, groups: &entry.groups, disabled: entry.disabled }
     }
 }
 
@@ -328,10 +282,7 @@ fn usual_cost<'a>(entries: impl Iterator<Item = &'a Entry>) -> Option<Cost> {
     for entry in entries {
         *counts.entry(entry.hash.cost()).or_default() += 1;
     }
-    counts
-        .into_iter()
-        .max_by_key(|(_, count)| *count)
-        .map(|(cost, _)| cost)
+    counts.into_iter().max_by_key(|(_, count)| *count).map(|(cost, _)| cost)
 }
 
 /// Groups stand in the same lists, logs and policies as users, so the same names are allowed.
@@ -340,11 +291,7 @@ fn is_group(name: &str) -> bool {
 }
 
 fn line_of(text: &str, span: &Range<usize>) -> usize {
-    text.bytes()
-        .take(span.start)
-        .filter(|byte| *byte == b'\n')
-        .count()
-        + 1
+    text.bytes().take(span.start).filter(|byte| *byte == b'\n').count() + 1
 }
 
 #[cfg(test)]

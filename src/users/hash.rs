@@ -14,11 +14,7 @@ const OUTPUT_BYTES: usize = 32;
 /// A shorter hash could be met by chance or by search.
 const MIN_OUTPUT_BYTES: usize = 16;
 /// Ceilings on what a file may make each login cost: 1 GiB, 64 passes, 64 lanes.
-const MAX_COST: Cost = Cost {
-    memory_kib: 1 << 20,
-    passes: 64,
-    lanes: 64,
-};
+const MAX_COST: Cost = Cost { memory_kib: 1 << 20, passes: 64, lanes: 64 };
 
 /// What one verification costs.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -97,12 +93,7 @@ impl Hash {
     /// Whether this is the hash of `password`. A hash that cannot be computed (no memory) is a no, and is logged.
     pub(super) fn verify(&self, password: &Password) -> bool {
         let mut output = Zeroizing::new(vec![0; self.output.len()]);
-        match derive(
-            &self.params,
-            password.expose().as_bytes(),
-            &self.salt,
-            &mut output,
-        ) {
+        match derive(&self.params, password.expose().as_bytes(), &self.salt, &mut output) {
             Ok(()) => verify_slices_are_equal(&output, self.output.as_bytes()).is_ok(),
             Err(error) => {
                 tracing::error!(%error, "a password cannot be checked");
@@ -112,11 +103,7 @@ impl Hash {
     }
 
     pub(super) fn cost(&self) -> Cost {
-        Cost {
-            memory_kib: self.params.m_cost(),
-            passes: self.params.t_cost(),
-            lanes: self.params.p_cost(),
-        }
+        Cost { memory_kib: self.params.m_cost(), passes: self.params.t_cost(), lanes: self.params.p_cost() }
     }
 }
 
@@ -135,9 +122,7 @@ impl Cost {
 /// Runs argon2id in memory of our own, because that must be wiped: it is derived from the password.
 fn derive(params: &Params, password: &[u8], salt: &[u8], output: &mut [u8]) -> Result<(), argon2::Error> {
     let mut blocks = Vec::new();
-    blocks
-        .try_reserve_exact(params.block_count())
-        .map_err(|_| argon2::Error::OutOfMemory)?;
+    blocks.try_reserve_exact(params.block_count()).map_err(|_| argon2::Error::OutOfMemory)?;
     blocks.resize(params.block_count(), Block::new());
     let result = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone())
         .hash_password_into_with_memory(password, salt, output, blocks.as_mut_slice());
@@ -200,10 +185,7 @@ mod tests {
             &REFERENCE.replace("m=256", "m=4294967295"),
             &REFERENCE.replace("t=2", "t=65"),
             &REFERENCE.replace("t=2", "x=2"),
-            &REFERENCE.replace(
-                "nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4",
-                "nf65EOgLrQMR/uIPnA4",
-            ),
+            &REFERENCE.replace("nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4", "nf65EOgLrQMR/uIPnA4"),
         ] {
             assert!(Hash::parse(bad).is_err(), "{bad:?}");
         }

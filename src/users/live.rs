@@ -44,15 +44,8 @@ impl Users {
     /// [`UsersError`]; only here, later ones are logged and the last good file stays.
     pub fn open(path: &Path) -> Result<Self, UsersError> {
         let (file, metadata) = UserFile::load_with_metadata(path)?;
-        let state = State {
-            file: Arc::new(file),
-            seen: Stamp::settled(&metadata),
-            complaint: None,
-        };
-        Ok(Self {
-            path: path.to_owned(),
-            state: Mutex::new(state),
-        })
+        let state = State { file: Arc::new(file), seen: Stamp::settled(&metadata), complaint: None };
+        Ok(Self { path: path.to_owned(), state: Mutex::new(state) })
     }
 
     /// The users as they are now. Costs one `stat` while nothing changes.
@@ -115,9 +108,7 @@ impl Stamp {
     fn settled(metadata: &Metadata) -> Option<Self> {
         let stamp = Self::of(metadata);
         // Compared with the machine's clock, since that is the one that stamps files.
-        let age = Clock::system()
-            .now_millis()
-            .saturating_sub(stamp.changed.0.saturating_mul(1000));
+        let age = Clock::system().now_millis().saturating_sub(stamp.changed.0.saturating_mul(1000));
         (age >= UNSETTLED_MILLIS).then_some(stamp)
     }
 }

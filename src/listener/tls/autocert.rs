@@ -35,10 +35,7 @@ pub(super) struct Autocert {
 impl Autocert {
     /// Nothing is read or written yet.
     pub(super) fn new(state: &Path, names: &[String]) -> Self {
-        Self {
-            folder: state.join("autocert"),
-            wanted: WantedNames::of(names),
-        }
+        Self { folder: state.join("autocert"), wanted: WantedNames::of(names) }
     }
 
     /// The certificate's file.
@@ -63,11 +60,7 @@ impl Autocert {
 
     /// Whether the kept key, if there is one, can be used.
     pub(super) fn inspect(&self) -> Result<(), TlsError> {
-        if self.key_path().exists() {
-            self.read_key().map(drop)
-        } else {
-            Ok(())
-        }
+        if self.key_path().exists() { self.read_key().map(drop) } else { Ok(()) }
     }
 
     fn ensure(&self, clock: &Clock, names_fit: impl Fn(&KeyedChain) -> bool) -> Result<KeyedChain, TlsError> {
@@ -81,10 +74,8 @@ impl Autocert {
         match self.kept(&key) {
             Ok(kept) if names_fit(&kept) && lasts(&kept) => return Ok(kept),
             Ok(_) => {}
-            Err(TlsError::File {
-                problem: FileProblem::Unreadable(error),
-                ..
-            }) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(TlsError::File { problem: FileProblem::Unreadable(error), .. })
+                if error.kind() == std::io::ErrorKind::NotFound => {}
             // It can be made anew at any time, unlike the key.
             Err(error) => {
                 tracing::warn!(%error, "the kept self-signed certificate cannot be used; making a new one")
@@ -134,9 +125,7 @@ impl Autocert {
             other => KeyPair::try_from(other.secret_der()),
         };
         let key = key.map_err(|_| FileProblem::BadKey.of(self.key_path()))?;
-        let certificate = parameters(self.wanted.names(), now)?
-            .self_signed(&key)
-            .map_err(TlsError::Make)?;
+        let certificate = parameters(self.wanted.names(), now)?.self_signed(&key).map_err(TlsError::Make)?;
         Ok(certificate.pem())
     }
 }
@@ -149,18 +138,13 @@ fn parse_key(file: &SecretFile) -> Result<PrivateKeyDer<'static>, FileProblem> {
 fn parameters(names: &[String], now: UnixSeconds) -> Result<CertificateParams, TlsError> {
     let mut subject = DistinguishedName::new();
     // A common name holds 64 letters (RFC 5280, appendix A); clients look at the alternative names only.
-    let common = names
-        .iter()
-        .find(|name| name.len() <= 64)
-        .map_or("doorward", String::as_str);
+    let common = names.iter().find(|name| name.len() <= 64).map_or("doorward", String::as_str);
     subject.push(DnType::OrganizationName, "Doorward self-signed");
     subject.push(DnType::CommonName, common);
 
     let mut parameters = CertificateParams::default();
-    parameters.subject_alt_names = names
-        .iter()
-        .map(|name| alternative_name(name))
-        .collect::<Result<_, _>>()?;
+    parameters.subject_alt_names =
+        names.iter().map(|name| alternative_name(name)).collect::<Result<_, _>>()?;
     parameters.distinguished_name = subject;
     parameters.is_ca = IsCa::ExplicitNoCa;
     parameters.key_usages = vec![KeyUsagePurpose::DigitalSignature];

@@ -56,10 +56,7 @@ fn names(certificate: &X509Certificate<'_>) -> Vec<String> {
     if !names.is_empty() {
         return names;
     }
-    let common = certificate
-        .subject()
-        .iter_common_name()
-        .filter_map(|name| name.as_str().ok());
+    let common = certificate.subject().iter_common_name().filter_map(|name| name.as_str().ok());
     common.map(str::to_lowercase).collect()
 }
 
@@ -68,8 +65,7 @@ fn name(name: &GeneralName<'_>) -> Option<String> {
         GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
         GeneralName::IPAddress(bytes) => {
             let v4 = <[u8; 4]>::try_from(*bytes).map(|bytes| Ipv4Addr::from(bytes).to_string());
-            v4.or_else(|_| <[u8; 16]>::try_from(*bytes).map(|bytes| Ipv6Addr::from(bytes).to_string()))
-                .ok()
+            v4.or_else(|_| <[u8; 16]>::try_from(*bytes).map(|bytes| Ipv6Addr::from(bytes).to_string())).ok()
         }
         _ => None,
     }

@@ -95,18 +95,12 @@ pub enum FileProblem {
 impl FileProblem {
     /// The problem with its file's name.
     pub(super) fn of(self, path: impl Into<PathBuf>) -> TlsError {
-        TlsError::File {
-            path: path.into(),
-            problem: self,
-        }
+        TlsError::File { path: path.into(), problem: self }
     }
 
     /// Whether the file was evidently meant to be used although it cannot be.
     pub(super) fn is_of_a_real_certfile(&self) -> bool {
-        matches!(
-            self,
-            Self::Expired(_) | Self::NotYetValid(_) | Self::WorldReadable(_) | Self::EncryptedKey
-        )
+        matches!(self, Self::Expired(_) | Self::NotYetValid(_) | Self::WorldReadable(_) | Self::EncryptedKey)
     }
 }
 

@@ -32,17 +32,10 @@ impl SecretFile {
             return Err(FileProblem::TooLarge);
         }
         // With room for all of it, no half of a key stays behind in a buffer that was outgrown.
-        let room = usize::try_from(metadata.len())
-            .unwrap_or_default()
-            .saturating_add(4096);
+        let room = usize::try_from(metadata.len()).unwrap_or_default().saturating_add(4096);
         let mut bytes = Zeroizing::new(Vec::with_capacity(room));
-        file.take(MAX_BYTES)
-            .read_to_end(&mut bytes)
-            .map_err(FileProblem::Unreadable)?;
-        Ok(Self {
-            bytes,
-            mode: metadata.mode(),
-        })
+        file.take(MAX_BYTES).read_to_end(&mut bytes).map_err(FileProblem::Unreadable)?;
+        Ok(Self { bytes, mode: metadata.mode() })
     }
 
     /// Refuses a file that everybody can read, but for the folder of secrets.
@@ -103,11 +96,7 @@ fn temporary_beside(path: &Path) -> Result<PathBuf, TlsError> {
 }
 
 fn write_synced(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .open(path)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
     // The umask may have taken bits away, never given any.
     file.set_permissions(Permissions::from_mode(mode))?;
     file.write_all(bytes)?;
@@ -116,6 +105,5 @@ fn write_synced(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
 
 /// A rename is on disk only once its folder is.
 fn sync_folder_of(path: &Path) -> io::Result<()> {
-    path.parent()
-        .map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }

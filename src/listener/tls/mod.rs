@@ -201,9 +201,7 @@ impl TlsMaterial {
 
 impl std::fmt::Debug for TlsMaterial {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TlsMaterial")
-            .field("source", &self.source())
-            .finish_non_exhaustive()
+        f.debug_struct("TlsMaterial").field("source", &self.source()).finish_non_exhaustive()
     }
 }
 
@@ -212,16 +210,11 @@ impl Loaded {
         let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()
             .and_then(|builder| {
-                builder
-                    .with_no_client_auth()
-                    .with_single_cert(chain.certificates().to_vec(), chain.key())
+                builder.with_no_client_auth().with_single_cert(chain.certificates().to_vec(), chain.key())
             })
             .map_err(TlsError::Tls)?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         config.ticketer = Arc::clone(tickets);
-        Ok(Self {
-            config: Arc::new(config),
-            chain,
-        })
+        Ok(Self { config: Arc::new(config), chain })
     }
 }

@@ -22,21 +22,14 @@ impl WantedNames {
     fn resolve(written: &[String], host: impl Fn() -> Vec<String>) -> Self {
         let mut names = Vec::new();
         for name in written {
-            let expanded = if name == "*" {
-                host()
-            } else {
-                vec![canonical(name)]
-            };
+            let expanded = if name == "*" { host() } else { vec![canonical(name)] };
             for name in expanded {
                 if !names.contains(&name) {
                     names.push(name);
                 }
             }
         }
-        Self {
-            names,
-            exact: written.iter().all(|name| name != "*"),
-        }
+        Self { names, exact: written.iter().all(|name| name != "*") }
     }
 
     /// The names, none twice.
@@ -53,34 +46,22 @@ impl WantedNames {
 }
 
 fn canonical(name: &str) -> String {
-    name.parse::<IpAddr>()
-        .map_or_else(|_| name.to_ascii_lowercase(), |address| address.to_string())
+    name.parse::<IpAddr>().map_or_else(|_| name.to_ascii_lowercase(), |address| address.to_string())
 }
 
 fn of_this_host() -> Vec<String> {
     let mut names = vec!["localhost".to_owned()];
     names.extend(host_name());
-    let loopback = [
-        IpAddr::from(Ipv4Addr::LOCALHOST),
-        IpAddr::from(Ipv6Addr::LOCALHOST),
-    ];
+    let loopback = [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)];
     let mut addresses = interface_addresses();
     addresses.sort();
-    names.extend(
-        loopback
-            .into_iter()
-            .chain(addresses)
-            .map(|address| address.to_string()),
-    );
+    names.extend(loopback.into_iter().chain(addresses).map(|address| address.to_string()));
     names.dedup();
     names
 }
 
 fn host_name() -> Option<String> {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname")
-        .ok()?
-        .trim()
-        .to_ascii_lowercase();
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?.trim().to_ascii_lowercase();
     let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
     (!name.is_empty() && name.len() <= 253 && name.bytes().all(fits)).then_some(name)
 }

@@ -40,9 +40,7 @@ pub(super) fn read_if_changed(
     if digest_of(&[&file.bytes]) == known {
         return Ok(None);
     }
-    parse_file(path, &file, clock)
-        .map(Some)
-        .map_err(|problem| problem.of(path))
+    parse_file(path, &file, clock).map(Some).map_err(|problem| problem.of(path))
 }
 
 fn parse_file(path: &Path, file: &SecretFile, clock: &Clock) -> Result<KeyedChain, FileProblem> {
@@ -61,11 +59,7 @@ impl KeyedChain {
         }
         let count = keys.len();
         let (Some(key), true) = (keys.pop(), count <= 1) else {
-            return Err(if count == 0 {
-                FileProblem::NoKey
-            } else {
-                FileProblem::SeveralKeys(count)
-            });
+            return Err(if count == 0 { FileProblem::NoKey } else { FileProblem::SeveralKeys(count) });
         };
         Self::assemble(certificates, key, digest_of(&[pem]))
     }
@@ -101,12 +95,7 @@ impl KeyedChain {
                 "the certificate file holds certificates outside the leaf's chain"
             );
         }
-        Ok(Self {
-            certificates: chain,
-            key,
-            leaf,
-            digest,
-        })
+        Ok(Self { certificates: chain, key, leaf, digest })
     }
 
     fn must_be_valid_at(&self, now: UnixSeconds) -> Result<(), FileProblem> {

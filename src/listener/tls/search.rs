@@ -37,18 +37,13 @@ fn search(first: &Path, secrets: &Path, clock: &Clock) -> Result<PathBuf, TlsErr
     if looked_at.len() < 2 {
         looked_at.push(format!("{}/* (no files)", secrets.display()));
     }
-    Err(TlsError::NothingFound {
-        looked_at: looked_at.join(", "),
-    })
+    Err(TlsError::NothingFound { looked_at: looked_at.join(", ") })
 }
 
 /// Sorted by name, so that the choice is the same every time.
 fn files_of(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut files: Vec<PathBuf> = entries
-        .map(|entry| entry.path())
-        .filter(|path| path.is_file())
-        .collect();
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(|path| path.is_file()).collect();
     files.sort();
     files
 }

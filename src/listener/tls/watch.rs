@@ -45,11 +45,7 @@ impl Watch {
             .name("tls-watch".to_owned())
             .spawn(move || keep_watch(&material, &received))
             .map_err(TlsError::Watch)?;
-        Ok(Self {
-            signals,
-            thread: Some(thread),
-            watcher,
-        })
+        Ok(Self { signals, thread: Some(thread), watcher })
     }
 }
 
@@ -139,10 +135,7 @@ fn reload(material: &TlsMaterial, last_error: &mut String) {
         Err(error) => {
             let text = error.to_string();
             if *last_error != text {
-                tracing::error!(
-                    error = text,
-                    "the new TLS certificate cannot be used; the one in use stays"
-                );
+                tracing::error!(error = text, "the new TLS certificate cannot be used; the one in use stays");
                 *last_error = text;
             }
         }

@@ -91,10 +91,6 @@ pub struct AccountPage<'a> {
 impl AccountPage<'_> {
     /// The letter on the user's door.
     fn initial(&self) -> String {
-        self.user
-            .chars()
-            .next()
-            .map(|c| c.to_uppercase().collect())
-            .unwrap_or_default()
+        self.user.chars().next().map(|c| c.to_uppercase().collect()).unwrap_or_default()
     }
 }

@@ -43,11 +43,7 @@ impl LoginPage<'_> {
     }
 
     fn title(&self) -> &'static str {
-        if self
-            .prompts
-            .iter()
-            .any(|prompt| prompt.autocomplete == "new-password")
-        {
+        if self.prompts.iter().any(|prompt| prompt.autocomplete == "new-password") {
             "Choose a new password"
         } else if self.is_start() {
             "Sign in"

@@ -37,11 +37,7 @@ impl PromptView {
     /// The fields for these prompts, in their order, named `answer0`, `answer1`, …; the first has the cursor.
     #[must_use]
     pub fn list(prompts: &[Prompt]) -> Vec<Self> {
-        prompts
-            .iter()
-            .enumerate()
-            .map(|(index, prompt)| Self::new(index, prompt))
-            .collect()
+        prompts.iter().enumerate().map(|(index, prompt)| Self::new(index, prompt)).collect()
     }
 
     fn new(index: usize, prompt: &Prompt) -> Self {
@@ -52,13 +48,7 @@ impl PromptView {
         };
         let label = label(&prompt.text);
         let autocomplete = autocomplete(&label);
-        Self {
-            name: format!("answer{index}"),
-            label,
-            kind,
-            autocomplete,
-            autofocus: index == 0,
-        }
+        Self { name: format!("answer{index}"), label, kind, autocomplete, autofocus: index == 0 }
     }
 }
 
@@ -81,16 +71,9 @@ impl MessageView {
 
 impl From<&Message> for MessageView {
     fn from(message: &Message) -> Self {
-        let text: String = message
-            .text
-            .chars()
-            .filter(|c| *c == '\n' || is_shown(*c))
-            .take(MAX_MESSAGE)
-            .collect();
-        Self {
-            level: message.level,
-            text: text.trim_matches('\n').trim_end().to_owned(),
-        }
+        let text: String =
+            message.text.chars().filter(|c| *c == '\n' || is_shown(*c)).take(MAX_MESSAGE).collect();
+        Self { level: message.level, text: text.trim_matches('\n').trim_end().to_owned() }
     }
 }
 
@@ -99,11 +82,7 @@ fn label(text: &str) -> String {
     let spaced = text.chars().map(|c| if c.is_whitespace() { ' ' } else { c });
     let line: String = spaced.filter(|c| is_shown(*c)).take(MAX_LABEL).collect();
     let words = line.trim().trim_end_matches([':', ' ']);
-    if words.is_empty() {
-        "Your answer".to_owned()
-    } else {
-        words.to_owned()
-    }
+    if words.is_empty() { "Your answer".to_owned() } else { words.to_owned() }
 }
 
 /// Control characters mean nothing on a page, and those that turn the direction of writing could make a module's text
@@ -117,24 +96,13 @@ fn is_shown(c: char) -> bool {
 /// wrong suggestion by the password manager, nothing else.
 fn autocomplete(label: &str) -> &'static str {
     let label = label.to_lowercase();
-    let words: Vec<&str> = label
-        .split(|c: char| !c.is_alphanumeric())
-        .filter(|word| !word.is_empty())
-        .collect();
+    let words: Vec<&str> =
+        label.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
     let has = |some: &[&str]| words.iter().any(|word| some.contains(word));
-    let once = has(&[
-        "otp",
-        "totp",
-        "hotp",
-        "code",
-        "passcode",
-        "token",
-        "pin",
-        "verification",
-        "factor",
-        "duo",
-    ]) || label.contains("one-time")
-        || label.contains("one time");
+    let once =
+        has(&["otp", "totp", "hotp", "code", "passcode", "token", "pin", "verification", "factor", "duo"])
+            || label.contains("one-time")
+            || label.contains("one time");
     let password = label.contains("passw") || label.contains("passphrase");
     if once {
         "one-time-code"
@@ -154,10 +122,7 @@ mod tests {
     use super::*;
 
     fn prompt(text: &str) -> Prompt {
-        Prompt {
-            style: PromptStyle::Secret,
-            text: text.to_owned(),
-        }
+        Prompt { style: PromptStyle::Secret, text: text.to_owned() }
     }
 
     #[test]
@@ -203,32 +168,18 @@ mod tests {
     #[test]
     fn prompts_are_numbered_and_the_first_has_the_cursor() {
         let fields = PromptView::list(&[prompt("New password: "), prompt("Retype new password: ")]);
-        let names: Vec<_> = fields
-            .iter()
-            .map(|field| (field.name.as_str(), field.autofocus))
-            .collect();
+        let names: Vec<_> = fields.iter().map(|field| (field.name.as_str(), field.autofocus)).collect();
         assert_eq!(names, [("answer0", true), ("answer1", false)]);
     }
 
     #[test]
     fn a7_what_pam_says_is_bounded_and_freed_of_control_characters() {
         let noise = "\u{1b}[31mred\r\nnext\u{0}\u{202e}line\u{7}\n\n".to_owned();
-        let message = MessageView::from(&Message {
-            level: Level::Info,
-            text: noise.clone(),
-        });
+        let message = MessageView::from(&Message { level: Level::Info, text: noise.clone() });
         assert_eq!(message.text, "[31mred\nnextline");
         assert_eq!(label(&noise), "[31mred  nextline");
         let long = "x".repeat(1 << 20);
         assert_eq!(label(&long).len(), MAX_LABEL);
-        assert_eq!(
-            MessageView::from(&Message {
-                level: Level::Error,
-                text: long
-            })
-            .text
-            .len(),
-            MAX_MESSAGE
-        );
+        assert_eq!(MessageView::from(&Message { level: Level::Error, text: long }).text.len(), MAX_MESSAGE);
     }
 }

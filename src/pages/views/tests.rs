@@ -19,10 +19,7 @@ struct Tag {
 
 impl Tag {
     fn get(&self, name: &str) -> Option<&str> {
-        self.attributes
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.as_str())
+        self.attributes.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
     fn is_visible_field(&self) -> bool {
@@ -37,11 +34,7 @@ impl Tag {
 fn tags(html: &str) -> Vec<Tag> {
     html.split('<')
         .skip(1)
-        .map(|piece| {
-            piece
-                .split_once('>')
-                .unwrap_or_else(|| panic!("a tag that does not end: {piece}"))
-        })
+        .map(|piece| piece.split_once('>').unwrap_or_else(|| panic!("a tag that does not end: {piece}")))
         .inspect(|(_, text)| assert!(!text.contains('>'), "a stray > in {text:?}"))
         .filter(|(tag, _)| !tag.starts_with(['/', '!']))
         .map(|(tag, _)| parse(tag.trim_end_matches('/')))
@@ -53,27 +46,20 @@ fn parse(tag: &str) -> Tag {
     let mut attributes = Vec::new();
     while !rest.trim_start().is_empty() {
         rest = rest.trim_start();
-        let end = rest
-            .find(|c: char| c == '=' || c.is_whitespace())
-            .unwrap_or(rest.len());
+        let end = rest.find(|c: char| c == '=' || c.is_whitespace()).unwrap_or(rest.len());
         let (key, after) = rest.split_at(end);
         assert!(
             key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'),
             "odd attribute {key:?} in {tag:?}"
         );
         let (value, after) = match after.strip_prefix("=\"") {
-            Some(quoted) => quoted
-                .split_once('"')
-                .unwrap_or_else(|| panic!("an open quote in {tag:?}")),
+            Some(quoted) => quoted.split_once('"').unwrap_or_else(|| panic!("an open quote in {tag:?}")),
             None => ("", after),
         };
         attributes.push((key.to_owned(), value.to_owned()));
         rest = after;
     }
-    Tag {
-        name: name.to_owned(),
-        attributes,
-    }
+    Tag { name: name.to_owned(), attributes }
 }
 
 fn pages() -> Vec<(String, String)> {
@@ -81,11 +67,7 @@ fn pages() -> Vec<(String, String)> {
 }
 
 fn page(name: &str) -> String {
-    pages()
-        .into_iter()
-        .find(|(each, _)| each == name)
-        .map(|(_, html)| html)
-        .unwrap()
+    pages().into_iter().find(|(each, _)| each == name).map(|(_, html)| html).unwrap()
 }
 
 fn field_names(html: &str) -> BTreeSet<String> {
@@ -118,10 +100,7 @@ fn no_page_needs_script_or_inline_style() {
         for tag in tags(&html) {
             for (key, value) in &tag.attributes {
                 assert!(key != "style" && !key.starts_with("on"), "{name}: {tag:?}");
-                assert!(
-                    !value.trim().to_lowercase().starts_with("javascript:"),
-                    "{name}: {tag:?}"
-                );
+                assert!(!value.trim().to_lowercase().starts_with("javascript:"), "{name}: {tag:?}");
             }
         }
     }
@@ -132,25 +111,15 @@ fn pages_load_only_our_own_assets_and_post_only_to_our_own_paths() {
     for (name, html) in pages() {
         for tag in tags(&html) {
             if tag.name == "link" {
-                assert!(
-                    assets::find(tag.get("href").unwrap()).is_some(),
-                    "{name}: {tag:?}"
-                );
+                assert!(assets::find(tag.get("href").unwrap()).is_some(), "{name}: {tag:?}");
             }
             if tag.name == "form" {
                 assert_eq!(tag.get("method"), Some("post"), "{name}");
                 let action = tag.get("action").unwrap();
-                let known = [
-                    "/_doorward/login",
-                    "/_doorward/logout",
-                    "/_doorward/account/revoke",
-                ];
+                let known = ["/_doorward/login", "/_doorward/logout", "/_doorward/account/revoke"];
                 assert!(known.contains(&action), "{name}: {action}");
             }
-            assert!(
-                tag.get("src").is_none() && tag.get("formaction").is_none(),
-                "{name}: {tag:?}"
-            );
+            assert!(tag.get("src").is_none() && tag.get("formaction").is_none(), "{name}: {tag:?}");
         }
     }
 }
@@ -159,22 +128,15 @@ fn pages_load_only_our_own_assets_and_post_only_to_our_own_paths() {
 fn every_visible_field_has_a_label() {
     let mut fields = 0;
     for (name, html) in pages() {
-        let labelled: HashSet<_> = tags(&html)
-            .iter()
-            .filter_map(|tag| tag.get("for").map(str::to_owned))
-            .collect();
+        let labelled: HashSet<_> =
+            tags(&html).iter().filter_map(|tag| tag.get("for").map(str::to_owned)).collect();
         for tag in tags(&html).iter().filter(|tag| tag.is_visible_field()) {
             fields += 1;
             // A choice stands inside its label.
             let inside = tag.get("type") == Some("radio")
-                && html.contains(&format!(
-                    "<label class=\"choice\"><input id=\"{}\"",
-                    tag.get("id").unwrap()
-                ));
-            assert!(
-                inside || labelled.contains(tag.get("id").unwrap()),
-                "{name}: {tag:?}"
-            );
+                && html
+                    .contains(&format!("<label class=\"choice\"><input id=\"{}\"", tag.get("id").unwrap()));
+            assert!(inside || labelled.contains(tag.get("id").unwrap()), "{name}: {tag:?}");
         }
     }
     assert!(fields > 10);
@@ -200,15 +162,8 @@ fn every_page_has_a_language_a_title_one_heading_and_one_main_part() {
     for (name, html) in pages() {
         let count = |tag: &str| tags(&html).iter().filter(|each| each.name == tag).count();
         assert!(html.starts_with("<!doctype html>\n<html lang=\"en\">"), "{name}");
-        assert_eq!(
-            (count("title"), count("h1"), count("main"), count("header")),
-            (1, 1, 1, 1),
-            "{name}"
-        );
-        let focused = tags(&html)
-            .iter()
-            .filter(|tag| tag.get("autofocus").is_some())
-            .count();
+        assert_eq!((count("title"), count("h1"), count("main"), count("header")), (1, 1, 1, 1), "{name}");
+        let focused = tags(&html).iter().filter(|tag| tag.get("autofocus").is_some()).count();
         assert!(focused <= 1, "{name} puts the cursor in {focused} places");
     }
 }
@@ -229,55 +184,33 @@ fn the_first_form_sends_user_password_and_next() {
 
 #[test]
 fn a6_the_next_form_sends_the_conversation_and_an_answer_for_each_prompt() {
-    assert_eq!(
-        field_names(&page("login-code")),
-        set(&["answer0", "conversation", "next"])
-    );
+    assert_eq!(field_names(&page("login-code")), set(&["answer0", "conversation", "next"]));
     assert_eq!(
         field_names(&page("login-new-password")),
         set(&["answer0", "answer1", "conversation", "next"])
     );
-    assert_eq!(
-        field_names(&page("login-read-only")),
-        set(&["conversation", "next"])
-    );
+    assert_eq!(field_names(&page("login-read-only")), set(&["conversation", "next"]));
     let html = page("login-radio");
-    let radios: Vec<_> = tags(&html)
-        .into_iter()
-        .filter(|tag| tag.get("type") == Some("radio"))
-        .collect();
-    let values: Vec<_> = radios
-        .iter()
-        .map(|tag| (tag.get("name").unwrap(), tag.get("value").unwrap()))
-        .collect();
+    let radios: Vec<_> = tags(&html).into_iter().filter(|tag| tag.get("type") == Some("radio")).collect();
+    let values: Vec<_> =
+        radios.iter().map(|tag| (tag.get("name").unwrap(), tag.get("value").unwrap())).collect();
     assert_eq!(values, [("answer0", "yes"), ("answer0", "no")]);
+    assert!(radios.iter().all(|tag| tag.get("checked").is_none()), "nobody answers for the user");
     assert!(
-        radios.iter().all(|tag| tag.get("checked").is_none()),
-        "nobody answers for the user"
-    );
-    assert!(
-        tags(&html)
-            .iter()
-            .any(|tag| tag.get("name") == Some("answer1") && tag.get("type") == Some("text"))
+        tags(&html).iter().any(|tag| tag.get("name") == Some("answer1") && tag.get("type") == Some("text"))
     );
 }
 
 #[test]
 fn starting_again_keeps_where_to_go() {
     let html = page("login-code");
-    assert!(
-        html.contains("href=\"/_doorward/login?next=%2Fcontainers%3Fall%3D1%26x%3D%252F\""),
-        "{html}"
-    );
+    assert!(html.contains("href=\"/_doorward/login?next=%2Fcontainers%3Fall%3D1%26x%3D%252F\""), "{html}");
 }
 
 #[test]
 fn no_page_gives_a_password_back() {
     for (name, html) in pages() {
-        for tag in tags(&html)
-            .iter()
-            .filter(|tag| tag.get("type") == Some("password"))
-        {
+        for tag in tags(&html).iter().filter(|tag| tag.get("type") == Some("password")) {
             assert_eq!(tag.get("value"), None, "{name}");
         }
     }
@@ -286,25 +219,15 @@ fn no_page_gives_a_password_back() {
 #[test]
 fn what_went_wrong_is_announced() {
     let html = page("login-wrong");
-    assert!(
-        html.contains("role=\"alert\" id=\"why\">Wrong user name or password.</p>"),
-        "{html}"
-    );
-    assert!(
-        tags(&html)
-            .iter()
-            .any(|tag| tag.get("aria-describedby") == Some("why"))
-    );
+    assert!(html.contains("role=\"alert\" id=\"why\">Wrong user name or password.</p>"), "{html}");
+    assert!(tags(&html).iter().any(|tag| tag.get("aria-describedby") == Some("why")));
     assert!(!page("login").contains("role=\"alert\""));
 }
 
 #[test]
 fn tokens_and_other_sessions_can_be_revoked_but_not_the_current_one_by_that_way() {
     let html = page("account");
-    let forms: Vec<_> = html
-        .split("<form")
-        .filter(|form| form.contains("account/revoke"))
-        .collect();
+    let forms: Vec<_> = html.split("<form").filter(|form| form.contains("account/revoke")).collect();
     let has = |kind: &str, id: &str| {
         forms.iter().any(|form| {
             form.contains(&format!("name=\"kind\" value=\"{kind}\""))
@@ -318,29 +241,17 @@ fn tokens_and_other_sessions_can_be_revoked_but_not_the_current_one_by_that_way(
 
 #[test]
 fn every_status_in_use_has_words_of_its_own() {
-    let titles: HashSet<_> = [400, 401, 403, 404, 429, 500, 502, 503]
-        .map(|status| ErrorPage::standard(status, "").title)
-        .into();
+    let titles: HashSet<_> =
+        [400, 401, 403, 404, 429, 500, 502, 503].map(|status| ErrorPage::standard(status, "").title).into();
     assert_eq!(titles.len(), 8);
     let html = ErrorPage::standard(418, "").render().unwrap();
-    assert!(
-        html.contains("Error 418") && !html.contains("Reference for"),
-        "{html}"
-    );
+    assert!(html.contains("Error 418") && !html.contains("Reference for"), "{html}");
 }
 
 #[test]
 fn any_first_letter_makes_an_account_page() {
     for (user, letter) in [("bob", "B"), ("élise", "É"), ("ßeta", "SS"), ("", "")] {
-        let html = AccountPage {
-            user,
-            ..samples::account(&[])
-        }
-        .render()
-        .unwrap();
-        assert!(
-            html.contains(&format!("text-anchor=\"middle\">{letter}</text>")),
-            "{user:?}"
-        );
+        let html = AccountPage { user, ..samples::account(&[]) }.render().unwrap();
+        assert!(html.contains(&format!("text-anchor=\"middle\">{letter}</text>")), "{user:?}");
     }
 }

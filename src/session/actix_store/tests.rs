@@ -26,10 +26,7 @@ async fn s2_gb4_the_cookie_has_every_protection() {
     assert!(pair.starts_with(&format!("{COOKIE_NAME}=")));
     let mut attributes: Vec<&str> = attributes.split("; ").collect();
     attributes.sort_unstable();
-    assert_eq!(
-        attributes,
-        ["HttpOnly", "Max-Age=28800", "Path=/", "SameSite=Lax", "Secure"]
-    );
+    assert_eq!(attributes, ["HttpOnly", "Max-Age=28800", "Path=/", "SameSite=Lax", "Secure"]);
 }
 
 #[actix_web::test]
@@ -40,10 +37,7 @@ async fn the_data_plane_reads_the_cookie_that_the_pages_wrote() {
     assert_eq!(record.user, Some(Username::parse("bob").unwrap()));
     assert_eq!(record.groups, ["ops"]);
     assert_eq!(record.address.unwrap().to_string(), "192.0.2.1");
-    assert_eq!(
-        (record.created, record.expires),
-        (1_000_000, 1_000_000 + 8 * HOUR)
-    );
+    assert_eq!((record.created, record.expires), (1_000_000, 1_000_000 + 8 * HOUR));
     assert_ne!(record.key, [0; 32]);
     assert_eq!(record.id.len(), 12);
 }
@@ -95,10 +89,7 @@ async fn gb4_the_absolute_end_never_moves() {
     let end = house.record(&cookie).await.unwrap().expires;
     for _ in 0..15 {
         house.clock.advance(HOUR / 2 - 1);
-        assert_eq!(
-            house.request("/visit", Some(&cookie)).await.status,
-            StatusCode::OK
-        );
+        assert_eq!(house.request("/visit", Some(&cookie)).await.status, StatusCode::OK);
         assert_eq!(house.record(&cookie).await.unwrap().expires, end);
         assert_eq!(house.request("/who", Some(&cookie)).await.body, "bob");
     }
@@ -173,20 +164,10 @@ impl Answer {
 impl House {
     fn new() -> Self {
         let clock = Clock::manual(1_000_000);
-        let limits = SessionLimits {
-            idle: Duration::from_secs(3600),
-            absolute: Duration::from_secs(8 * 3600),
-        };
-        let adapter = StoreAdapter {
-            store: Arc::new(MemoryStore::new()),
-            limits,
-            clock: clock.clone(),
-        };
-        Self {
-            adapter,
-            key: CookieKey::generate().unwrap(),
-            clock,
-        }
+        let limits =
+            SessionLimits { idle: Duration::from_secs(3600), absolute: Duration::from_secs(8 * 3600) };
+        let adapter = StoreAdapter { store: Arc::new(MemoryStore::new()), limits, clock: clock.clone() };
+        Self { adapter, key: CookieKey::generate().unwrap(), clock }
     }
 
     async fn visit(&self) -> String {
@@ -194,10 +175,7 @@ impl House {
     }
 
     async fn login(&self, name: &str) -> String {
-        self.request(&format!("/login/{name}"), None)
-            .await
-            .cookie()
-            .unwrap()
+        self.request(&format!("/login/{name}"), None).await.cookie().unwrap()
     }
 
     fn key(&self, cookie: &str) -> SessionKeyText {
@@ -237,17 +215,10 @@ async fn answer(result: Result<ServiceResponse<BoxBody>, Error>) -> Answer {
         Ok(response) => response.into_parts().1,
         Err(error) => error.error_response(),
     };
-    let header = response
-        .headers()
-        .get(SET_COOKIE)
-        .map(|value| value.to_str().unwrap().to_owned());
+    let header = response.headers().get(SET_COOKIE).map(|value| value.to_str().unwrap().to_owned());
     let status = response.status();
     let body = actix_web::body::to_bytes(response.into_body()).await.unwrap();
-    Answer {
-        status,
-        set_cookie: header,
-        body: String::from_utf8(body.to_vec()).unwrap(),
-    }
+    Answer { status, set_cookie: header, body: String::from_utf8(body.to_vec()).unwrap() }
 }
 
 async fn visit(session: Session) -> HttpResponse {
@@ -285,8 +256,5 @@ async fn revoke_then_write(session: Session, store: web::Data<dyn Store>) -> Htt
 }
 
 async fn who(session: Session) -> String {
-    session
-        .get::<String>(super::USER)
-        .unwrap()
-        .unwrap_or_else(|| "nobody".to_owned())
+    session.get::<String>(super::USER).unwrap().unwrap_or_else(|| "nobody".to_owned())
 }

@@ -12,10 +12,7 @@ const UNICODE_SPACES: [&str; 4] = ["\u{a0}", "\u{2000}", "\u{3000}", "\u{85}"];
 #[test]
 fn a_cookie_that_we_wrote_is_read() {
     let key = CookieKey::generate().unwrap();
-    assert_eq!(
-        outcome(&[&sealed(&key, "the key")], &key),
-        Ok(Some("the key".to_owned()))
-    );
+    assert_eq!(outcome(&[&sealed(&key, "the key")], &key), Ok(Some("the key".to_owned())));
     let among = format!("a=b; {}; c=d", sealed(&key, "the key"));
     assert_eq!(outcome(&["x=y", &among], &key), Ok(Some("the key".to_owned())));
 }
@@ -23,14 +20,9 @@ fn a_cookie_that_we_wrote_is_read() {
 #[test]
 fn no_cookie_of_ours_is_absent() {
     let key = CookieKey::generate().unwrap();
-    for cookies in [
-        &[][..],
-        &[""],
-        &["a=b"],
-        &["doorward=x"],
-        &["__Host-doorward2=x"],
-        &["a=__Host-doorward"],
-    ] {
+    for cookies in
+        [&[][..], &[""], &["a=b"], &["doorward=x"], &["__Host-doorward2=x"], &["a=__Host-doorward"]]
+    {
         assert_eq!(outcome(cookies, &key), Ok(None), "{cookies:?}");
     }
 }
@@ -56,11 +48,7 @@ fn s3_a_name_that_a_sibling_site_could_plant_is_not_ours() {
     for planted in disguises(&sealed(&key, "the attacker's own session")) {
         assert_eq!(outcome(&[&planted], &key), Ok(None), "{planted:?}");
         let both = format!("{planted}; {good}");
-        assert_eq!(
-            outcome(&[&both], &key),
-            Ok(Some("mine".to_owned())),
-            "{planted:?}"
-        );
+        assert_eq!(outcome(&[&both], &key), Ok(Some("mine".to_owned())), "{planted:?}");
     }
 }
 
@@ -102,10 +90,7 @@ fn s12_our_cookie_is_taken_out_and_the_others_keep_their_bytes() {
         ("a=1; __Host-doorward=x; b=2", Some("a=1; b=2")),
         ("__Host-doorward=x; a=1", Some("a=1")),
         ("a=1;__Host-doorward=x", Some("a=1")),
-        (
-            "a=\"1, 2\"  ; __Host-doorward=x;b = 2; ",
-            Some("a=\"1, 2\"  ;b = 2; "),
-        ),
+        ("a=\"1, 2\"  ; __Host-doorward=x;b = 2; ", Some("a=\"1, 2\"  ;b = 2; ")),
         ("__Host-doorward=x", None),
         (" __Host-doorward=x ; ; __Host-doorward=y", None),
         ("%5F_Host-doorward=x; \u{a0}__Host-doorward=y; z", Some("z")),
@@ -123,11 +108,7 @@ fn s12_all_cookie_headers_are_searched() {
     let mut headers = headers(&[b"a=1", b"__Host-doorward=x", b"b=\xff; __Host-doorward=y"]);
     headers.insert("x-other", HeaderValue::from_static("__Host-doorward=x"));
     strip(&mut headers);
-    let left: Vec<&[u8]> = headers
-        .get_all(COOKIE)
-        .iter()
-        .map(HeaderValue::as_bytes)
-        .collect();
+    let left: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
     assert_eq!(left, [&b"a=1"[..], b"b=\xff"]);
     assert_eq!(headers.len(), 3);
 }
@@ -141,10 +122,7 @@ fn s3_the_pages_see_one_certain_cookie_or_none() {
     ] {
         let mut headers = headers(&[before.as_bytes()]);
         drop_doubtful(&mut headers);
-        assert_eq!(
-            headers.get(COOKIE).map(HeaderValue::as_bytes),
-            after.map(str::as_bytes)
-        );
+        assert_eq!(headers.get(COOKIE).map(HeaderValue::as_bytes), after.map(str::as_bytes));
     }
     for planted in disguises("__Host-doorward=evil") {
         let mut only = headers(&[planted.as_bytes()]);
@@ -152,11 +130,7 @@ fn s3_the_pages_see_one_certain_cookie_or_none() {
         assert_eq!(only.get(COOKIE), None, "{planted:?}");
         let mut both = headers(&[format!("{planted}; {good}").as_bytes()]);
         drop_doubtful(&mut both);
-        assert_eq!(
-            both.get(COOKIE).map(HeaderValue::as_bytes),
-            Some(good.as_bytes()),
-            "{planted:?}"
-        );
+        assert_eq!(both.get(COOKIE).map(HeaderValue::as_bytes), Some(good.as_bytes()), "{planted:?}");
     }
 }
 
@@ -253,7 +227,6 @@ fn sealed(key: &CookieKey, text: &str) -> String {
 
 fn sealed_as(name: &'static str, key: &CookieKey, text: &str) -> String {
     let mut jar = CookieJar::new();
-    jar.private_mut(key.plain())
-        .add(Cookie::new(name, text.to_owned()));
+    jar.private_mut(key.plain()).add(Cookie::new(name, text.to_owned()));
     jar.get(name).unwrap().stripped().encoded().to_string()
 }

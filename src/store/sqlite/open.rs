@@ -21,9 +21,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
     make_private(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(|error| failure(path, &error))?;
-    connection
-        .busy_timeout(BUSY)
-        .map_err(|error| failure(path, &error))?;
+    connection.busy_timeout(BUSY).map_err(|error| failure(path, &error))?;
     check(&connection).map_err(|error| damaged(path, &error))?;
     configure(&connection, path)?;
     migrate(&connection, path)?;
@@ -89,11 +87,7 @@ fn damaged(path: &Path, detail: &str) -> StoreError {
 /// Write-ahead log, flushed at each commit (`FULL`: in WAL mode `NORMAL` would lose the last commits in a power cut, and
 /// a revoked token would come back). Deleted rows are overwritten.
 fn configure(connection: &Connection, path: &Path) -> Result<(), StoreError> {
-    let set = |pragma: &str| {
-        connection
-            .execute_batch(pragma)
-            .map_err(|error| failure(path, &error))
-    };
+    let set = |pragma: &str| connection.execute_batch(pragma).map_err(|error| failure(path, &error));
     let journal: String = connection
         .query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))
         .map_err(|error| failure(path, &error))?;

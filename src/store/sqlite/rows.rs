@@ -152,31 +152,21 @@ pub(super) fn purge(
     now: UnixSeconds,
     idle_since: UnixSeconds,
 ) -> rusqlite::Result<()> {
-    connection.execute(
-        "DELETE FROM sessions WHERE expires <= ?1 OR last_seen < ?2",
-        [now, idle_since],
-    )?;
+    connection.execute("DELETE FROM sessions WHERE expires <= ?1 OR last_seen < ?2", [now, idle_since])?;
     connection.execute("DELETE FROM tokens WHERE expires <= ?1", [now])?;
     Ok(())
 }
 
 /// Reads a table, so that a file that has gone bad or away shows.
 pub(super) fn ping(connection: &Connection) -> rusqlite::Result<()> {
-    connection.query_row(
-        "SELECT count(*) FROM (SELECT 1 FROM sessions LIMIT 1)",
-        [],
-        |_| Ok(()),
-    )
+    connection.query_row("SELECT count(*) FROM (SELECT 1 FROM sessions LIMIT 1)", [], |_| Ok(()))
 }
 
 fn session_record(row: &Row<'_>) -> rusqlite::Result<SessionRecord> {
     Ok(SessionRecord {
         key: row.get(0)?,
         id: row.get(1)?,
-        user: row
-            .get::<_, Option<String>>(2)?
-            .map(|name| username(2, &name))
-            .transpose()?,
+        user: row.get::<_, Option<String>>(2)?.map(|name| username(2, &name)).transpose()?,
         groups: from_json(row, 3)?,
         address: address(row, 4)?,
         created: row.get(5)?,
@@ -222,8 +212,7 @@ fn username(column: usize, name: &str) -> rusqlite::Result<Username> {
 
 fn address(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<IpAddr>> {
     let text: Option<String> = row.get(column)?;
-    text.map(|text| text.parse().map_err(|error| unreadable(column, error)))
-        .transpose()
+    text.map(|text| text.parse().map_err(|error| unreadable(column, error))).transpose()
 }
 
 fn from_json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {

@@ -42,11 +42,7 @@ const MIGRATIONS: &[&str] = &["
 /// Brings the tables up to date, as one transaction: two processes that start together do not do it twice, and after a
 /// crash the file is as it was.
 pub(super) fn migrate(connection: &Connection, path: &Path) -> Result<(), StoreError> {
-    let run = |script: &str| {
-        connection
-            .execute_batch(script)
-            .map_err(|error| failure(path, &error))
-    };
+    let run = |script: &str| connection.execute_batch(script).map_err(|error| failure(path, &error));
     run("BEGIN IMMEDIATE")?;
     let version = version(connection, path)?;
     let known = MIGRATIONS.len();
@@ -58,9 +54,7 @@ pub(super) fn migrate(connection: &Connection, path: &Path) -> Result<(), StoreE
         run(step)?;
     }
     if !steps.is_empty() {
-        run(&format!(
-            "PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {known};"
-        ))?;
+        run(&format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {known};"))?;
     }
     run("COMMIT")
 }

@@ -47,11 +47,7 @@ impl Writer {
             .name("store".to_owned())
             .spawn(move || serve(&connection, &jobs, &file))
             .map_err(|error| failure(path, &error))?;
-        Ok(Self {
-            queue: Some(queue),
-            thread: Some(thread),
-            path: path.to_owned(),
-        })
+        Ok(Self { queue: Some(queue), thread: Some(thread), path: path.to_owned() })
     }
 
     /// Queues `job` at once (not on first poll) and resolves when it is done and, if it wrote, on disk. Needs no
@@ -67,15 +63,10 @@ impl Writer {
     {
         let (answer, answered) = oneshot::channel();
         let file = self.path.clone();
-        let refused = self.send(Job {
-            purpose,
-            work: work(job, answer, file.clone()),
-        });
+        let refused = self.send(Job { purpose, work: work(job, answer, file.clone()) });
         async move {
             refused?;
-            answered
-                .await
-                .unwrap_or_else(|_| Err(failure(&file, &"the store's thread has ended")))
+            answered.await.unwrap_or_else(|_| Err(failure(&file, &"the store's thread has ended")))
         }
     }
 
@@ -142,25 +133,15 @@ fn run_batch(connection: &Connection, batch: Vec<Job>, path: &Path) {
     // IMMEDIATE, so that a second process on the same file makes us wait here and never fails us half-way.
     let writes = batch.iter().any(|job| job.purpose == Purpose::Write);
     let begin = if writes { "BEGIN IMMEDIATE" } else { "BEGIN" };
-    let begun = connection
-        .execute_batch(begin)
-        .map_err(|error| failure(path, &error));
+    let begun = connection.execute_batch(begin).map_err(|error| failure(path, &error));
     let deliveries: Vec<Deliver> = batch
         .into_iter()
         .filter_map(|job| {
-            (job.work)(
-                begun
-                    .as_ref()
-                    .map_err(copy)
-                    .and_then(|()| in_transaction(connection, path)),
-            )
+            (job.work)(begun.as_ref().map_err(copy).and_then(|()| in_transaction(connection, path)))
         })
         .collect();
-    let committed = in_transaction(connection, path).and_then(|connection| {
-        connection
-            .execute_batch("COMMIT")
-            .map_err(|error| failure(path, &error))
-    });
+    let committed = in_transaction(connection, path)
+        .and_then(|connection| connection.execute_batch("COMMIT").map_err(|error| failure(path, &error)));
     if committed.is_err() && !connection.is_autocommit() {
         // The answer is failure either way; the next BEGIN reports a database that is still stuck.
         let _ = connection.execute_batch("ROLLBACK");

@@ -10,16 +10,8 @@ const HASH: &str = "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4
 
 #[test]
 fn a_right_password_gives_the_groups() {
-    let file = parse(&format!(
-        "[users.demo]\npassword = \"{HASH}\"\ngroups = [\"ops\", \"dev\"]\n"
-    ))
-    .unwrap();
-    assert_eq!(
-        verify(&file, "demo", "password"),
-        Verdict::Ok {
-            groups: vec!["ops".into(), "dev".into()]
-        }
-    );
+    let file = parse(&format!("[users.demo]\npassword = \"{HASH}\"\ngroups = [\"ops\", \"dev\"]\n")).unwrap();
+    assert_eq!(verify(&file, "demo", "password"), Verdict::Ok { groups: vec!["ops".into(), "dev".into()] });
     assert_eq!(verify(&file, "demo", "Password"), Verdict::Refused);
 }
 
@@ -53,26 +45,14 @@ fn names_are_told_apart_by_case() {
 fn errors_name_file_line_and_user() {
     let good = format!("[users.demo]\npassword = \"{HASH}\"\n");
     for (text, message) in [
-        (
-            "[users.bob]\npassword = \"hunter2\"\n",
-            "users.toml:2: user \"bob\": the password is no hash",
-        ),
-        (
-            "[users.\"a:b\"]\npassword = \"x\"\n",
-            "users.toml:1: user \"a:b\": the user name holds",
-        ),
+        ("[users.bob]\npassword = \"hunter2\"\n", "users.toml:2: user \"bob\": the password is no hash"),
+        ("[users.\"a:b\"]\npassword = \"x\"\n", "users.toml:1: user \"a:b\": the user name holds"),
         (
             &format!("{good}groups = [\n\"ops\",\n\"a,b\"]"),
             "users.toml:5: user \"demo\": \"a,b\" cannot be a group",
         ),
-        (
-            &format!("{good}group = [\"ops\"]\n"),
-            "users.toml:3: unknown field `group`",
-        ),
-        (
-            &format!("{good}\n[user.bob]\n"),
-            "users.toml:4: unknown field `user`",
-        ),
+        (&format!("{good}group = [\"ops\"]\n"), "users.toml:3: unknown field `group`"),
+        (&format!("{good}\n[user.bob]\n"), "users.toml:4: unknown field `user`"),
         (&format!("{good}{good}"), "users.toml:3: duplicate key"),
         ("[users.bob]\n", "users.toml:1: missing field `password`"),
         ("\n[users.bob\n", "users.toml:2: "),
@@ -95,36 +75,17 @@ fn l2_neither_errors_nor_debug_show_a_hash() {
 #[test]
 fn changes_are_made_and_refused_by_name() {
     let mut file = UserFile::empty(Path::new("users.toml")).unwrap();
-    file.add(user("bob"), &password("one"), vec!["ops".into()])
-        .unwrap();
-    assert!(matches!(
-        file.add(user("bob"), &password("x"), vec![]),
-        Err(UsersError::Exists(_))
-    ));
-    assert!(matches!(
-        file.add(user("eve"), &password("x"), vec!["a,b".into()]),
-        Err(UsersError::Group(_))
-    ));
-    assert_eq!(
-        verify(&file, "bob", "one"),
-        Verdict::Ok {
-            groups: vec!["ops".into()]
-        }
-    );
+    file.add(user("bob"), &password("one"), vec!["ops".into()]).unwrap();
+    assert!(matches!(file.add(user("bob"), &password("x"), vec![]), Err(UsersError::Exists(_))));
+    assert!(matches!(file.add(user("eve"), &password("x"), vec!["a,b".into()]), Err(UsersError::Group(_))));
+    assert_eq!(verify(&file, "bob", "one"), Verdict::Ok { groups: vec!["ops".into()] });
     file.set_password(&user("bob"), &password("two")).unwrap();
     assert_eq!(verify(&file, "bob", "one"), Verdict::Refused);
-    assert_eq!(
-        verify(&file, "bob", "two"),
-        Verdict::Ok {
-            groups: vec!["ops".into()]
-        }
-    );
+    assert_eq!(verify(&file, "bob", "two"), Verdict::Ok { groups: vec!["ops".into()] });
     file.set_disabled(&user("bob"), true).unwrap();
     assert_eq!(verify(&file, "bob", "two"), Verdict::Refused);
     assert_eq!(
-        file.users()
-            .map(|user| (user.name.as_str(), user.disabled))
-            .collect::<Vec<_>>(),
+        file.users().map(|user| (user.name.as_str(), user.disabled)).collect::<Vec<_>>(),
         [("bob", true)]
     );
     file.remove(&user("bob")).unwrap();

@@ -1,0 +1,374 @@
+//! The gateway process: event loops, upkeep, signals, and an orderly end.
+
+use std::cell::OnceCell;
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_server::{Server, ServerBuilder};
+use anyhow::Context;
+use tokio::net::{TcpStream, UnixStream};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::audit::Sink;
+use crate::config::{LoginMode, Settings, TlsMode};
+use crate::domain::{Clock, Username};
+use crate::gateway::{Gateway, Mode, Stop, Worker};
+use crate::identity::{
+    Authenticator, BasicDoor, Conversations, Credential, Identity, Limits, Registry, Shared,
+};
+use crate::listener::tls::TlsMaterial;
+use crate::listener::{Socket, TrustedProxies};
+use crate::pages::PagesState;
+use crate::pam::PamClient;
+use crate::proxy::Connector;
+use crate::session::CookieKey;
+use crate::startup::launcher::socket_path;
+use crate::startup::listeners::Bound;
+use crate::store::{SqliteStore, Store};
+use crate::users::Users;
+
+/// Upkeep: expiry is noticed, and streams are cut, at most this late.
+const TICK: Duration = Duration::from_secs(1);
+/// What expired is removed from the store this often.
+const PURGE: Duration = Duration::from_secs(600);
+/// What a refusal costs in time where no setting says otherwise.
+const FAILURE_DELAY: Duration = Duration::from_secs(2);
+
+/// A gateway that is built and bound but does not run yet.
+pub struct Application {
+    gateway: Arc<Gateway>,
+    sockets: Vec<Bound>,
+    workers: usize,
+    grace: Duration,
+    limits: crate::config::SessionLimits,
+}
+
+/// Builds the gateway and runs it until a signal ends it.
+pub(super) fn run(
+    settings: &Settings,
+    sockets: Vec<Bound>,
+    early_tls: Option<Arc<TlsMaterial>>,
+) -> anyhow::Result<()> {
+    let application = Application::build(settings, sockets, early_tls)?;
+    super::block_on(application.run())
+}
+
+impl Application {
+    /// Opens store, keys, certificate and log.
+    ///
+    /// # Errors
+    /// What is missing or wrong, naming the option or file.
+    pub(super) fn build(
+        settings: &Settings,
+        sockets: Vec<Bound>,
+        early_tls: Option<Arc<TlsMaterial>>,
+    ) -> anyhow::Result<Self> {
+        let clock = Clock::system();
+        std::fs::create_dir_all(&settings.state)
+            .with_context(|| format!("--state {}: cannot make it", settings.state.display()))?;
+        let tls = match early_tls {
+            Some(tls) => Some(tls),
+            None => TlsMaterial::load(&settings.tls, &settings.state, &clock)?.map(Arc::new),
+        };
+        let connector = Connector::new(&settings.engine)?;
+        let log = Sink::open(&settings.log, settings.log_format, clock.clone())?;
+        let doors = Arc::new(doors(settings, &clock)?);
+        let pages = Arc::new(PagesState {
+            doors: Arc::clone(&doors),
+            connector: connector.clone(),
+            limits: settings.sessions,
+            token_lifetime: settings.token_lifetime,
+            certificate: certificate_facts(tls.as_ref(), &settings.tls),
+            log_is_well: {
+                let log = log.clone();
+                Box::new(move || log.is_well())
+            },
+            has_login: settings.login != LoginMode::NoLogin,
+        });
+        let gateway = Gateway {
+            doors,
+            pages,
+            tls,
+            mode: match settings.tls {
+                TlsMode::AssumeSecure => Mode::Assumed,
+                TlsMode::Autocert(_) | TlsMode::Certfile(_) => Mode::Tls,
+                TlsMode::Plain => Mode::Plain,
+            },
+            trusted: TrustedProxies::new(settings.trusted_proxies.clone()),
+            connector,
+            log,
+            stop: Stop::default(),
+        };
+        Ok(Self {
+            gateway: Arc::new(gateway),
+            sockets,
+            workers: settings.workers,
+            grace: settings.grace,
+            limits: settings.sessions,
+        })
+    }
+
+    /// The certificate in use, if the gateway speaks TLS.
+    pub(super) fn tls(&self) -> Option<&Arc<TlsMaterial>> {
+        self.gateway.tls.as_ref()
+    }
+
+    /// The addresses bound, as URLs that a person can open.
+    pub(super) fn addresses(&self) -> Vec<String> {
+        let scheme = if self.gateway.mode == Mode::Tls { "https" } else { "http" };
+        self.sockets
+            .iter()
+            .map(|socket| match socket {
+                Bound::Tcp(listener) => listener
+                    .local_addr()
+                    .map_or_else(|_| scheme.to_owned(), |address| format!("{scheme}://{address}")),
+                Bound::Unix(listener) => listener
+                    .local_addr()
+                    .ok()
+                    .and_then(|address| address.as_pathname().map(|path| format!("unix:{}", path.display())))
+                    .unwrap_or_else(|| "unix:".to_owned()),
+            })
+            .collect()
+    }
+
+    /// Runs until SIGTERM or SIGINT.
+    ///
+    /// # Errors
+    /// If the event loops cannot be started.
+    pub(super) async fn run(self) -> anyhow::Result<()> {
+        let addresses = self.addresses();
+        let Self { gateway, sockets, workers, grace, limits } = self;
+        let watch = gateway.tls.as_ref().map(TlsMaterial::watch).transpose()?;
+        // In debug builds as in others, a connection that outlives the grace is dropped by the firm stop, so that the
+        // server's own limit is only a backstop.
+        let mut builder = Server::build()
+            .workers(workers)
+            .disable_signals()
+            .max_concurrent_connections(50_000)
+            .shutdown_timeout(grace.as_secs() + 2);
+        for (index, socket) in sockets.into_iter().enumerate() {
+            builder = listen(builder, &format!("door{index}"), socket, &gateway)?;
+        }
+        let server = builder.run();
+        let handle = server.handle();
+        let upkeep = tokio::task::spawn_local(upkeep(Arc::clone(&gateway), limits));
+        if let Some(tls) = &gateway.tls {
+            tracing::info!(fingerprint = tls.fingerprint(), source = tls.source(), "certificate (SHA-256)");
+        }
+        for address in &addresses {
+            tracing::info!(%address, "listening");
+        }
+        let ending = tokio::task::spawn_local(end_on_signal(Arc::clone(&gateway), handle, grace));
+        server.await.context("the event loops ended")?;
+        ending.abort();
+        upkeep.abort();
+        flush(&gateway).await;
+        drop(watch);
+        gateway.log.close();
+        tracing::info!("ended");
+        Ok(())
+    }
+}
+
+fn listen(
+    builder: ServerBuilder,
+    name: &str,
+    socket: Bound,
+    gateway: &Arc<Gateway>,
+) -> anyhow::Result<ServerBuilder> {
+    let gateway = Arc::clone(gateway);
+    let bound = match socket {
+        Bound::Tcp(listener) => builder.listen(name, listener, move || {
+            let gateway = Arc::clone(&gateway);
+            actix_service::fn_factory(move || {
+                let gateway = Arc::clone(&gateway);
+                async move {
+                    let worker = worker_of_this_thread(gateway).await?;
+                    Ok::<_, ()>(actix_service::fn_service(move |stream: TcpStream| {
+                        let worker = Rc::clone(&worker);
+                        async move {
+                            worker.serve(Socket::Tcp(stream)).await;
+                            Ok::<_, ()>(())
+                        }
+                    }))
+                }
+            })
+        }),
+        Bound::Unix(listener) => builder.listen_uds(name, listener, move || {
+            let gateway = Arc::clone(&gateway);
+            actix_service::fn_factory(move || {
+                let gateway = Arc::clone(&gateway);
+                async move {
+                    let worker = worker_of_this_thread(gateway).await?;
+                    Ok::<_, ()>(actix_service::fn_service(move |stream: UnixStream| {
+                        let worker = Rc::clone(&worker);
+                        async move {
+                            worker.serve(Socket::Unix(stream)).await;
+                            Ok::<_, ()>(())
+                        }
+                    }))
+                }
+            })
+        }),
+    };
+    bound.with_context(|| format!("cannot serve {name}"))
+}
+
+/// All listeners of a thread share its pool, caches and pages.
+async fn worker_of_this_thread(gateway: Arc<Gateway>) -> Result<Rc<Worker>, ()> {
+    thread_local! {
+        static WORKER: OnceCell<Rc<Worker>> = const { OnceCell::new() };
+    }
+    if let Some(worker) = WORKER.with(|cell| cell.get().cloned()) {
+        return Ok(worker);
+    }
+    let worker = Worker::new(gateway).await.map_err(|error| {
+        tracing::error!(error = format!("{error:#}"), "cannot start an event loop");
+    })?;
+    Ok(WORKER.with(|cell| Rc::clone(cell.get_or_init(|| worker))))
+}
+
+fn doors(settings: &Settings, clock: &Clock) -> anyhow::Result<Shared> {
+    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&settings.state.join("doorward.db"))?);
+    let (authenticator, limits) = authenticator(settings)?;
+    let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
+    let basic = BasicDoor::new(seconds(settings.basic_cache), seconds(settings.sessions.absolute))
+        .ok()
+        .context("this machine gives no random bytes")?;
+    Ok(Shared {
+        store,
+        registry: Arc::new(Registry::default()),
+        basic: Arc::new(basic),
+        conversations: Arc::new(Conversations::new(authenticator, &limits, clock.clone())),
+        cookie_key: cookie_key(&settings.state)?,
+        idle_seconds: seconds(settings.sessions.idle),
+        clock: clock.clone(),
+        everybody: if settings.login == LoginMode::NoLogin { Some(everybody(clock)?) } else { None },
+    })
+}
+
+fn cookie_key(state: &Path) -> anyhow::Result<CookieKey> {
+    Ok(CookieKey::load_or_create(&state.join("session.key"))?)
+}
+
+fn everybody(clock: &Clock) -> anyhow::Result<Identity> {
+    let credential = Credential::for_everybody(Username::parse("anonymous")?, clock.now());
+    Ok(Identity::new(Arc::new(credential)))
+}
+
+fn authenticator(settings: &Settings) -> anyhow::Result<(Authenticator, Limits)> {
+    let default = Limits {
+        max_logins: 128,
+        prompt_deadline: Duration::from_secs(120),
+        login_deadline: Duration::from_secs(300),
+        failure_delay: FAILURE_DELAY,
+    };
+    Ok(match &settings.login {
+        LoginMode::NoLogin => (Authenticator::Off, default),
+        LoginMode::Users(path) => (Authenticator::Users(Arc::new(Users::open(path)?)), default),
+        LoginMode::Pam(pam) => {
+            let socket = pam.socket.clone().unwrap_or_else(|| socket_path(&settings.runtime));
+            let limits = Limits {
+                max_logins: pam.max_logins,
+                prompt_deadline: pam.prompt_deadline,
+                login_deadline: pam.login_deadline,
+                failure_delay: pam.failure_delay,
+            };
+            (Authenticator::Pam(PamClient::new(socket, pam)), limits)
+        }
+    })
+}
+
+/// A certificate that people cannot check by their browser's own means is shown by its fingerprint.
+fn certificate_facts(
+    tls: Option<&Arc<TlsMaterial>>,
+    mode: &TlsMode,
+) -> Box<dyn Fn() -> Option<(String, String)> + Send + Sync> {
+    match (tls, mode) {
+        (Some(tls), TlsMode::Autocert(_)) => {
+            let tls = Arc::clone(tls);
+            Box::new(move || Some((tls.fingerprint(), tls.source())))
+        }
+        _ => Box::new(|| None),
+    }
+}
+
+/// Ends what is over, frees what was abandoned, and writes down last uses.
+async fn upkeep(gateway: Arc<Gateway>, limits: crate::config::SessionLimits) {
+    let mut ticks = tokio::time::interval(TICK);
+    let mut until_purge = Duration::ZERO;
+    loop {
+        ticks.tick().await;
+        gateway.doors.conversations.sweep();
+        gateway.doors.basic.sweep(gateway.doors.clock.now());
+        flush(&gateway).await;
+        if until_purge.is_zero() {
+            let now = gateway.doors.clock.now();
+            let idle = i64::try_from(limits.idle.as_secs()).unwrap_or(i64::MAX);
+            if let Err(error) = gateway.doors.store.purge(now, now.saturating_sub(idle)).await {
+                tracing::error!(%error, "cannot remove what expired");
+            }
+            until_purge = PURGE;
+        }
+        until_purge = until_purge.saturating_sub(TICK);
+    }
+}
+
+async fn flush(gateway: &Gateway) {
+    let (sessions, tokens) = gateway.doors.registry.sweep(gateway.doors.clock.now());
+    if sessions.is_empty() && tokens.is_empty() {
+        return;
+    }
+    if let Err(error) = gateway.doors.store.touch(sessions, tokens).await {
+        tracing::error!(%error, "cannot note last uses");
+    }
+}
+
+/// SIGHUP reloads; SIGTERM and SIGINT end: no new connections at once, streams at three quarters of the grace, the rest
+/// shortly after, so that the end always comes before whoever asked for it loses patience.
+async fn end_on_signal(gateway: Arc<Gateway>, server: actix_server::ServerHandle, grace: Duration) {
+    wait_for_end(&gateway).await;
+    tracing::info!(open = gateway.stop.inside(), "ending");
+    gateway.stop.gentle.cancel();
+    let firm = {
+        let gateway = Arc::clone(&gateway);
+        async move {
+            tokio::time::sleep(grace.mul_f32(0.75)).await;
+            gateway.doors.registry.cut_all();
+            if let Some(everybody) = &gateway.doors.everybody {
+                everybody.credential().cut().fall();
+            }
+            tokio::time::sleep(grace.mul_f32(0.1)).await;
+            gateway.stop.firm.cancel();
+        }
+    };
+    tokio::task::spawn_local(firm);
+    server.stop(true).await;
+}
+
+async fn wait_for_end(gateway: &Gateway) {
+    let (Ok(mut term), Ok(mut int), Ok(mut hup)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()))
+    else {
+        tracing::error!("cannot listen for signals");
+        return std::future::pending().await;
+    };
+    loop {
+        tokio::select! {
+            _ = term.recv() => return,
+            _ = int.recv() => return,
+            _ = hup.recv() => reload(gateway),
+        }
+    }
+}
+
+fn reload(gateway: &Gateway) {
+    gateway.log.reopen();
+    let Some(tls) = &gateway.tls else { return };
+    match tls.reload() {
+        Ok(outcome) => tracing::info!(?outcome, fingerprint = tls.fingerprint(), "certificate read again"),
+        Err(error) => tracing::error!(%error, "the new certificate is no good; the old one stays in use"),
+    }
+}

@@ -1,0 +1,205 @@
+//! The launcher: PID 1 in a container, parent of the broker and of the gateway, and nothing else. No network, no thread.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{Pid, geteuid};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::config::{LoginMode, PamSettings, Settings};
+use crate::startup::privileges;
+
+/// Least time between two starts of a broker that keeps ending.
+const BROKER_PAUSE: Duration = Duration::from_millis(500);
+/// Longest wait for the broker after the gateway has ended.
+const BROKER_GRACE: Duration = Duration::from_secs(2);
+
+/// Starts both children and stays until the gateway ends.
+pub(super) fn run(settings: &Settings) -> anyhow::Result<()> {
+    privileges::prepare(settings)?;
+    // Before the children: a child that ends at once must be noticed.
+    let signals = Signals::new([SIGCHLD, SIGHUP, SIGINT, SIGTERM]).context("cannot listen for signals")?;
+    let broker = match &settings.login {
+        LoginMode::Pam(pam) if pam.socket.is_none() => Some(Broker::start(settings, pam)?),
+        _ => None,
+    };
+    let gateway = spawn_gateway(settings)?;
+    let mut family = Family { broker, gateway };
+    let status = family.watch(signals);
+    family.end_broker();
+    match status {
+        0 => Ok(()),
+        code => bail!("the gateway ended with status {code}"),
+    }
+}
+
+struct Family {
+    broker: Option<Broker>,
+    gateway: Pid,
+}
+
+impl Family {
+    /// Passes signals on, reaps everything (as PID 1 that includes orphans of `docker exec`), restarts a dead broker.
+    /// Gives the gateway's exit code.
+    fn watch(&mut self, mut signals: Signals) -> i32 {
+        loop {
+            if let Some(code) = self.reap() {
+                return code;
+            }
+            for signal in signals.wait() {
+                match signal {
+                    SIGTERM | SIGINT => self.pass_on(Signal::SIGTERM),
+                    SIGHUP => self.pass_on(Signal::SIGHUP),
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    fn pass_on(&self, signal: Signal) {
+        if let Err(error) = kill(self.gateway, signal) {
+            tracing::warn!(%error, %signal, "cannot pass a signal on");
+        }
+    }
+
+    fn reap(&mut self) -> Option<i32> {
+        let mut gateway_code = None;
+        while let Ok(status) = waitpid(Pid::from_raw(-1), Some(WaitPidFlag::WNOHANG)) {
+            let (pid, code) = match status {
+                WaitStatus::Exited(pid, code) => (pid, code),
+                WaitStatus::Signaled(pid, signal, _) => (pid, 128 + signal as i32),
+                WaitStatus::StillAlive => break,
+                _ => continue,
+            };
+            if pid == self.gateway {
+                gateway_code = Some(code);
+            } else if let Some(broker) = self.broker.as_mut().filter(|broker| broker.pid == Some(pid)) {
+                broker.ended(code);
+            }
+        }
+        gateway_code
+    }
+
+    fn end_broker(&mut self) {
+        let Some(pid) = self.broker.as_ref().and_then(|broker| broker.pid) else { return };
+        let _ = kill(pid, Signal::SIGTERM);
+        let begun = Instant::now();
+        while matches!(waitpid(pid, Some(WaitPidFlag::WNOHANG)), Ok(WaitStatus::StillAlive)) {
+            if begun.elapsed() > BROKER_GRACE {
+                let _ = kill(pid, Signal::SIGKILL);
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+/// The same program with the same words, told that it is the gateway.
+fn spawn_gateway(settings: &Settings) -> anyhow::Result<Pid> {
+    let program = std::env::current_exe().context("cannot find this program's own file")?;
+    let words: Vec<OsString> = std::env::args_os().skip(1).collect();
+    // Defaults that hang on who asks (state and runtime folder) must not change with the user.
+    let environment = settings.child_environment();
+    spawn(Command::new(program).args(words).arg("--as-gateway").envs(environment).stdin(Stdio::null()))
+}
+
+fn spawn(command: &mut Command) -> anyhow::Result<Pid> {
+    let child = command.spawn().with_context(|| format!("cannot start {}", command.get_program().display()))?;
+    Ok(Pid::from_raw(i32::try_from(child.id()).context("a process id out of range")?))
+}
+
+/// The broker and what it takes to start it again on the same socket.
+struct Broker {
+    pid: Option<Pid>,
+    listener: UnixListener,
+    program: PathBuf,
+    words: Vec<OsString>,
+    started: Instant,
+}
+
+impl Broker {
+    fn start(settings: &Settings, pam: &PamSettings) -> anyhow::Result<Self> {
+        let listener = socket(settings)?;
+        let mut words: HashMap<&str, OsString> = HashMap::new();
+        words.insert("--service", pam.service.clone().into());
+        words.insert("--allow-uid", settings.user.clone().into());
+        words.insert("--max-children", pam.max_logins.to_string().into());
+        words.insert("--compute-seconds", whole_seconds(pam.compute_deadline));
+        words.insert("--prompt-seconds", whole_seconds(pam.prompt_deadline));
+        words.insert("--login-seconds", whole_seconds(pam.login_deadline));
+        if !geteuid().is_root() {
+            words.remove("--allow-uid");
+        }
+        let mut words: Vec<OsString> = words.into_iter().flat_map(|(name, value)| [name.into(), value]).collect();
+        words.push("--die-with-parent".into());
+        let program = broker_program()?;
+        // The broker's own check, so that a missing service file is an error of this start and not of every login.
+        let checked = Command::new(&program).args(&words).arg("--check").stdin(Stdio::null()).status();
+        let checked = checked.with_context(|| format!("cannot start {}", program.display()))?;
+        if !checked.success() {
+            bail!("the PAM broker refuses these settings, see above");
+        }
+        let mut broker = Self { pid: None, listener, program, words, started: Instant::now() };
+        broker.spawn()?;
+        Ok(broker)
+    }
+
+    fn spawn(&mut self) -> anyhow::Result<()> {
+        let socket: OwnedFd = self.listener.try_clone().context("cannot hand the broker its socket")?.into();
+        self.started = Instant::now();
+        self.pid = Some(spawn(Command::new(&self.program).args(&self.words).stdin(Stdio::from(socket)))?);
+        Ok(())
+    }
+
+    /// Logins fail closed while it is away; it comes back on the same socket.
+    fn ended(&mut self, code: i32) {
+        self.pid = None;
+        tracing::error!(code, "the PAM broker ended; starting it again");
+        std::thread::sleep(BROKER_PAUSE.saturating_sub(self.started.elapsed()));
+        if let Err(error) = self.spawn() {
+            tracing::error!(error = format!("{error:#}"), "cannot start the PAM broker");
+        }
+    }
+}
+
+/// `doorward-pam` lies beside this program; a search path would let somebody else name it.
+fn broker_program() -> anyhow::Result<PathBuf> {
+    let own = std::env::current_exe().context("cannot find this program's own file")?;
+    let program = own.with_file_name("doorward-pam");
+    if program.is_file() {
+        return Ok(program);
+    }
+    bail!("{}: the PAM broker is missing; install it beside doorward", program.display())
+}
+
+/// Where the gateway finds the broker.
+pub(super) fn socket_path(runtime: &Path) -> PathBuf {
+    runtime.join("pam.sock")
+}
+
+/// Only root and the gateway's group may connect; the broker asks the kernel who it is, too.
+fn socket(settings: &Settings) -> anyhow::Result<UnixListener> {
+    let path = socket_path(&settings.runtime);
+    let _ = std::fs::remove_file(&path);
+    let listener =
+        UnixListener::bind(&path).with_context(|| format!("{}: cannot make the broker's socket", path.display()))?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o660))?;
+    if geteuid().is_root() {
+        let user = privileges::find_user(&settings.user)?;
+        chown(&path, Some(0), Some(user.gid.as_raw()))?;
+    }
+    Ok(listener)
+}
+
+fn whole_seconds(duration: Duration) -> OsString {
+    duration.as_secs().max(1).to_string().into()
+}

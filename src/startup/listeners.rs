@@ -1,0 +1,86 @@
+//! Sockets to listen on, bound before anything else so that a port below 1024 needs root only here.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+
+use anyhow::Context;
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::config::ListenAddress;
+
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 1024;
+
+/// A bound socket.
+#[derive(Debug)]
+pub(super) enum Bound {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+/// Binds all addresses.
+pub(super) fn bind(addresses: &[ListenAddress]) -> anyhow::Result<Vec<Bound>> {
+    addresses.iter().map(bind_one).collect()
+}
+
+fn bind_one(address: &ListenAddress) -> anyhow::Result<Bound> {
+    match address {
+        ListenAddress::Tcp(address) => {
+            let listener = tcp(*address).with_context(|| format!("--listen {address}: cannot listen there"))?;
+            Ok(Bound::Tcp(listener))
+        }
+        ListenAddress::Unix(path) => {
+            let listener = unix(path).with_context(|| format!("--listen unix:{}: cannot listen there", path.display()))?;
+            Ok(Bound::Unix(listener))
+        }
+    }
+}
+
+/// `[::]` means every address of both families; on a machine without IPv6 it means every IPv4 address.
+fn tcp(address: SocketAddr) -> io::Result<TcpListener> {
+    match open(address) {
+        Err(error) if is_any_v6(address) && is_without_v6(&error) => {
+            open(SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port())))
+        }
+        result => result,
+    }
+}
+
+fn open(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if is_any_v6(address) {
+        socket.set_only_v6(false)?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+fn is_any_v6(address: SocketAddr) -> bool {
+    address.is_ipv6() && address.ip().is_unspecified()
+}
+
+fn is_without_v6(error: &io::Error) -> bool {
+    use nix::errno::Errno;
+    [Errno::EAFNOSUPPORT, Errno::EADDRNOTAVAIL].iter().any(|errno| error.raw_os_error() == Some(*errno as i32))
+}
+
+/// A socket file that nobody listens on any more is replaced; anything else at that path is left alone.
+fn unix(path: &Path) -> io::Result<UnixListener> {
+    if let Ok(found) = std::fs::symlink_metadata(path) {
+        if !found.file_type().is_socket() {
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "something that is not a socket is there"));
+        }
+        if UnixStream::connect(path).is_ok() {
+            return Err(io::Error::new(io::ErrorKind::AddrInUse, "another program listens there"));
+        }
+        std::fs::remove_file(path)?;
+    }
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
+    Ok(listener)
+}

@@ -1,0 +1,60 @@
+//! The composition root: settings become running processes. It may import everything; only the command line imports it.
+//!
+//! Started as root (or as PID 1, or where the PAM broker has to be started too), `serve` is a small launcher with two
+//! children: the broker, which keeps root and holds no network socket, and the gateway, which runs as an ordinary user.
+
+mod application;
+mod demo;
+mod launcher;
+mod listeners;
+mod privileges;
+mod sample;
+mod telemetry;
+
+use anyhow::Context;
+
+use crate::config::{LoginMode, Settings};
+
+pub use application::Application;
+pub use demo::{DemoOptions, demo};
+
+/// Runs `doorward serve` until it is told to end.
+///
+/// # Errors
+/// What kept it from starting, or made it end early.
+pub fn serve(settings: Settings, as_gateway: bool) -> anyhow::Result<()> {
+    telemetry::start();
+    for warning in settings.warnings() {
+        tracing::warn!("{warning}");
+    }
+    if !as_gateway && needs_launcher(&settings) {
+        return launcher::run(&settings);
+    }
+    let sockets = listeners::bind(&settings.listen)?;
+    // Read as root what only root may read; everything after this line runs without privileges.
+    let early_tls = privileges::load_certfile_first(&settings)?;
+    privileges::leave_root(&settings)?;
+    let _parent = as_gateway.then(privileges::die_with_parent);
+    application::run(&settings, sockets, early_tls)
+}
+
+fn needs_launcher(settings: &Settings) -> bool {
+    let starts_broker = matches!(&settings.login, LoginMode::Pam(pam) if pam.socket.is_none());
+    nix::unistd::geteuid().is_root() || starts_broker || std::process::id() == 1
+}
+
+/// One runtime for the main thread; actix-server makes those of the workers.
+fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    actix_rt::System::with_tokio_rt(|| {
+        // Building fails only if the machine has no descriptors left, and then nothing can run.
+        match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                tracing::error!(%error, "no event loop can be made");
+                std::process::abort()
+            }
+        }
+    })
+    .block_on(future)
+    .context("doorward ended")
+}

@@ -1,0 +1,130 @@
+//! What root prepares, and how the gateway stops being root. The order is the point: prepare, bind, read, leave.
+
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use nix::sys::{prctl, signal::Signal};
+use nix::unistd::{Gid, Uid, User, geteuid, setgid, setgroups, setuid};
+
+use crate::config::{EngineAddress, LogTarget, Settings, TlsMode};
+use crate::domain::Clock;
+use crate::listener::tls::TlsMaterial;
+
+/// Loads a certificate file while it can still be read as root. Other modes load later, as the user that they will run
+/// as, because they write into the state folder.
+pub(super) fn load_certfile_first(settings: &Settings) -> anyhow::Result<Option<Arc<TlsMaterial>>> {
+    if !matches!(settings.tls, TlsMode::Certfile(_)) {
+        return Ok(None);
+    }
+    Ok(TlsMaterial::load(&settings.tls, &settings.state, &Clock::system())?.map(Arc::new))
+}
+
+/// Makes the folders that both children need, and the log file, owned by the gateway's user.
+pub(super) fn prepare(settings: &Settings) -> anyhow::Result<()> {
+    folder(&settings.state, 0o700)?;
+    folder(&settings.runtime, 0o750)?;
+    if !geteuid().is_root() {
+        return Ok(());
+    }
+    let user = find_user(&settings.user)?;
+    hand_over(&settings.state, &user)?;
+    // The broker's socket is there: root owns it, the gateway's group may enter.
+    chown(&settings.runtime, Some(0), Some(user.gid.as_raw()))
+        .with_context(|| format!("--runtime-dir {}: cannot set its group", settings.runtime.display()))?;
+    if let LogTarget::File(path) = &settings.log
+        && !path.exists()
+    {
+        std::fs::File::create(path).with_context(|| format!("--log {}: cannot make it", path.display()))?;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o640))?;
+        chown(path, Some(user.uid.as_raw()), Some(user.gid.as_raw()))?;
+    }
+    Ok(())
+}
+
+/// Becomes the gateway's user, with the engine socket's group and nothing else. Does nothing if not root.
+pub(super) fn leave_root(settings: &Settings) -> anyhow::Result<()> {
+    if !geteuid().is_root() {
+        return Ok(());
+    }
+    let user = find_user(&settings.user)?;
+    if user.uid.is_root() {
+        bail!("--user {}: the gateway must not run as root; name an ordinary user", settings.user);
+    }
+    let mut groups = vec![user.gid];
+    if let EngineAddress::Unix(path) = &settings.engine {
+        groups.extend(engine_group(path));
+    }
+    become_user(user.uid, user.gid, &groups)?;
+    tracing::info!(user = settings.user, "left root");
+    if let EngineAddress::Unix(path) = &settings.engine
+        && std::os::unix::net::UnixStream::connect(path).is_err()
+    {
+        tracing::warn!(
+            socket = %path.display(),
+            "the engine cannot be reached as user {}: it may be down, or its socket may not be open to its group",
+            settings.user
+        );
+    }
+    Ok(())
+}
+
+/// Groups first, user last: after that nothing can be taken back, and nothing can be gained by another program either.
+pub(super) fn become_user(uid: Uid, gid: Gid, groups: &[Gid]) -> anyhow::Result<()> {
+    setgroups(groups).context("cannot set the groups")?;
+    setgid(gid).context("cannot set the group")?;
+    setuid(uid).context("cannot set the user")?;
+    if setuid(Uid::from_raw(0)).is_ok() {
+        bail!("root could be taken back; refusing to go on");
+    }
+    prctl::set_no_new_privs().context("cannot give up gaining privileges")
+}
+
+/// Ends this process when its launcher is killed: nothing would reap or restart it. Set after the change of user,
+/// which clears it.
+pub(super) fn die_with_parent() {
+    if let Err(error) = prctl::set_pdeathsig(Signal::SIGTERM) {
+        tracing::warn!(%error, "cannot follow the launcher's end");
+    }
+}
+
+/// The group that may use the engine's socket.
+pub(super) fn engine_group(path: &Path) -> Option<Gid> {
+    std::fs::metadata(path).ok().map(|found| Gid::from_raw(found.gid()))
+}
+
+pub(super) fn find_user(name: &str) -> anyhow::Result<User> {
+    User::from_name(name).context("cannot look users up")?.with_context(|| {
+        format!("--user {name}: there is no such user; make it with: useradd --system --no-create-home {name}")
+    })
+}
+
+fn folder(path: &Path, mode: u32) -> anyhow::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    std::fs::create_dir_all(path).with_context(|| format!("{}: cannot make this folder", path.display()))?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
+        .with_context(|| format!("{}: cannot set its mode", path.display()))
+}
+
+/// Gives a folder and the files in it to the gateway's user: an earlier start may have left some of root's there.
+fn hand_over(folder: &Path, user: &User) -> anyhow::Result<()> {
+    let (uid, gid) = (Some(user.uid.as_raw()), Some(user.gid.as_raw()));
+    chown(folder, uid, gid).with_context(|| format!("{}: cannot give it to the gateway", folder.display()))?;
+    for entry in std::fs::read_dir(folder)?.flatten() {
+        let path = entry.path();
+        let Ok(found) = std::fs::symlink_metadata(&path) else { continue };
+        // A link planted there must not hand a file elsewhere to the gateway's user.
+        if found.is_symlink() {
+            continue;
+        }
+        if found.is_dir() {
+            hand_over(&path, user)?;
+        } else if found.nlink() == 1 {
+            chown(&path, uid, gid).with_context(|| format!("{}: cannot give it to the gateway", path.display()))?;
+        }
+    }
+    Ok(())
+}
