@@ -1,7 +1,91 @@
 //! The command line: one file a command. Nothing else prints.
 
-/// Parses the command line and runs the command.
+mod check;
+mod demo;
+mod exit;
+mod healthcheck;
+mod probe;
+mod report;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::listener::tls::install_crypto_provider;
+
+/// A login gateway in front of an engine's HTTP API that has no login of its own.
+#[derive(Debug, Parser)]
+#[command(name = "doorward", version, max_term_width = 100, after_help = exit::HELP)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(serve::Serve),
+    Check(check::Check),
+    Healthcheck(healthcheck::Healthcheck),
+    Demo(demo::Demo),
+}
+
+/// Parses the command line and runs the command. The exit codes are described in `docs/exit-codes.md`.
 #[must_use]
-pub fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+pub fn main() -> ExitCode {
+    install_crypto_provider();
+    let parsed = Cli::command().try_get_matches().and_then(|matches| {
+        let cli = Cli::from_arg_matches(&matches)?;
+        Ok((cli.command, matches))
+    });
+    match parsed {
+        Ok((command, matches)) => run(&command, &matches),
+        Err(error) => {
+            // Help and version come this way too. A closed pipe behind them is no failure.
+            let _ = error.print();
+            if error.use_stderr() {
+                exit::USAGE.into()
+            } else {
+                exit::OK.into()
+            }
+        }
+    }
+}
+
+fn run(command: &Command, matches: &clap::ArgMatches) -> ExitCode {
+    // Settings need to know which of their values were typed, which only the matches tell.
+    let of_command = matches.subcommand().map_or(matches, |(_, matches)| matches);
+    let code = match command {
+        Command::Serve(serve) => serve.run(of_command),
+        Command::Check(_) => check::run(of_command),
+        Command::Healthcheck(healthcheck) => healthcheck.run(),
+        Command::Demo(demo) => demo.run(),
+    };
+    code.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::Cli;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_option_is_explained() {
+        for command in Cli::command().get_subcommands() {
+            for arg in command.get_arguments().filter(|arg| !arg.is_hide_set()) {
+                assert!(
+                    arg.get_help().is_some(),
+                    "{} {}",
+                    command.get_name(),
+                    arg.get_id()
+                );
+            }
+        }
+    }
 }

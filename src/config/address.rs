@@ -122,7 +122,11 @@ pub(super) fn engine(checker: &mut Checker<'_>) -> Option<EngineAddress> {
     }
 }
 
-fn parse_engine(text: &str) -> Result<EngineAddress, String> {
+/// Reads `unix:///PATH`, `http://HOST:PORT` or `https://HOST:PORT`.
+///
+/// # Errors
+/// A sentence that says what may be written. It never repeats a password.
+pub fn parse_engine(text: &str) -> Result<EngineAddress, String> {
     if let Some(path) = text.strip_prefix("unix://") {
         return absolute(path).map(EngineAddress::Unix);
     }

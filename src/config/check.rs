@@ -93,7 +93,19 @@ pub(super) struct Checker<'a> {
     problems: Vec<Problem>,
 }
 
-impl Checker<'_> {
+impl<'a> Checker<'a> {
+    pub(super) fn new(raw: &'a RawSettings, environment: &'a Environment) -> Self {
+        Self {
+            raw,
+            environment,
+            problems: Vec::new(),
+        }
+    }
+
+    pub(super) fn into_problems(self) -> Vec<Problem> {
+        self.problems
+    }
+
     pub(super) fn problem(&mut self, option: &str, message: impl Into<String>) {
         self.problems.push(Problem::new(option, message));
     }

@@ -1,6 +1,7 @@
 //! Puts command line, environment and settings file together.
 
 use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use clap::parser::ValueSource;
@@ -29,22 +30,28 @@ impl Gathered {
     /// # Errors
     /// Every problem at once, those of the settings file first, each with where its value was given.
     pub fn check(self, environment: &Environment) -> Result<Settings, Vec<Problem>> {
-        let Self { raw, origins, mut problems } = self;
-        let origin = |problem: &Problem| problem.option().and_then(|option| origins.get(option)).cloned();
-        match Settings::check(raw, environment) {
-            Ok(settings) if problems.is_empty() => return Ok(settings),
-            Ok(_) => {}
-            Err(found) => {
-                // After a line that could not be used, an option that seems missing is no news.
-                let after_file = !problems.is_empty();
-                let telling = |problem: &Problem| !after_file || origin(problem).is_some();
-                problems.extend(found.into_iter().filter(telling).map(|problem| {
-                    let place = origin(&problem);
-                    problem.from_origin(place)
-                }));
+        match Settings::check(self.raw.clone(), environment) {
+            Ok(settings) if self.problems.is_empty() => Ok(settings),
+            Ok(_) => Err(self.problems),
+            Err(found) => Err(self.placed(found)),
+        }
+    }
+
+    /// The problems of the file, then those found in the values, with where each value was given.
+    pub(super) fn placed(self, found: Vec<Problem>) -> Vec<Problem> {
+        let mut problems = self.problems;
+        // After a line that could not be used, an option that seems missing is no news.
+        let after_file = !problems.is_empty();
+        for problem in found {
+            let origin = problem
+                .option()
+                .and_then(|option| self.origins.get(option))
+                .cloned();
+            if origin.is_some() || !after_file {
+                problems.push(problem.from_origin(origin));
             }
         }
-        Err(problems)
+        problems
     }
 }
 
@@ -66,12 +73,30 @@ pub fn gather(matches: &ArgMatches, default_file: &Path) -> Result<Gathered, Vec
         add_file(&mut table, &mut origins, file, &path, &mut problems);
     }
     let raw = RawSettings::deserialize(table).map_err(|error| vec![internal(&error)])?;
-    Ok(Gathered { raw, origins, problems })
+    Ok(Gathered {
+        raw,
+        origins,
+        problems,
+    })
+}
+
+/// The settings of environment and file alone, for a command that takes none of them as options.
+///
+/// # Errors
+/// As [`gather`], and a variable that cannot be read.
+pub fn gather_without_arguments(file: Option<&OsStr>, default_file: &Path) -> Result<Gathered, Vec<Problem>> {
+    let arguments = file.map(|file| vec![OsString::from("--config"), file.to_owned()]);
+    let matches = definitions()
+        .no_binary_name(true)
+        .try_get_matches_from(arguments.unwrap_or_default())
+        .map_err(|error| vec![internal(&error)])?;
+    gather(&matches, default_file)
 }
 
 fn settings_file(given: &RawSettings, default_file: &Path) -> Option<PathBuf> {
     let default = || default_file.exists().then(|| default_file.to_owned());
-    given.config.clone().filter(|path| !path.as_os_str().is_empty()).or_else(default)
+    let given = given.config.as_ref().filter(|path| !path.is_empty());
+    given.map(PathBuf::from).or_else(default)
 }
 
 fn add_file(
@@ -105,7 +130,7 @@ fn sources(matches: &ArgMatches) -> BTreeMap<String, Origin> {
     let origin = |arg: &clap::Arg| match matches.value_source(arg.get_id().as_str())? {
         ValueSource::CommandLine => Some(Origin::CommandLine),
         ValueSource::EnvVariable => {
-            let empty = matches.get_raw(arg.get_id().as_str())?.all(std::ffi::OsStr::is_empty);
+            let empty = matches.get_raw(arg.get_id().as_str())?.all(OsStr::is_empty);
             let name = arg.get_env()?.to_string_lossy().into_owned();
             (!empty).then_some(Origin::Environment(name))
         }
@@ -116,7 +141,11 @@ fn sources(matches: &ArgMatches) -> BTreeMap<String, Origin> {
 }
 
 fn known_keys() -> Vec<String> {
-    definitions().get_arguments().map(key_of).filter(|key| key != "config").collect()
+    definitions()
+        .get_arguments()
+        .map(key_of)
+        .filter(|key| key != "config")
+        .collect()
 }
 
 fn key_of(arg: &clap::Arg) -> String {
@@ -140,7 +169,10 @@ mod tests {
     use super::{definitions, gather};
 
     fn matches(arguments: &[&str]) -> ArgMatches {
-        definitions().no_binary_name(true).try_get_matches_from(arguments).unwrap()
+        definitions()
+            .no_binary_name(true)
+            .try_get_matches_from(arguments)
+            .unwrap()
     }
 
     fn file(text: &str) -> tempfile::NamedTempFile {
@@ -153,8 +185,11 @@ mod tests {
     fn the_file_fills_in_what_the_command_line_leaves_out() {
         let file = file("workers = 3\nno-login = true\nlisten = [':1', ':2']\n");
         let path = file.path().to_str().unwrap();
-        let gathered =
-            gather(&matches(&["--config", path, "--grace", "3s"]), Path::new("/nonexistent")).unwrap();
+        let gathered = gather(
+            &matches(&["--config", path, "--grace", "3s"]),
+            Path::new("/nonexistent"),
+        )
+        .unwrap();
         assert_eq!(gathered.raw.workers, Some("3".into()));
         assert_eq!(gathered.raw.grace, Some("3s".into()));
         assert_eq!(gathered.raw.no_login, Some(true));
@@ -166,9 +201,19 @@ mod tests {
     fn the_default_file_is_read_only_if_it_exists() {
         assert!(gather(&matches(&[]), Path::new("/nonexistent")).is_ok());
         let file = file("workers = 3\n");
-        assert_eq!(gather(&matches(&[]), file.path()).unwrap().raw.workers, Some("3".into()));
-        let problems = gather(&matches(&["--config", "/nonexistent"]), file.path()).unwrap().problems;
-        assert!(problems[0].to_string().starts_with("--config: cannot read /nonexistent"), "{problems:?}");
+        assert_eq!(
+            gather(&matches(&[]), file.path()).unwrap().raw.workers,
+            Some("3".into())
+        );
+        let problems = gather(&matches(&["--config", "/nonexistent"]), file.path())
+            .unwrap()
+            .problems;
+        assert!(
+            problems[0]
+                .to_string()
+                .starts_with("--config: cannot read /nonexistent"),
+            "{problems:?}"
+        );
     }
 
     #[test]
@@ -177,7 +222,11 @@ mod tests {
         let matches = matches(&["--use-login", "--workers", "2"]);
         let problems = gather(&matches, file.path()).unwrap().problems;
         assert_eq!(problems.len(), 2, "{problems:?}");
-        let first = problems.iter().map(ToString::to_string).find(|p| p.contains(":2: ")).unwrap();
+        let first = problems
+            .iter()
+            .map(ToString::to_string)
+            .find(|p| p.contains(":2: "))
+            .unwrap();
         assert!(
             first.contains("'use-login' is set here and also on the command line (--use-login)"),
             "{first}"
@@ -188,11 +237,16 @@ mod tests {
     fn l4_problems_of_the_file_and_of_values_are_reported_together() {
         let file = file("wrokers = 2\nsession-idle = 'soon'\n");
         let gathered = gather(&matches(&["--grace", "x"]), file.path()).unwrap();
-        let said = gathered.check(&crate::config::Environment::default()).unwrap_err();
+        let said = gathered
+            .check(&crate::config::Environment::default())
+            .unwrap_err();
         let said: Vec<String> = said.iter().map(ToString::to_string).collect();
         assert_eq!(said.len(), 3, "{said:#?}");
         assert!(said[0].contains(":1: unknown key 'wrokers'"), "{said:#?}");
-        assert!(said[1].contains(":2: session-idle: 'soon' is not a length of time"), "{said:#?}");
+        assert!(
+            said[1].contains(":2: session-idle: 'soon' is not a length of time"),
+            "{said:#?}"
+        );
         assert!(said[2].starts_with("--grace: 'x' is not"), "{said:#?}");
     }
 

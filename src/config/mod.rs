@@ -23,12 +23,14 @@ mod raw;
 #[cfg(test)]
 mod tests;
 mod warnings;
+mod whereabouts;
 
-pub use address::parse_listen;
+pub use address::{parse_engine, parse_listen};
 pub use checked::*;
 pub use duration::parse_duration;
 pub use environment::Environment;
 pub use file::DEFAULT_FILE;
-pub use gather::{Gathered, gather};
+pub use gather::{Gathered, gather, gather_without_arguments};
 pub use problem::{Origin, Problem};
 pub use raw::{RawSettings, Text};
+pub use whereabouts::Whereabouts;

@@ -2,8 +2,8 @@
 //!
 //! Values stay texts here, whatever they mean, so that `Settings::check` can report every wrong one at once.
 
+use std::ffi::OsString;
 use std::fmt;
-use std::path::PathBuf;
 
 use clap::{ArgAction, Args};
 use serde::de::{self, Deserializer, Visitor};
@@ -123,10 +123,11 @@ pub struct RawSettings {
     /// User that the gateway runs as when started as root [default: doorward]
     #[arg(long, env = "DOORWARD_USER", value_name = "NAME", help_heading = PROCESS, hide_env_values = true)]
     pub user: Option<Text>,
+    // Not a path: clap refuses an empty one, and an empty variable shall count as not set.
     /// Settings file [default: /etc/doorward/doorward.toml, if there is one]
     #[arg(long, env = "DOORWARD_CONFIG", value_name = "FILE", help_heading = PROCESS, hide_env_values = true)]
     #[serde(skip)]
-    pub config: Option<PathBuf>,
+    pub config: Option<OsString>,
 }
 
 /// A value as it was written. In the settings file it may be a number too, so that `workers = 4` needs no quotes.

@@ -1,0 +1,216 @@
+//! Looks at what the settings point to. Reads only.
+
+use std::io;
+use std::net::{TcpStream, ToSocketAddrs};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nix::unistd::{AccessFlags, User, eaccess, geteuid};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use crate::config::{EngineAddress, LogTarget, LoginMode, Problem, Settings, TlsMode};
+use crate::domain::Clock;
+use crate::listener::tls::TlsMaterial;
+
+/// Where libpam looks for a service's file (pam.d(5)), in this order.
+const PAM_FOLDERS: [&str; 3] = ["/etc/pam.d", "/usr/lib/pam.d", "/usr/share/pam.d"];
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// What would keep the gateway from starting.
+pub(super) fn before_start(settings: &Settings, clock: &Clock) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    problems.extend(tls(settings, clock));
+    problems.extend(login(settings));
+    problems.extend(engine_files(&settings.engine));
+    problems.extend(folder("state", &settings.state));
+    problems.extend(folder("runtime-dir", &settings.runtime));
+    if let LogTarget::File(file) = &settings.log {
+        problems.extend(log_file(file));
+    }
+    problems.extend(user(settings));
+    problems
+}
+
+/// What may come later than the gateway itself: the engine, and a PAM broker that runs on its own.
+pub(super) fn neighbours(settings: &Settings) -> Vec<Problem> {
+    let engine = match &settings.engine {
+        EngineAddress::Unix(path) => unix_socket(
+            "engine",
+            path,
+            "is the engine running, and is its socket mounted here?",
+        ),
+        EngineAddress::Http(authority) | EngineAddress::Https { authority, .. } => tcp("engine", authority),
+    };
+    let broker = match &settings.login {
+        LoginMode::Pam(pam) => pam.socket.as_ref(),
+        LoginMode::NoLogin | LoginMode::Users(_) => None,
+    };
+    let broker = broker.and_then(|path| unix_socket("pam-socket", path, "is doorward-pam running?"));
+    engine.into_iter().chain(broker).collect()
+}
+
+fn tls(settings: &Settings, clock: &Clock) -> Option<Problem> {
+    let option = if matches!(settings.tls, TlsMode::Autocert(_)) {
+        "autocert"
+    } else {
+        "certfile"
+    };
+    let error = TlsMaterial::inspect(&settings.tls, &settings.state, clock).err()?;
+    Some(Problem::new(option, format!("{:#}", anyhow::Error::new(error))))
+}
+
+fn login(settings: &Settings) -> Option<Problem> {
+    match &settings.login {
+        LoginMode::Users(path) => readable("users", path),
+        LoginMode::Pam(pam) if pam.socket.is_none() => {
+            let found = PAM_FOLDERS
+                .iter()
+                .any(|folder| Path::new(folder).join(&pam.service).is_file());
+            let message = format!(
+                "there is no /etc/pam.d/{}; write one (PAM would use the service 'other'), or use --users FILE",
+                pam.service
+            );
+            (!found).then(|| Problem::new("pam-service", message))
+        }
+        LoginMode::Pam(_) | LoginMode::NoLogin => None,
+    }
+}
+
+fn engine_files(engine: &EngineAddress) -> Vec<Problem> {
+    let EngineAddress::Https { ca, identity, .. } = engine else {
+        return Vec::new();
+    };
+    let (certificate, key) = identity
+        .as_ref()
+        .map_or((None, None), |(certificate, key)| (Some(certificate), Some(key)));
+    let certificates = [("engine-ca", ca.as_ref()), ("engine-cert", certificate)];
+    let certificates = certificates
+        .into_iter()
+        .filter_map(|(option, path)| certificate_file(option, path?));
+    certificates
+        .chain(key.and_then(|path| key_file("engine-key", path)))
+        .collect()
+}
+
+fn certificate_file(option: &str, path: &Path) -> Option<Problem> {
+    readable(option, path).or_else(|| {
+        let message = format!("{} holds no certificate in PEM form", path.display());
+        CertificateDer::from_pem_file(path)
+            .is_err()
+            .then(|| Problem::new(option, message))
+    })
+}
+
+fn key_file(option: &str, path: &Path) -> Option<Problem> {
+    readable(option, path).or_else(|| {
+        let message = format!(
+            "{} holds no private key in PEM form (without a password)",
+            path.display()
+        );
+        PrivateKeyDer::from_pem_file(path)
+            .is_err()
+            .then(|| Problem::new(option, message))
+    })
+}
+
+fn readable(option: &str, path: &Path) -> Option<Problem> {
+    let opened = std::fs::File::open(path).and_then(|file| file.metadata());
+    let wrong = match opened {
+        Ok(metadata) if metadata.is_file() => return None,
+        Ok(_) => "it is not a file".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    Some(Problem::new(
+        option,
+        format!("cannot read {}: {wrong}", path.display()),
+    ))
+}
+
+/// A folder that is missing is made at start, so the nearest one above it counts.
+fn folder(option: &str, folder: &Path) -> Option<Problem> {
+    let nearest = folder.ancestors().find(|path| path.exists())?;
+    let wrong = if nearest.is_dir() {
+        eaccess(nearest, AccessFlags::W_OK | AccessFlags::X_OK)
+            .err()?
+            .desc()
+    } else {
+        "it is not a folder"
+    };
+    let message = format!(
+        "cannot keep files in {}: {}: {wrong}",
+        folder.display(),
+        nearest.display()
+    );
+    Some(Problem::new(option, message))
+}
+
+fn log_file(file: &Path) -> Option<Problem> {
+    let parent = file
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    let (target, flags) = if file.exists() {
+        (file, AccessFlags::W_OK)
+    } else {
+        (parent, AccessFlags::W_OK)
+    };
+    let error = eaccess(target, flags).err()?;
+    Some(Problem::new(
+        "log",
+        format!(
+            "cannot write {}: {}: {}",
+            file.display(),
+            target.display(),
+            error.desc()
+        ),
+    ))
+}
+
+/// Only root changes to another user.
+fn user(settings: &Settings) -> Option<Problem> {
+    if !geteuid().is_root() {
+        return None;
+    }
+    let name = &settings.user;
+    let message = match User::from_name(name) {
+        Ok(Some(user)) if user.uid.is_root() => {
+            format!("'{name}' is root under another name; write another user")
+        }
+        Ok(Some(_)) => return None,
+        Ok(None) => format!("there is no user '{name}'; create it (useradd --system {name}) or name another"),
+        Err(error) => format!("cannot look up '{name}': {}", error.desc()),
+    };
+    Some(Problem::new("user", message))
+}
+
+fn unix_socket(option: &str, path: &PathBuf, hint: &str) -> Option<Problem> {
+    let error = UnixStream::connect(path).err()?;
+    let hint = match error.kind() {
+        io::ErrorKind::PermissionDenied => "this user must be in the group that owns the socket",
+        _ => hint,
+    };
+    Some(Problem::new(
+        option,
+        format!("cannot connect to {}: {error}; {hint}", path.display()),
+    ))
+}
+
+fn tcp(option: &str, authority: &str) -> Option<Problem> {
+    let connect = || {
+        let mut last = io::Error::other("the name has no address");
+        for address in authority.to_socket_addrs()? {
+            match TcpStream::connect_timeout(&address, CONNECT) {
+                Ok(_) => return Ok(()),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    };
+    let error = connect().err()?;
+    Some(Problem::new(
+        option,
+        format!("cannot connect to {authority}: {error}; is the engine running?"),
+    ))
+}

@@ -1,0 +1,30 @@
+//! What commands say to people: results on standard output, problems on standard error.
+
+use std::fmt::Display;
+use std::io::Write;
+
+use super::exit;
+use crate::config::Problem;
+
+/// A line on standard output. That nobody reads it any more is not an error.
+pub(super) fn say(line: impl Display) {
+    let _ = writeln!(std::io::stdout().lock(), "{line}");
+}
+
+/// A line on standard error.
+pub(super) fn complain(line: impl Display) {
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
+}
+
+/// Lists all problems; gives the exit code for wrong settings.
+pub(super) fn problems(problems: &[Problem]) -> u8 {
+    let what = match problems.len() {
+        1 => "1 problem".to_owned(),
+        count => format!("{count} problems"),
+    };
+    complain(format_args!("error: {what} with the settings:"));
+    for problem in problems {
+        complain(format_args!("  {problem}"));
+    }
+    exit::CONFIG
+}
