@@ -92,7 +92,8 @@ pub struct RawSettings {
     #[arg(long, env = "DOORWARD_LOGIN_FAILURE_DELAY", value_name = "TIME", help_heading = PAM, hide_env_values = true)]
     pub login_failure_delay: Option<Text>,
 
-    /// Listen on ADDR:PORT, :PORT, PORT or unix:PATH; may be repeated [default: [::]:8100, which takes IPv4 too]
+    /// Listen on ADDR:PORT, :PORT, PORT or unix:PATH; may be repeated [default: port 8100 of every
+    /// address, IPv4 and IPv6]
     #[arg(long, env = "DOORWARD_LISTEN", value_name = "WHERE", help_heading = NETWORK, hide_env_values = true)]
     #[serde(deserialize_with = "one_or_many", skip_serializing_if = "Vec::is_empty")]
     pub listen: Vec<Text>,
