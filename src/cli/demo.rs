@@ -19,12 +19,7 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub(super) struct Demo {
     /// Listen on ADDR:PORT, :PORT, PORT or unix:PATH; may be repeated
-    #[arg(
-        long,
-        value_name = "WHERE",
-        default_value = "127.0.0.1:8100",
-        value_delimiter = ','
-    )]
+    #[arg(long, value_name = "WHERE", default_value = "127.0.0.1:8100", value_delimiter = ',')]
     listen: Vec<String>,
     /// Keep keys and sessions here [default: a folder that is removed at the end]
     #[arg(long, value_name = "FOLDER")]
@@ -70,14 +65,6 @@ impl Demo {
             keep("state", error.to_string());
             None
         });
-        if problems.is_empty() {
-            Ok(DemoOptions {
-                listen,
-                state,
-                engine,
-            })
-        } else {
-            Err(problems)
-        }
+        if problems.is_empty() { Ok(DemoOptions { listen, state, engine }) } else { Err(problems) }
     }
 }

@@ -28,13 +28,7 @@ mod tests {
     #[test]
     fn the_document_lists_the_same_codes() {
         let document = include_str!("../../docs/exit-codes.md");
-        for code in [
-            super::OK,
-            super::FAILURE,
-            super::USAGE,
-            super::NOT_READY,
-            super::CONFIG,
-        ] {
+        for code in [super::OK, super::FAILURE, super::USAGE, super::NOT_READY, super::CONFIG] {
             assert!(document.contains(&format!("| {code} |")), "{code}");
             assert!(super::HELP.contains(&format!("{code:>4}  ")), "{code}");
         }

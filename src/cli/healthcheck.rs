@@ -77,11 +77,7 @@ impl Healthcheck {
             Ok(target) => target,
             Err(problems) => return report::problems(&problems),
         };
-        let path = if self.ready {
-            "/_doorward/readyz"
-        } else {
-            "/_doorward/healthz"
-        };
+        let path = if self.ready { "/_doorward/readyz" } else { "/_doorward/healthz" };
         let found = Report::of(&target, client::ask(&target, path));
         if self.json {
             report::say(serde_json::to_string(&found).unwrap_or_default());
@@ -100,12 +96,8 @@ impl Healthcheck {
             return Target::parse(url).map_err(|message| vec![Problem::new("url", message)]);
         }
         let gathered = gather_without_arguments(self.config.as_deref(), Path::new(DEFAULT_FILE))?;
-        Target::of(&gathered.whereabouts(&Environment::of_this_process())?).ok_or_else(|| {
-            vec![Problem::new(
-                "listen",
-                "names no address that can be asked; use --url",
-            )]
-        })
+        Target::of(&gathered.whereabouts(&Environment::of_this_process())?)
+            .ok_or_else(|| vec![Problem::new("listen", "names no address that can be asked; use --url")])
     }
 }
 
@@ -119,26 +111,13 @@ impl Report {
                     503 => Status::NotReady,
                     _ => Status::Unreachable,
                 };
-                let strange = || {
-                    format!(
-                        "answered with status {}; is it a Doorward gateway?",
-                        answer.status
-                    )
-                };
+                let strange = || format!("answered with status {}; is it a Doorward gateway?", answer.status);
                 let message = (status == Status::Unreachable).then(strange);
-                Self {
-                    address,
-                    status,
-                    parts: answer.parts(),
-                    message,
-                }
+                Self { address, status, parts: answer.parts(), message }
             }
-            Err(message) => Self {
-                address,
-                status: Status::Unreachable,
-                parts: BTreeMap::new(),
-                message: Some(message),
-            },
+            Err(message) => {
+                Self { address, status: Status::Unreachable, parts: BTreeMap::new(), message: Some(message) }
+            }
         }
     }
 
@@ -153,10 +132,7 @@ impl Report {
                 }
             }
             (Status::Unreachable, message) => {
-                report::complain(format_args!(
-                    "{address}: {}",
-                    message.as_deref().unwrap_or("no answer")
-                ));
+                report::complain(format_args!("{address}: {}", message.as_deref().unwrap_or("no answer")));
             }
         }
     }

@@ -43,11 +43,7 @@ pub fn main() -> ExitCode {
         Err(error) => {
             // Help and version come this way too. A closed pipe behind them is no failure.
             let _ = error.print();
-            if error.use_stderr() {
-                exit::USAGE.into()
-            } else {
-                exit::OK.into()
-            }
+            if error.use_stderr() { exit::USAGE.into() } else { exit::OK.into() }
         }
     }
 }
@@ -79,12 +75,7 @@ mod tests {
     fn every_option_is_explained() {
         for command in Cli::command().get_subcommands() {
             for arg in command.get_arguments().filter(|arg| !arg.is_hide_set()) {
-                assert!(
-                    arg.get_help().is_some(),
-                    "{} {}",
-                    command.get_name(),
-                    arg.get_id()
-                );
+                assert!(arg.get_help().is_some(), "{} {}", command.get_name(), arg.get_id());
             }
         }
     }

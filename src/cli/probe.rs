@@ -36,11 +36,9 @@ pub(super) fn before_start(settings: &Settings, clock: &Clock) -> Vec<Problem> {
 /// What may come later than the gateway itself: the engine, and a PAM broker that runs on its own.
 pub(super) fn neighbours(settings: &Settings) -> Vec<Problem> {
     let engine = match &settings.engine {
-        EngineAddress::Unix(path) => unix_socket(
-            "engine",
-            path,
-            "is the engine running, and is its socket mounted here?",
-        ),
+        EngineAddress::Unix(path) => {
+            unix_socket("engine", path, "is the engine running, and is its socket mounted here?")
+        }
         EngineAddress::Http(authority) | EngineAddress::Https { authority, .. } => tcp("engine", authority),
     };
     let broker = match &settings.login {
@@ -52,11 +50,7 @@ pub(super) fn neighbours(settings: &Settings) -> Vec<Problem> {
 }
 
 fn tls(settings: &Settings, clock: &Clock) -> Option<Problem> {
-    let option = if matches!(settings.tls, TlsMode::Autocert(_)) {
-        "autocert"
-    } else {
-        "certfile"
-    };
+    let option = if matches!(settings.tls, TlsMode::Autocert(_)) { "autocert" } else { "certfile" };
     let error = TlsMaterial::inspect(&settings.tls, &settings.state, clock).err()?;
     Some(Problem::new(option, format!("{:#}", anyhow::Error::new(error))))
 }
@@ -65,9 +59,7 @@ fn login(settings: &Settings) -> Option<Problem> {
     match &settings.login {
         LoginMode::Users(path) => readable("users", path),
         LoginMode::Pam(pam) if pam.socket.is_none() => {
-            let found = PAM_FOLDERS
-                .iter()
-                .any(|folder| Path::new(folder).join(&pam.service).is_file());
+            let found = PAM_FOLDERS.iter().any(|folder| Path::new(folder).join(&pam.service).is_file());
             let message = format!(
                 "there is no /etc/pam.d/{}; write one (PAM would use the service 'other'), or use --users FILE",
                 pam.service
@@ -82,36 +74,24 @@ fn engine_files(engine: &EngineAddress) -> Vec<Problem> {
     let EngineAddress::Https { ca, identity, .. } = engine else {
         return Vec::new();
     };
-    let (certificate, key) = identity
-        .as_ref()
-        .map_or((None, None), |(certificate, key)| (Some(certificate), Some(key)));
+    let (certificate, key) =
+        identity.as_ref().map_or((None, None), |(certificate, key)| (Some(certificate), Some(key)));
     let certificates = [("engine-ca", ca.as_ref()), ("engine-cert", certificate)];
-    let certificates = certificates
-        .into_iter()
-        .filter_map(|(option, path)| certificate_file(option, path?));
-    certificates
-        .chain(key.and_then(|path| key_file("engine-key", path)))
-        .collect()
+    let certificates = certificates.into_iter().filter_map(|(option, path)| certificate_file(option, path?));
+    certificates.chain(key.and_then(|path| key_file("engine-key", path))).collect()
 }
 
 fn certificate_file(option: &str, path: &Path) -> Option<Problem> {
     readable(option, path).or_else(|| {
         let message = format!("{} holds no certificate in PEM form", path.display());
-        CertificateDer::from_pem_file(path)
-            .is_err()
-            .then(|| Problem::new(option, message))
+        CertificateDer::from_pem_file(path).is_err().then(|| Problem::new(option, message))
     })
 }
 
 fn key_file(option: &str, path: &Path) -> Option<Problem> {
     readable(option, path).or_else(|| {
-        let message = format!(
-            "{} holds no private key in PEM form (without a password)",
-            path.display()
-        );
-        PrivateKeyDer::from_pem_file(path)
-            .is_err()
-            .then(|| Problem::new(option, message))
+        let message = format!("{} holds no private key in PEM form (without a password)", path.display());
+        PrivateKeyDer::from_pem_file(path).is_err().then(|| Problem::new(option, message))
     })
 }
 
@@ -122,49 +102,28 @@ fn readable(option: &str, path: &Path) -> Option<Problem> {
         Ok(_) => "it is not a file".to_owned(),
         Err(error) => error.to_string(),
     };
-    Some(Problem::new(
-        option,
-        format!("cannot read {}: {wrong}", path.display()),
-    ))
+    Some(Problem::new(option, format!("cannot read {}: {wrong}", path.display())))
 }
 
 /// A folder that is missing is made at start, so the nearest one above it counts.
 fn folder(option: &str, folder: &Path) -> Option<Problem> {
     let nearest = folder.ancestors().find(|path| path.exists())?;
     let wrong = if nearest.is_dir() {
-        eaccess(nearest, AccessFlags::W_OK | AccessFlags::X_OK)
-            .err()?
-            .desc()
+        eaccess(nearest, AccessFlags::W_OK | AccessFlags::X_OK).err()?.desc()
     } else {
         "it is not a folder"
     };
-    let message = format!(
-        "cannot keep files in {}: {}: {wrong}",
-        folder.display(),
-        nearest.display()
-    );
+    let message = format!("cannot keep files in {}: {}: {wrong}", folder.display(), nearest.display());
     Some(Problem::new(option, message))
 }
 
 fn log_file(file: &Path) -> Option<Problem> {
-    let parent = file
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    let (target, flags) = if file.exists() {
-        (file, AccessFlags::W_OK)
-    } else {
-        (parent, AccessFlags::W_OK)
-    };
+    let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let (target, flags) = if file.exists() { (file, AccessFlags::W_OK) } else { (parent, AccessFlags::W_OK) };
     let error = eaccess(target, flags).err()?;
     Some(Problem::new(
         "log",
-        format!(
-            "cannot write {}: {}: {}",
-            file.display(),
-            target.display(),
-            error.desc()
-        ),
+        format!("cannot write {}: {}: {}", file.display(), target.display(), error.desc()),
     ))
 }
 
@@ -191,10 +150,7 @@ fn unix_socket(option: &str, path: &PathBuf, hint: &str) -> Option<Problem> {
         io::ErrorKind::PermissionDenied => "this user must be in the group that owns the socket",
         _ => hint,
     };
-    Some(Problem::new(
-        option,
-        format!("cannot connect to {}: {error}; {hint}", path.display()),
-    ))
+    Some(Problem::new(option, format!("cannot connect to {}: {error}; {hint}", path.display())))
 }
 
 fn tcp(option: &str, authority: &str) -> Option<Problem> {
@@ -209,8 +165,5 @@ fn tcp(option: &str, authority: &str) -> Option<Problem> {
         Err(last)
     };
     let error = connect().err()?;
-    Some(Problem::new(
-        option,
-        format!("cannot connect to {authority}: {error}; is the engine running?"),
-    ))
+    Some(Problem::new(option, format!("cannot connect to {authority}: {error}; is the engine running?")))
 }

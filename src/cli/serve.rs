@@ -50,11 +50,7 @@ impl Serve {
             Ok(()) => exit::OK,
             Err(error) => {
                 report::complain(format_args!("error: {error:#}"));
-                if error.chain().any(|cause| cause.is::<TlsError>()) {
-                    exit::CONFIG
-                } else {
-                    exit::FAILURE
-                }
+                if error.chain().any(|cause| cause.is::<TlsError>()) { exit::CONFIG } else { exit::FAILURE }
             }
         }
     }

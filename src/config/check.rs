@@ -95,11 +95,7 @@ pub(super) struct Checker<'a> {
 
 impl<'a> Checker<'a> {
     pub(super) fn new(raw: &'a RawSettings, environment: &'a Environment) -> Self {
-        Self {
-            raw,
-            environment,
-            problems: Vec::new(),
-        }
+        Self { raw, environment, problems: Vec::new() }
     }
 
     pub(super) fn into_problems(self) -> Vec<Problem> {

@@ -43,10 +43,7 @@ impl Gathered {
         // After a line that could not be used, an option that seems missing is no news.
         let after_file = !problems.is_empty();
         for problem in found {
-            let origin = problem
-                .option()
-                .and_then(|option| self.origins.get(option))
-                .cloned();
+            let origin = problem.option().and_then(|option| self.origins.get(option)).cloned();
             if origin.is_some() || !after_file {
                 problems.push(problem.from_origin(origin));
             }
@@ -73,11 +70,7 @@ pub fn gather(matches: &ArgMatches, default_file: &Path) -> Result<Gathered, Vec
         add_file(&mut table, &mut origins, file, &path, &mut problems);
     }
     let raw = RawSettings::deserialize(table).map_err(|error| vec![internal(&error)])?;
-    Ok(Gathered {
-        raw,
-        origins,
-        problems,
-    })
+    Ok(Gathered { raw, origins, problems })
 }
 
 /// The settings of environment and file alone, for a command that takes none of them as options.
@@ -141,11 +134,7 @@ fn sources(matches: &ArgMatches) -> BTreeMap<String, Origin> {
 }
 
 fn known_keys() -> Vec<String> {
-    definitions()
-        .get_arguments()
-        .map(key_of)
-        .filter(|key| key != "config")
-        .collect()
+    definitions().get_arguments().map(key_of).filter(|key| key != "config").collect()
 }
 
 fn key_of(arg: &clap::Arg) -> String {
@@ -169,10 +158,7 @@ mod tests {
     use super::{definitions, gather};
 
     fn matches(arguments: &[&str]) -> ArgMatches {
-        definitions()
-            .no_binary_name(true)
-            .try_get_matches_from(arguments)
-            .unwrap()
+        definitions().no_binary_name(true).try_get_matches_from(arguments).unwrap()
     }
 
     fn file(text: &str) -> tempfile::NamedTempFile {
@@ -185,11 +171,8 @@ mod tests {
     fn the_file_fills_in_what_the_command_line_leaves_out() {
         let file = file("workers = 3\nno-login = true\nlisten = [':1', ':2']\n");
         let path = file.path().to_str().unwrap();
-        let gathered = gather(
-            &matches(&["--config", path, "--grace", "3s"]),
-            Path::new("/nonexistent"),
-        )
-        .unwrap();
+        let gathered =
+            gather(&matches(&["--config", path, "--grace", "3s"]), Path::new("/nonexistent")).unwrap();
         assert_eq!(gathered.raw.workers, Some("3".into()));
         assert_eq!(gathered.raw.grace, Some("3s".into()));
         assert_eq!(gathered.raw.no_login, Some(true));
@@ -201,19 +184,9 @@ mod tests {
     fn the_default_file_is_read_only_if_it_exists() {
         assert!(gather(&matches(&[]), Path::new("/nonexistent")).is_ok());
         let file = file("workers = 3\n");
-        assert_eq!(
-            gather(&matches(&[]), file.path()).unwrap().raw.workers,
-            Some("3".into())
-        );
-        let problems = gather(&matches(&["--config", "/nonexistent"]), file.path())
-            .unwrap()
-            .problems;
-        assert!(
-            problems[0]
-                .to_string()
-                .starts_with("--config: cannot read /nonexistent"),
-            "{problems:?}"
-        );
+        assert_eq!(gather(&matches(&[]), file.path()).unwrap().raw.workers, Some("3".into()));
+        let problems = gather(&matches(&["--config", "/nonexistent"]), file.path()).unwrap().problems;
+        assert!(problems[0].to_string().starts_with("--config: cannot read /nonexistent"), "{problems:?}");
     }
 
     #[test]
@@ -222,11 +195,7 @@ mod tests {
         let matches = matches(&["--use-login", "--workers", "2"]);
         let problems = gather(&matches, file.path()).unwrap().problems;
         assert_eq!(problems.len(), 2, "{problems:?}");
-        let first = problems
-            .iter()
-            .map(ToString::to_string)
-            .find(|p| p.contains(":2: "))
-            .unwrap();
+        let first = problems.iter().map(ToString::to_string).find(|p| p.contains(":2: ")).unwrap();
         assert!(
             first.contains("'use-login' is set here and also on the command line (--use-login)"),
             "{first}"
@@ -237,16 +206,11 @@ mod tests {
     fn l4_problems_of_the_file_and_of_values_are_reported_together() {
         let file = file("wrokers = 2\nsession-idle = 'soon'\n");
         let gathered = gather(&matches(&["--grace", "x"]), file.path()).unwrap();
-        let said = gathered
-            .check(&crate::config::Environment::default())
-            .unwrap_err();
+        let said = gathered.check(&crate::config::Environment::default()).unwrap_err();
         let said: Vec<String> = said.iter().map(ToString::to_string).collect();
         assert_eq!(said.len(), 3, "{said:#?}");
         assert!(said[0].contains(":1: unknown key 'wrokers'"), "{said:#?}");
-        assert!(
-            said[1].contains(":2: session-idle: 'soon' is not a length of time"),
-            "{said:#?}"
-        );
+        assert!(said[1].contains(":2: session-idle: 'soon' is not a length of time"), "{said:#?}");
         assert!(said[2].starts_with("--grace: 'x' is not"), "{said:#?}");
     }
 

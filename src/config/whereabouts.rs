@@ -41,14 +41,6 @@ impl Gathered {
         };
         let certificate = (!raw.autocert.is_empty()).then(|| state.join("autocert").join("cert.pem"));
         let problems = self.placed(checker.into_problems());
-        if problems.is_empty() {
-            Ok(Whereabouts {
-                listen,
-                tls,
-                certificate,
-            })
-        } else {
-            Err(problems)
-        }
+        if problems.is_empty() { Ok(Whereabouts { listen, tls, certificate }) } else { Err(problems) }
     }
 }

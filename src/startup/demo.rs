@@ -1,6 +1,6 @@
 //! placeholder
-use std::path::PathBuf;
 use crate::config::{EngineAddress, ListenAddress};
+use std::path::PathBuf;
 /// What `doorward demo` was asked for.
 pub struct DemoOptions {
     /// Where to listen.
@@ -11,4 +11,6 @@ pub struct DemoOptions {
     pub engine: Option<EngineAddress>,
 }
 /// placeholder
-pub fn demo(_: DemoOptions) -> anyhow::Result<()> { Ok(()) }
+pub fn demo(_: DemoOptions) -> anyhow::Result<()> {
+    Ok(())
+}

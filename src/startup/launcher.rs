@@ -113,7 +113,8 @@ fn spawn_gateway(settings: &Settings) -> anyhow::Result<Pid> {
 }
 
 fn spawn(command: &mut Command) -> anyhow::Result<Pid> {
-    let child = command.spawn().with_context(|| format!("cannot start {}", command.get_program().display()))?;
+    let child =
+        command.spawn().with_context(|| format!("cannot start {}", command.get_program().display()))?;
     Ok(Pid::from_raw(i32::try_from(child.id()).context("a process id out of range")?))
 }
 
@@ -139,7 +140,8 @@ impl Broker {
         if !geteuid().is_root() {
             words.remove("--allow-uid");
         }
-        let mut words: Vec<OsString> = words.into_iter().flat_map(|(name, value)| [name.into(), value]).collect();
+        let mut words: Vec<OsString> =
+            words.into_iter().flat_map(|(name, value)| [name.into(), value]).collect();
         words.push("--die-with-parent".into());
         let program = broker_program()?;
         // The broker's own check, so that a missing service file is an error of this start and not of every login.
@@ -190,8 +192,8 @@ pub(super) fn socket_path(runtime: &Path) -> PathBuf {
 fn socket(settings: &Settings) -> anyhow::Result<UnixListener> {
     let path = socket_path(&settings.runtime);
     let _ = std::fs::remove_file(&path);
-    let listener =
-        UnixListener::bind(&path).with_context(|| format!("{}: cannot make the broker's socket", path.display()))?;
+    let listener = UnixListener::bind(&path)
+        .with_context(|| format!("{}: cannot make the broker's socket", path.display()))?;
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o660))?;
     if geteuid().is_root() {
         let user = privileges::find_user(&settings.user)?;

@@ -29,11 +29,13 @@ pub(super) fn bind(addresses: &[ListenAddress]) -> anyhow::Result<Vec<Bound>> {
 fn bind_one(address: &ListenAddress) -> anyhow::Result<Bound> {
     match address {
         ListenAddress::Tcp(address) => {
-            let listener = tcp(*address).with_context(|| format!("--listen {address}: cannot listen there"))?;
+            let listener =
+                tcp(*address).with_context(|| format!("--listen {address}: cannot listen there"))?;
             Ok(Bound::Tcp(listener))
         }
         ListenAddress::Unix(path) => {
-            let listener = unix(path).with_context(|| format!("--listen unix:{}: cannot listen there", path.display()))?;
+            let listener = unix(path)
+                .with_context(|| format!("--listen unix:{}: cannot listen there", path.display()))?;
             Ok(Bound::Unix(listener))
         }
     }
@@ -66,14 +68,19 @@ fn is_any_v6(address: SocketAddr) -> bool {
 
 fn is_without_v6(error: &io::Error) -> bool {
     use nix::errno::Errno;
-    [Errno::EAFNOSUPPORT, Errno::EADDRNOTAVAIL].iter().any(|errno| error.raw_os_error() == Some(*errno as i32))
+    [Errno::EAFNOSUPPORT, Errno::EADDRNOTAVAIL]
+        .iter()
+        .any(|errno| error.raw_os_error() == Some(*errno as i32))
 }
 
 /// A socket file that nobody listens on any more is replaced; anything else at that path is left alone.
 fn unix(path: &Path) -> io::Result<UnixListener> {
     if let Ok(found) = std::fs::symlink_metadata(path) {
         if !found.file_type().is_socket() {
-            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "something that is not a socket is there"));
+            return Err(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                "something that is not a socket is there",
+            ));
         }
         if UnixStream::connect(path).is_ok() {
             return Err(io::Error::new(io::ErrorKind::AddrInUse, "another program listens there"));

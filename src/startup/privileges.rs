@@ -96,7 +96,9 @@ pub(super) fn engine_group(path: &Path) -> Option<Gid> {
 
 pub(super) fn find_user(name: &str) -> anyhow::Result<User> {
     User::from_name(name).context("cannot look users up")?.with_context(|| {
-        format!("--user {name}: there is no such user; make it with: useradd --system --no-create-home {name}")
+        format!(
+            "--user {name}: there is no such user; make it with: useradd --system --no-create-home {name}"
+        )
     })
 }
 
@@ -112,7 +114,8 @@ fn folder(path: &Path, mode: u32) -> anyhow::Result<()> {
 /// Gives a folder and the files in it to the gateway's user: an earlier start may have left some of root's there.
 fn hand_over(folder: &Path, user: &User) -> anyhow::Result<()> {
     let (uid, gid) = (Some(user.uid.as_raw()), Some(user.gid.as_raw()));
-    chown(folder, uid, gid).with_context(|| format!("{}: cannot give it to the gateway", folder.display()))?;
+    chown(folder, uid, gid)
+        .with_context(|| format!("{}: cannot give it to the gateway", folder.display()))?;
     for entry in std::fs::read_dir(folder)?.flatten() {
         let path = entry.path();
         let Ok(found) = std::fs::symlink_metadata(&path) else { continue };
@@ -123,7 +126,8 @@ fn hand_over(folder: &Path, user: &User) -> anyhow::Result<()> {
         if found.is_dir() {
             hand_over(&path, user)?;
         } else if found.nlink() == 1 {
-            chown(&path, uid, gid).with_context(|| format!("{}: cannot give it to the gateway", path.display()))?;
+            chown(&path, uid, gid)
+                .with_context(|| format!("{}: cannot give it to the gateway", path.display()))?;
         }
     }
     Ok(())

@@ -27,10 +27,7 @@ impl Place {
         let folder = tempfile::tempdir().unwrap();
         let engine = UnixListener::bind(folder.path().join("engine.sock")).unwrap();
         std::fs::write(folder.path().join("users"), "").unwrap();
-        Self {
-            folder,
-            _engine: engine,
-        }
+        Self { folder, _engine: engine }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -47,11 +44,7 @@ impl Place {
     /// The binary, in this folder, with an environment of its own.
     pub(crate) fn doorward(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_doorward"));
-        command
-            .env_clear()
-            .env("HOME", self.folder.path())
-            .current_dir(self.folder.path())
-            .args(arguments);
+        command.env_clear().env("HOME", self.folder.path()).current_dir(self.folder.path()).args(arguments);
         command
     }
 
@@ -76,24 +69,13 @@ impl Place {
 
     fn certfile(&self, name: &str) -> PathBuf {
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-        self.write(
-            name,
-            &format!("{}{}", made.signing_key.serialize_pem(), made.cert.pem()),
-        )
+        self.write(name, &format!("{}{}", made.signing_key.serialize_pem(), made.cert.pem()))
     }
 }
 
 fn outcome(command: &mut Command) -> (Option<i32>, String, String) {
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = command.output().unwrap();
-    (
-        status.code(),
-        String::from_utf8(stdout).unwrap(),
-        String::from_utf8(stderr).unwrap(),
-    )
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
 }
 
 /// The standard error of a command that must refuse its settings.
@@ -135,31 +117,15 @@ fn ga1_login_without_a_secure_mode_exits_78_and_names_the_three() {
 fn ga4_two_secure_modes_exit_78() {
     let place = Place::new();
     let stderr = refused(&mut place.check(&["--use-login", "--autocert", "*", "--assume-secure"]));
-    assert!(
-        stderr.contains("--autocert: contradicts --assume-secure"),
-        "{stderr}"
-    );
+    assert!(stderr.contains("--autocert: contradicts --assume-secure"), "{stderr}");
 }
 
 #[test]
 fn l4_check_and_serve_say_the_same() {
     let place = Place::new();
-    let wrong = [
-        "--use-login",
-        "--certfile",
-        "absent.pem",
-        "--users",
-        "absent",
-        "--user",
-        "nobody",
-    ];
+    let wrong = ["--use-login", "--certfile", "absent.pem", "--users", "absent", "--user", "nobody"];
     let of = |command: &str| {
-        refused(
-            place
-                .doorward(&[command])
-                .args(wrong)
-                .env("DOORWARD_STATE", place.path("s")),
-        )
+        refused(place.doorward(&[command]).args(wrong).env("DOORWARD_STATE", place.path("s")))
     };
     let stderr = of("serve");
     let reachable = |line: &&str| !line.contains("cannot connect") && !line.contains("problem");
@@ -168,14 +134,8 @@ fn l4_check_and_serve_say_the_same() {
         check.lines().filter(reachable).collect::<Vec<_>>(),
         stderr.lines().filter(reachable).collect::<Vec<_>>()
     );
-    assert!(
-        stderr.contains("--certfile: ") && stderr.contains("--users: "),
-        "{stderr}"
-    );
-    assert!(
-        !place.path("s").exists(),
-        "serve started although its settings are wrong"
-    );
+    assert!(stderr.contains("--certfile: ") && stderr.contains("--users: "), "{stderr}");
+    assert!(!place.path("s").exists(), "serve started although its settings are wrong");
 }
 
 #[test]
@@ -209,33 +169,20 @@ fn l4_one_option_on_the_command_line_and_in_the_file_is_refused() {
 #[test]
 fn the_command_line_counts_before_the_environment_and_that_before_the_file() {
     let place = Place::new();
-    place.write(
-        "d.toml",
-        "no-login = true\nlisten = 'wrong-in-file'\nworkers = 'wrong-in-file'\n",
-    );
+    place.write("d.toml", "no-login = true\nlisten = 'wrong-in-file'\nworkers = 'wrong-in-file'\n");
     let mut command = place.check(&["--config", "d.toml", "--grace", "1s"]);
-    let stderr = refused(
-        command
-            .env("DOORWARD_LISTEN", "127.0.0.1:1")
-            .env("DOORWARD_GRACE", "wrong-in-environment"),
-    );
-    assert!(
-        stderr.contains("error: 1 problem ") && stderr.contains("d.toml:3: workers"),
-        "{stderr}"
-    );
+    let stderr =
+        refused(command.env("DOORWARD_LISTEN", "127.0.0.1:1").env("DOORWARD_GRACE", "wrong-in-environment"));
+    assert!(stderr.contains("error: 1 problem ") && stderr.contains("d.toml:3: workers"), "{stderr}");
 }
 
 #[test]
 fn an_empty_variable_counts_as_not_set() {
     let place = Place::new();
     let mut command = place.check(&["--no-login", "--listen", "127.0.0.1:1"]);
-    for name in [
-        "DOORWARD_USERS",
-        "DOORWARD_CERTFILE",
-        "DOORWARD_GRACE",
-        "DOORWARD_USE_LOGIN",
-        "DOORWARD_CONFIG",
-    ] {
+    for name in
+        ["DOORWARD_USERS", "DOORWARD_CERTFILE", "DOORWARD_GRACE", "DOORWARD_USE_LOGIN", "DOORWARD_CONFIG"]
+    {
         command.env(name, "");
     }
     accepted(&mut command);
@@ -244,51 +191,29 @@ fn an_empty_variable_counts_as_not_set() {
 #[test]
 fn a_switch_in_the_environment_is_yes_or_no() {
     let place = Place::new();
-    accepted(
-        place
-            .check(&["--users", "users", "--autocert", "a"])
-            .env("DOORWARD_USE_LOGIN", "yes"),
-    );
-    let (code, _, stderr) = outcome(
-        place
-            .check(&["--use-login", "--autocert", "a"])
-            .env("DOORWARD_NO_LOGIN", "maybe"),
-    );
+    accepted(place.check(&["--users", "users", "--autocert", "a"]).env("DOORWARD_USE_LOGIN", "yes"));
+    let (code, _, stderr) =
+        outcome(place.check(&["--use-login", "--autocert", "a"]).env("DOORWARD_NO_LOGIN", "maybe"));
     assert_eq!(code, Some(2), "{stderr}");
-    assert!(
-        stderr.contains("--no-login") && stderr.contains("true or false"),
-        "{stderr}"
-    );
+    assert!(stderr.contains("--no-login") && stderr.contains("true or false"), "{stderr}");
 }
 
 #[test]
 fn an_unknown_option_is_a_usage_error() {
     let place = Place::new();
     for arguments in [&["check", "--speed"][..], &["nonsense"], &[]] {
-        assert_eq!(
-            outcome(&mut place.doorward(arguments)).0,
-            Some(2),
-            "{arguments:?}"
-        );
+        assert_eq!(outcome(&mut place.doorward(arguments)).0, Some(2), "{arguments:?}");
     }
 }
 
 #[test]
 fn help_and_version_exit_0_and_show_no_values_of_variables() {
     let place = Place::new();
-    for arguments in [
-        &["--help"][..],
-        &["--version"],
-        &["serve", "--help"],
-        &["healthcheck", "--help"],
-    ] {
+    for arguments in [&["--help"][..], &["--version"], &["serve", "--help"], &["healthcheck", "--help"]] {
         let mut command = place.doorward(arguments);
         let (code, stdout, _) = outcome(command.env("DOORWARD_ENGINE", "https://user:hunter2@h"));
         assert_eq!(code, Some(0), "{arguments:?}");
-        assert!(
-            stdout.contains("doorward") && !stdout.contains("hunter2"),
-            "{stdout}"
-        );
+        assert!(stdout.contains("doorward") && !stdout.contains("hunter2"), "{stdout}");
     }
 }
 
@@ -311,10 +236,7 @@ fn ga3_a_dot_searches_the_working_folder() {
     let place = Place::new();
     let login = || place.check(&["--use-login", "--users", "users", "--certfile", "."]);
     let stderr = refused(&mut login());
-    assert!(
-        stderr.contains("server.pem (cannot be read") && stderr.contains("/run/secrets"),
-        "{stderr}"
-    );
+    assert!(stderr.contains("server.pem (cannot be read") && stderr.contains("/run/secrets"), "{stderr}");
     place.certfile("server.pem");
     accepted(&mut login());
 }
@@ -325,48 +247,24 @@ fn check_names_what_is_missing_around_the_gateway() {
     let quiet = ["--no-login", "--listen", "127.0.0.1:1"];
     let with = |more: &[&str]| refused(&mut place.check(&[&quiet[..], more].concat()));
     let stderr = with(&["--engine", "unix:///nonexistent/engine.sock"]);
-    assert!(
-        stderr.contains("--engine: cannot connect to /nonexistent/engine.sock"),
-        "{stderr}"
-    );
+    assert!(stderr.contains("--engine: cannot connect to /nonexistent/engine.sock"), "{stderr}");
     place.write("file", "");
     let state = place.path("file/state");
     let stderr = with(&["--state", state.to_str().unwrap()]);
-    assert!(
-        stderr.contains("--state: ") && stderr.contains("it is not a folder"),
-        "{stderr}"
-    );
+    assert!(stderr.contains("--state: ") && stderr.contains("it is not a folder"), "{stderr}");
     let stderr = with(&["--engine", "https://127.0.0.1:1", "--engine-ca", "file"]);
-    assert!(
-        stderr.contains("--engine-ca: file holds no certificate"),
-        "{stderr}"
-    );
-    assert!(
-        stderr.contains("--engine: cannot connect to 127.0.0.1:1"),
-        "{stderr}"
-    );
-    let login = [
-        "--use-login",
-        "--autocert",
-        "a",
-        "--pam-service",
-        "doorward-absent",
-    ];
+    assert!(stderr.contains("--engine-ca: file holds no certificate"), "{stderr}");
+    assert!(stderr.contains("--engine: cannot connect to 127.0.0.1:1"), "{stderr}");
+    let login = ["--use-login", "--autocert", "a", "--pam-service", "doorward-absent"];
     let stderr = refused(&mut place.check(&login));
-    assert!(
-        stderr.contains("--pam-service: there is no /etc/pam.d/doorward-absent"),
-        "{stderr}"
-    );
+    assert!(stderr.contains("--pam-service: there is no /etc/pam.d/doorward-absent"), "{stderr}");
 }
 
 #[test]
 fn check_warns_and_is_content() {
     let place = Place::new();
     let stderr = accepted(&mut place.check(&["--no-login"]));
-    assert!(
-        stderr.starts_with("warning: --no-login lets everybody"),
-        "{stderr}"
-    );
+    assert!(stderr.starts_with("warning: --no-login lets everybody"), "{stderr}");
 }
 
 #[test]
@@ -384,10 +282,7 @@ fn l4_the_settings_file_itself_must_be_usable() {
 fn demo_refuses_addresses_that_cannot_be() {
     let place = Place::new();
     let stderr = refused(&mut place.doorward(&["demo", "--listen", "x", "--engine", "tcp://y"]));
-    assert!(
-        stderr.contains("--listen: ") && stderr.contains("--engine: write http://y"),
-        "{stderr}"
-    );
+    assert!(stderr.contains("--listen: ") && stderr.contains("--engine: write http://y"), "{stderr}");
 }
 
 /// A file of the repository.

@@ -33,9 +33,7 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        Self {
-            folder: tempfile::tempdir().unwrap(),
-        }
+        Self { folder: tempfile::tempdir().unwrap() }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -48,11 +46,7 @@ impl Bench {
             .current_dir(self.folder.path())
             .output()
             .expect("openssl is installed");
-        assert!(
-            made.status.success(),
-            "openssl {arguments}: {}",
-            String::from_utf8_lossy(&made.stderr)
-        );
+        assert!(made.status.success(), "openssl {arguments}: {}", String::from_utf8_lossy(&made.stderr));
     }
 
     /// A key and a self-signed certificate for localhost: `NAME.key`, `NAME.crt`.
@@ -141,12 +135,7 @@ async fn handshake(
     Ok(Handshake {
         alpn: connection.alpn_protocol().map(<[u8]>::to_vec),
         version: connection.protocol_version(),
-        chain: connection
-            .peer_certificates()
-            .unwrap()
-            .iter()
-            .map(|one| fingerprint_of(one))
-            .collect(),
+        chain: connection.peer_certificates().unwrap().iter().map(|one| fingerprint_of(one)).collect(),
     })
 }
 
@@ -176,9 +165,7 @@ async fn ga3_every_key_form_in_both_orders_serves() {
             assert_eq!(material.names(), ["localhost", "127.0.0.1"]);
             let root = bench.der(&certificate);
             let expected = vec![fingerprint_of(&root)];
-            let done = handshake(&material, root, rustls::ALL_VERSIONS, &[])
-                .await
-                .unwrap();
+            let done = handshake(&material, root, rustls::ALL_VERSIONS, &[]).await.unwrap();
             assert_eq!(done.chain, expected, "{parts:?}");
         }
     }
@@ -187,20 +174,13 @@ async fn ga3_every_key_form_in_both_orders_serves() {
 /// A root, an intermediate and a leaf.
 fn chain(bench: &Bench) {
     bench.write("ca.ext", "basicConstraints=critical,CA:TRUE\n");
-    bench.write(
-        "leaf.ext",
-        "basicConstraints=CA:FALSE\nsubjectAltName=DNS:localhost\n",
-    );
+    bench.write("leaf.ext", "basicConstraints=CA:FALSE\nsubjectAltName=DNS:localhost\n");
     for name in ["root", "middle", "leaf"] {
-        bench.openssl(&format!(
-            "genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out {name}.key"
-        ));
+        bench.openssl(&format!("genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out {name}.key"));
     }
     bench.openssl("req -x509 -key root.key -out root.crt -days 30 -subj /CN=root");
     for (name, issuer, kind) in [("middle", "root", "ca"), ("leaf", "middle", "leaf")] {
-        bench.openssl(&format!(
-            "req -new -key {name}.key -out {name}.csr -subj /CN={name}"
-        ));
+        bench.openssl(&format!("req -new -key {name}.key -out {name}.csr -subj /CN={name}"));
         bench.openssl(&format!(
             "x509 -req -in {name}.csr -CA {issuer}.crt -CAkey {issuer}.key -CAcreateserial -days 30 \
              -extfile {kind}.ext -out {name}.crt"
@@ -212,9 +192,8 @@ fn chain(bench: &Bench) {
 async fn ga3_a_chain_in_any_order_is_sent_leaf_first() {
     let bench = Bench::new();
     chain(&bench);
-    let expected: Vec<String> = ["leaf.crt", "middle.crt"]
-        .map(|name| fingerprint_of(&bench.der(name)))
-        .into();
+    let expected: Vec<String> =
+        ["leaf.crt", "middle.crt"].map(|name| fingerprint_of(&bench.der(name))).into();
     for parts in [
         ["leaf.crt", "middle.crt", "leaf.key"],
         ["middle.crt", "leaf.crt", "leaf.key"],
@@ -222,9 +201,7 @@ async fn ga3_a_chain_in_any_order_is_sent_leaf_first() {
         ["middle.crt", "leaf.key", "leaf.crt"],
     ] {
         let material = bench.load(&bench.join(&parts)).unwrap();
-        let done = handshake(&material, bench.der("root.crt"), rustls::ALL_VERSIONS, &[])
-            .await
-            .unwrap();
+        let done = handshake(&material, bench.der("root.crt"), rustls::ALL_VERSIONS, &[]).await.unwrap();
         assert_eq!(done.chain, expected, "{parts:?}");
         assert_eq!(material.fingerprint(), expected[0]);
         assert_eq!(material.certificate_pem().matches("BEGIN CERTIFICATE").count(), 2);
@@ -259,37 +236,16 @@ fn ga3_files_that_cannot_be_used_say_what_is_wrong() {
     assert!(matches!(refused(&["a.key"]), FileProblem::NoCertificate));
     assert!(matches!(refused(&["a.crt", "b.key"]), FileProblem::KeyMismatch));
     assert!(matches!(refused(&["a.crt", "a8.key"]), FileProblem::EncryptedKey));
-    assert!(matches!(
-        refused(&["a.crt", "old.key"]),
-        FileProblem::EncryptedKey
-    ));
-    assert!(matches!(
-        refused(&["a.crt", "a.key", "b.key"]),
-        FileProblem::SeveralKeys(2)
-    ));
-    bench.write(
-        "no.crt",
-        "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
-    );
-    assert!(matches!(
-        refused(&["a.crt", "no.crt", "a.key"]),
-        FileProblem::BadCertificate(2)
-    ));
-    bench.write(
-        "no.key",
-        "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
-    );
+    assert!(matches!(refused(&["a.crt", "old.key"]), FileProblem::EncryptedKey));
+    assert!(matches!(refused(&["a.crt", "a.key", "b.key"]), FileProblem::SeveralKeys(2)));
+    bench.write("no.crt", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+    assert!(matches!(refused(&["a.crt", "no.crt", "a.key"]), FileProblem::BadCertificate(2)));
+    bench.write("no.key", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n");
     assert!(matches!(refused(&["a.crt", "no.key"]), FileProblem::BadKey));
     bench.write("cut.key", "-----BEGIN PRIVATE KEY-----\nAAAA\n");
     assert!(matches!(refused(&["a.crt", "cut.key"]), FileProblem::BadPem(_)));
-    assert!(matches!(
-        problem(bench.load(&bench.path("absent"))),
-        FileProblem::Unreadable(_)
-    ));
-    assert!(matches!(
-        problem(bench.load(bench.folder.path())),
-        FileProblem::Unreadable(_)
-    ));
+    assert!(matches!(problem(bench.load(&bench.path("absent"))), FileProblem::Unreadable(_)));
+    assert!(matches!(problem(bench.load(bench.folder.path())), FileProblem::Unreadable(_)));
     let named = bench.load(&bench.path("absent")).unwrap_err().to_string();
     assert!(named.contains(bench.path("absent").to_str().unwrap()), "{named}");
 }
@@ -298,14 +254,8 @@ fn ga3_files_that_cannot_be_used_say_what_is_wrong() {
 fn ga3_a_broken_block_is_reported_without_its_content() {
     let bench = Bench::new();
     bench.self_signed("a", "-algorithm ED25519");
-    bench.write(
-        "no.key",
-        "-----BEGIN PRIVATE KEY-----\nhunter2!\n-----END PRIVATE KEY-----\n",
-    );
-    let text = bench
-        .load(&bench.join(&["a.crt", "no.key"]))
-        .unwrap_err()
-        .to_string();
+    bench.write("no.key", "-----BEGIN PRIVATE KEY-----\nhunter2!\n-----END PRIVATE KEY-----\n");
+    let text = bench.load(&bench.join(&["a.crt", "no.key"])).unwrap_err().to_string();
     assert!(!text.contains("hunter2"), "{text}");
 }
 
@@ -317,10 +267,7 @@ fn ga3_expired_and_not_yet_valid_certificates_are_refused_with_the_date() {
     let ends = bench.load(&path).unwrap().not_after();
     let year = jiff::Timestamp::from_second(ends).unwrap().to_string()[..10].to_owned();
     bench.load_at(&path, &Clock::manual(ends)).unwrap();
-    let late = bench
-        .load_at(&path, &Clock::manual(ends + 1))
-        .unwrap_err()
-        .to_string();
+    let late = bench.load_at(&path, &Clock::manual(ends + 1)).unwrap_err().to_string();
     assert!(late.contains("expired on") && late.contains(&year), "{late}");
     let early = problem(bench.load_at(&path, &Clock::manual(ends - 31 * DAY)));
     assert!(matches!(early, FileProblem::NotYetValid(_)), "{early}");
@@ -343,11 +290,7 @@ fn ga3_a_key_that_everybody_can_read_is_refused_and_a_group_s_is_not() {
 fn modes_without_own_tls_have_no_material() {
     let bench = Bench::new();
     for mode in [TlsMode::AssumeSecure, TlsMode::Plain] {
-        assert!(
-            TlsMaterial::load(&mode, bench.folder.path(), &Clock::system())
-                .unwrap()
-                .is_none()
-        );
+        assert!(TlsMaterial::load(&mode, bench.folder.path(), &Clock::system()).unwrap().is_none());
     }
 }
 

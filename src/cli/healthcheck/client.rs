@@ -39,15 +39,9 @@ impl Answer {
             other => other.to_string(),
         };
         // A stranger may answer at this address; what it says must not steer the terminal.
-        let safe = |text: String| {
-            text.chars()
-                .map(|c| if c.is_control() { '?' } else { c })
-                .collect::<String>()
-        };
-        parsed
-            .into_iter()
-            .map(|(part, state)| (safe(part), safe(text(state))))
-            .collect()
+        let safe =
+            |text: String| text.chars().map(|c| if c.is_control() { '?' } else { c }).collect::<String>();
+        parsed.into_iter().map(|(part, state)| (safe(part), safe(text(state)))).collect()
     }
 }
 
@@ -116,9 +110,8 @@ async fn secure(stream: Box<dyn Stream>, certificate: Option<&Path>) -> io::Resu
 
 async fn request(stream: Box<dyn Stream>, path: &str) -> Result<Answer, String> {
     let failed = |error: hyper::Error| format!("no answer: {error}");
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(failed)?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
     // Its error also reaches the request, which is the one that reports it.
     let driver = tokio::spawn(connection);
     let request = http::Request::get(path)
@@ -130,8 +123,6 @@ async fn request(stream: Box<dyn Stream>, path: &str) -> Result<Answer, String> 
     let status = response.status().as_u16();
     let body = Limited::new(response.into_body(), MAX_BODY).collect().await;
     driver.abort();
-    let body = body
-        .map_err(|error| format!("half an answer: {error}"))?
-        .to_bytes();
+    let body = body.map_err(|error| format!("half an answer: {error}"))?.to_bytes();
     Ok(Answer { status, body })
 }

@@ -30,29 +30,18 @@ pub(super) enum Place {
 impl Target {
     /// The address on this host that these settings listen on. A TCP address is taken before a socket.
     pub(super) fn of(settings: &Whereabouts) -> Option<Self> {
-        let tcp = settings
-            .listen
-            .iter()
-            .find(|address| matches!(address, ListenAddress::Tcp(_)));
+        let tcp = settings.listen.iter().find(|address| matches!(address, ListenAddress::Tcp(_)));
         let place = match tcp.or_else(|| settings.listen.first())? {
             ListenAddress::Tcp(address) => Place::Addresses(reachable(*address)),
             ListenAddress::Unix(path) => Place::Unix(path.clone()),
         };
-        Some(Self {
-            place,
-            tls: settings.tls,
-            certificate: settings.certificate.clone(),
-        })
+        Some(Self { place, tls: settings.tls, certificate: settings.certificate.clone() })
     }
 
     /// Reads `https://HOST:PORT`, `http://HOST:PORT` or `unix:///PATH`.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         if let Some(path) = text.strip_prefix("unix://").filter(|path| path.starts_with('/')) {
-            return Ok(Self {
-                place: Place::Unix(path.into()),
-                tls: None,
-                certificate: None,
-            });
+            return Ok(Self { place: Place::Unix(path.into()), tls: None, certificate: None });
         }
         let wrong = || format!("'{text}' is not https://HOST:PORT, http://HOST:PORT or unix:///PATH");
         let url = Url::parse(text).map_err(|_| wrong())?;
@@ -69,21 +58,14 @@ impl Target {
             url::Host::Ipv4(address) => Place::Addresses(vec![SocketAddr::from((address, port))]),
             url::Host::Ipv6(address) => Place::Addresses(vec![SocketAddr::from((address, port))]),
         };
-        Ok(Self {
-            place,
-            tls: Some(tls),
-            certificate: None,
-        })
+        Ok(Self { place, tls: Some(tls), certificate: None })
     }
 }
 
 /// "Every address" is a place to listen on, not one to connect to.
 fn reachable(address: SocketAddr) -> Vec<SocketAddr> {
     let loopback = |ip: IpAddr| SocketAddr::new(ip, address.port());
-    let (v4, v6) = (
-        loopback(Ipv4Addr::LOCALHOST.into()),
-        loopback(Ipv6Addr::LOCALHOST.into()),
-    );
+    let (v4, v6) = (loopback(Ipv4Addr::LOCALHOST.into()), loopback(Ipv6Addr::LOCALHOST.into()));
     match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => vec![v4],
         IpAddr::V6(ip) if ip.is_unspecified() => vec![v4, v6],
@@ -110,25 +92,14 @@ mod tests {
     use crate::config::Whereabouts;
 
     fn of(listen: &[&str]) -> Option<Place> {
-        let listen = listen
-            .iter()
-            .map(|text| crate::config::parse_listen(text).unwrap())
-            .collect();
-        Target::of(&Whereabouts {
-            listen,
-            tls: None,
-            certificate: None,
-        })
-        .map(|target| target.place)
+        let listen = listen.iter().map(|text| crate::config::parse_listen(text).unwrap()).collect();
+        Target::of(&Whereabouts { listen, tls: None, certificate: None }).map(|target| target.place)
     }
 
     #[test]
     fn every_address_is_asked_on_loopback() {
-        let addresses = |texts: &[&str]| {
-            Some(Place::Addresses(
-                texts.iter().map(|t| t.parse().unwrap()).collect(),
-            ))
-        };
+        let addresses =
+            |texts: &[&str]| Some(Place::Addresses(texts.iter().map(|t| t.parse().unwrap()).collect()));
         assert_eq!(of(&[":8100"]), addresses(&["127.0.0.1:8100", "[::1]:8100"]));
         assert_eq!(of(&["0.0.0.0:1"]), addresses(&["127.0.0.1:1"]));
         assert_eq!(of(&["unix:/x", "10.0.0.1:1"]), addresses(&["10.0.0.1:1"]));

@@ -14,10 +14,7 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, Signa
 pub(super) fn client_config(certificate: Option<&Path>) -> Result<ClientConfig, Error> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let pinned = certificate.and_then(|path| CertificateDer::from_pem_file(path).ok());
-    let verifier = Arc::new(OwnCertificate {
-        pinned,
-        provider: Arc::clone(&provider),
-    });
+    let verifier = Arc::new(OwnCertificate { pinned, provider: Arc::clone(&provider) });
     Ok(ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .dangerous()
@@ -41,9 +38,9 @@ impl ServerCertVerifier for OwnCertificate {
         _now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         match &self.pinned {
-            Some(pinned) if pinned != leaf => Err(Error::InvalidCertificate(
-                CertificateError::ApplicationVerificationFailure,
-            )),
+            Some(pinned) if pinned != leaf => {
+                Err(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure))
+            }
             Some(_) | None => Ok(ServerCertVerified::assertion()),
         }
     }
@@ -77,8 +74,6 @@ impl ServerCertVerifier for OwnCertificate {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider
-            .signature_verification_algorithms
-            .supported_schemes()
+        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }

@@ -35,45 +35,20 @@ fn the_example_file_shows_every_key_once_and_each_is_right() {
         assert!(shown.insert(key), "{line} stands there twice");
     }
     let options = RawSettings::augment_args(Command::new("x"));
-    let keys = options
-        .get_arguments()
-        .filter_map(|arg| arg.get_long())
-        .map(str::to_owned);
+    let keys = options.get_arguments().filter_map(|arg| arg.get_long()).map(str::to_owned);
     assert_eq!(shown, keys.filter(|key| key != "config").collect());
 }
 
 #[test]
 fn the_example_file_shows_the_defaults() {
-    let environment = doorward::config::Environment {
-        root: true,
-        cores: 1,
-        ..Default::default()
-    };
+    let environment = doorward::config::Environment { root: true, cores: 1, ..Default::default() };
     let check = |text: &str| {
         let raw: RawSettings = toml::from_str(text).unwrap();
-        format!(
-            "{:#?}",
-            doorward::config::Settings::check(raw, &environment).unwrap()
-        )
+        format!("{:#?}", doorward::config::Settings::check(raw, &environment).unwrap())
     };
     let base = "use-login = true\nautocert = '*'\n";
-    let examples = [
-        "engine-",
-        "autocert",
-        "certfile",
-        "users",
-        "pam-socket",
-        "trusted-proxy",
-        "use-login",
-    ];
-    for line in lines()
-        .iter()
-        .filter(|line| !examples.iter().any(|key| line.starts_with(key)))
-    {
-        assert_eq!(
-            check(&format!("{base}{line}\n")),
-            check(base),
-            "{line} is not the default"
-        );
+    let examples = ["engine-", "autocert", "certfile", "users", "pam-socket", "trusted-proxy", "use-login"];
+    for line in lines().iter().filter(|line| !examples.iter().any(|key| line.starts_with(key))) {
+        assert_eq!(check(&format!("{base}{line}\n")), check(base), "{line} is not the default");
     }
 }

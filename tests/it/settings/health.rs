@@ -46,11 +46,7 @@ fn reply(stream: &mut (impl Read + Write), answer: &str) {
         head.push(byte[0]);
     }
     let asked = String::from_utf8_lossy(&head).into_owned();
-    let answer = if asked.starts_with("GET /_doorward/healthz ") {
-        OK
-    } else {
-        answer
-    };
+    let answer = if asked.starts_with("GET /_doorward/healthz ") { OK } else { answer };
     let _ = stream.write_all(answer.as_bytes());
     let _ = stream.flush();
 }
@@ -63,18 +59,12 @@ const STRANGE: &str = "HTTP/1.0 404 x\r\n\r\n";
 
 fn material(place: &Place) -> Arc<TlsMaterial> {
     let mode = TlsMode::Autocert(vec!["localhost".to_owned()]);
-    Arc::new(
-        TlsMaterial::load(&mode, &place.path("state"), &Clock::system())
-            .unwrap()
-            .unwrap(),
-    )
+    Arc::new(TlsMaterial::load(&mode, &place.path("state"), &Clock::system()).unwrap().unwrap())
 }
 
 fn health(place: &Place, port: u16, arguments: &[&str]) -> Command {
     let mut command = place.doorward(&["healthcheck"]);
-    command
-        .args(arguments)
-        .env("DOORWARD_LISTEN", format!("127.0.0.1:{port}"));
+    command.args(arguments).env("DOORWARD_LISTEN", format!("127.0.0.1:{port}"));
     command
 }
 
@@ -83,10 +73,7 @@ fn a_gateway_that_is_alive_gives_0_over_plain_and_tls_without_being_told_which()
     let place = Place::new();
     for tls in [None, Some(material(&place))] {
         let port = gateway(NOT_READY, tls);
-        assert_eq!(
-            outcome(&mut health(&place, port, &[])),
-            (Some(0), "ok\n".into(), String::new())
-        );
+        assert_eq!(outcome(&mut health(&place, port, &[])), (Some(0), "ok\n".into(), String::new()));
     }
 }
 
@@ -96,10 +83,7 @@ fn a_gateway_that_is_not_ready_gives_3_and_names_the_part() {
     let port = gateway(NOT_READY, None);
     let (code, _, stderr) = outcome(&mut health(&place, port, &["--ready"]));
     assert_eq!(code, Some(3), "{stderr}");
-    assert!(
-        stderr.contains("  engine: no such socket") && !stderr.contains("store"),
-        "{stderr}"
-    );
+    assert!(stderr.contains("  engine: no such socket") && !stderr.contains("store"), "{stderr}");
     let (code, stdout, _) = outcome(&mut health(&place, port, &["--ready", "--json"]));
     let report: serde_json::Value = serde_json::from_str(&stdout).unwrap();
     assert_eq!((code, report["status"].as_str()), (Some(3), Some("not-ready")));
@@ -112,27 +96,16 @@ fn a_gateway_that_is_ready_gives_0() {
     let port = gateway(READY, Some(material(&place)));
     let (code, stdout, stderr) = outcome(&mut health(&place, port, &["--ready", "--json"]));
     let report: serde_json::Value = serde_json::from_str(&stdout).unwrap();
-    assert_eq!(
-        (code, report["parts"]["engine"].as_str()),
-        (Some(0), Some("ok")),
-        "{stderr}"
-    );
+    assert_eq!((code, report["parts"]["engine"].as_str()), (Some(0), Some("ok")), "{stderr}");
 }
 
 #[test]
 fn nobody_and_strangers_give_1() {
     let place = Place::new();
-    let gone = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let (code, _, stderr) = outcome(&mut health(&place, gone, &[]));
     assert_eq!(code, Some(1));
-    assert!(
-        stderr.contains(&format!("127.0.0.1:{gone}: cannot connect")),
-        "{stderr}"
-    );
+    assert!(stderr.contains(&format!("127.0.0.1:{gone}: cannot connect")), "{stderr}");
     let (code, _, stderr) = outcome(&mut health(&place, gateway(STRANGE, None), &["--ready"]));
     assert_eq!(code, Some(1));
     assert!(stderr.contains("404"), "{stderr}");
@@ -154,12 +127,7 @@ fn with_autocert_in_the_settings_only_the_kept_certificate_is_taken() {
     let port = gateway(OK, Some(material(&place)));
     let ask = |state: &Path| {
         let mut command = health(&place, port, &[]);
-        outcome(
-            command
-                .env("DOORWARD_AUTOCERT", "localhost")
-                .env("DOORWARD_STATE", state),
-        )
-        .0
+        outcome(command.env("DOORWARD_AUTOCERT", "localhost").env("DOORWARD_STATE", state)).0
     };
     assert_eq!(ask(&place.path("state")), Some(0));
     let mode = TlsMode::Autocert(vec!["localhost".to_owned()]);
@@ -172,8 +140,5 @@ fn with_autocert_in_the_settings_only_the_kept_certificate_is_taken() {
 fn wrong_settings_give_78() {
     let place = Place::new();
     let stderr = refused(place.doorward(&["healthcheck"]).env("DOORWARD_LISTEN", "nowhere"));
-    assert!(
-        stderr.contains("--listen (DOORWARD_LISTEN): 'nowhere'"),
-        "{stderr}"
-    );
+    assert!(stderr.contains("--listen (DOORWARD_LISTEN): 'nowhere'"), "{stderr}");
 }

@@ -20,25 +20,17 @@ async fn c10_a_replaced_file_serves_the_next_handshake_and_a_broken_one_keeps_th
     let new = bench.write("new.pem", &(bench.text("b.crt") + &bench.text("b.key")));
     std::fs::rename(new, &path).unwrap();
     assert_eq!(material.reload().unwrap(), Reload::Replaced);
-    let done = handshake(&material, bench.der("b.crt"), rustls::ALL_VERSIONS, &[])
-        .await
-        .unwrap();
+    let done = handshake(&material, bench.der("b.crt"), rustls::ALL_VERSIONS, &[]).await.unwrap();
     assert_eq!(done.chain, [fingerprint_of(&bench.der("b.crt"))]);
 
-    for broken in [
-        bench.text("a.crt"),
-        bench.text("a.crt") + &bench.text("b.key"),
-        "nonsense".to_owned(),
-    ] {
+    for broken in [bench.text("a.crt"), bench.text("a.crt") + &bench.text("b.key"), "nonsense".to_owned()] {
         bench.write("server.pem", &broken);
         assert!(material.reload().is_err());
         assert_eq!(material.fingerprint(), fingerprint_of(&bench.der("b.crt")));
     }
     std::fs::remove_file(&path).unwrap();
     assert!(material.reload().is_err());
-    handshake(&material, bench.der("b.crt"), rustls::ALL_VERSIONS, &[])
-        .await
-        .unwrap();
+    handshake(&material, bench.der("b.crt"), rustls::ALL_VERSIONS, &[]).await.unwrap();
 }
 
 #[test]
@@ -94,9 +86,5 @@ fn ga6_the_watch_sees_writes_renames_and_swapped_links() {
     bench.write("mount/tls.pem", &pair("a"));
     eventually("the rewritten file is seen", || is(&material, "a.crt"));
     drop(watch);
-    assert_eq!(
-        Arc::strong_count(&material),
-        1,
-        "the watch went on after it was dropped"
-    );
+    assert_eq!(Arc::strong_count(&material), 1, "the watch went on after it was dropped");
 }
