@@ -1,0 +1,143 @@
+//! The container image, run by the lines that the README gives.
+
+use std::path::PathBuf;
+
+use crate::support::cli::Cli;
+use crate::support::gateway::{self, PASSWORD, scratch};
+use crate::support::http::{self, Target};
+use crate::support::image::{self, UP};
+use crate::support::scope::Scope;
+use crate::support::{engine, sockets, tls, wait};
+
+/// The port of the gateway inside.
+const INSIDE: u16 = 8100;
+
+#[test]
+fn gb7_the_documented_lines_give_a_gateway_whose_new_user_logs_in_at_once() {
+    let scope = Scope::new();
+    let image = image::build(&scope);
+    let (name, port) = run(&scope, &image, &[], &["--autocert", "*", "--use-login"]);
+    image::await_ready(&name, &Target::Unverified(port));
+    let certificate = certificate_of(&scope, &name);
+    let target = Target::Port(port, Some(certificate.clone()));
+
+    let refused = http::login(&target, "bob", PASSWORD);
+    assert_eq!(refused.expect_err("a new container has no user").status, 401);
+    engine::bare().run(&["exec", &name, "useradd", "bob"]).ok();
+    let typed = image::dialogue(
+        &[("password:", PASSWORD), ("password:", PASSWORD)],
+        &["exec", "-ti", &name, "passwd", "bob"],
+    );
+    assert_eq!(typed.code, 0, "{typed:?}");
+    let token = http::login(&target, "bob", PASSWORD).expect("bob logs in");
+
+    let config = scratch().join(scope.name("docker"));
+    http::write_docker_config(&config, &token);
+    let docker = Cli::at(port, Some(&certificate)).with_config(&config);
+    let result = docker.run(&[
+        "run",
+        "--rm",
+        "--label",
+        &scope.label(),
+        engine::IMAGE,
+        "echo",
+        "hi",
+    ]);
+    assert_eq!((result.code, result.stdout.as_str()), (0, "hi\n"), "{result:?}");
+
+    assert_privileges(&name);
+    wait::until_true("the container to be healthy", UP, || {
+        image::state(&name, "Health.Status") == "healthy"
+    });
+    engine::bare().run(&["stop", "--time", "15", &name]).ok();
+    assert_eq!(
+        image::state(&name, "ExitCode"),
+        "0",
+        "{:?}",
+        engine::bare().run(&["logs", &name])
+    );
+}
+
+#[test]
+fn ga3_a_mounted_certificate_is_found_by_a_dot() {
+    let scope = Scope::new();
+    let image = image::build(&scope);
+    let pem = tls::certificate_with_key(&scope);
+    let mount = format!("{}:/etc/doorward/server.pem:ro", pem.display());
+    let (name, port) = run(
+        &scope,
+        &image,
+        &["-v", &mount],
+        &["--certfile", ".", "--use-login"],
+    );
+    image::await_ready(&name, &Target::Unverified(port));
+    let answer = http::send(&Target::Port(port, Some(pem)), "/_doorward/healthz", &[])
+        .expect("the mounted certificate");
+    assert_eq!(answer.status, 200, "{answer:?}");
+}
+
+#[test]
+fn ga1_login_without_a_secure_mode_does_not_start() {
+    let scope = Scope::new();
+    let image = image::build(&scope);
+    let mount = image::socket_mount();
+    let result = engine::bare().run(&[
+        "run",
+        "--rm",
+        "--label",
+        &scope.label(),
+        "-v",
+        &mount,
+        &image,
+        "--use-login",
+    ]);
+    assert!(result.code != 0, "{result:?}");
+    for option in ["--autocert", "--certfile", "--assume-secure"] {
+        assert!(
+            result.stderr.contains(option.trim_start_matches('-')),
+            "{option} is not named in {result:?}"
+        );
+    }
+}
+
+/// `docker run` as documented, on a free port of the host.
+fn run(scope: &Scope, image: &str, options: &[&str], arguments: &[&str]) -> (String, u16) {
+    let (name, port, mount) = (scope.name("gateway"), gateway::free_port(), image::socket_mount());
+    let (publish, label) = (format!("{port}:{INSIDE}"), scope.label());
+    let mut args = vec![
+        "run", "-d", "-p", &publish, "--name", &name, "--label", &label, "-v", &mount,
+    ];
+    args.extend(options);
+    args.push(image);
+    args.extend(arguments);
+    engine::bare().run(&args).ok();
+    (name, port)
+}
+
+/// Fetches the certificate that the gateway made, as a careful operator would: out of the container, not off the wire.
+fn certificate_of(scope: &Scope, container: &str) -> PathBuf {
+    let file = scratch().join(scope.name("cert.pem"));
+    let inside = format!("{container}:/var/lib/doorward/autocert/cert.pem");
+    engine::bare()
+        .run(&["cp", &inside, &file.display().to_string()])
+        .ok();
+    file
+}
+
+/// D3: whoever holds the port is not root, and whoever is root has no network socket.
+fn assert_privileges(container: &str) {
+    let processes = image::processes(container);
+    let holders: Vec<u32> = processes
+        .iter()
+        .copied()
+        .filter(|pid| !sockets::listening_on(*pid, INSIDE).is_disjoint(&sockets::socket_inodes(&[*pid])))
+        .collect();
+    assert!(!holders.is_empty(), "nobody of {processes:?} holds the port");
+    for pid in holders {
+        assert_ne!(
+            sockets::effective_uid(pid),
+            Some(0),
+            "process {pid} faces the network as root"
+        );
+    }
+}

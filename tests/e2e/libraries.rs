@@ -1,0 +1,112 @@
+//! Programs that speak to the engine through a library instead of the docker client.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::support::cli::{Way, gateway_ways};
+use crate::support::gateway::{self, scratch};
+use crate::support::process::{self, Finished};
+use crate::support::scope::Scope;
+use crate::support::{engine, http};
+
+/// Debian's Python, which has `python3-docker` and `docker-compose` beside it.
+const PYTHON: &str = "/usr/bin/python3";
+
+#[test]
+fn gc2_the_python_library_sees_the_same_through_the_gateway() {
+    let script = engine::tree().join("tests/e2e/library.py");
+    let results = everywhere(|way, scope| {
+        let mut command = Command::new(PYTHON);
+        command.arg(&script).arg(scope.name("library")).arg(scope.label());
+        environment(&mut command, way, scope);
+        process::run(command).ok()
+    });
+    assert!(results.contains("attached: echo of words\n"), "{results}");
+}
+
+#[test]
+fn gc2_compose_brings_a_project_up_and_down() {
+    let program = Path::new("/usr/bin/docker-compose");
+    assert!(program.exists(), "this scenario needs Debian's docker-compose");
+    let results = everywhere(|way, scope| {
+        let file = project(scope);
+        let compose = |args: &[&str]| {
+            let mut command = Command::new(program);
+            command
+                .arg("--project-name")
+                .arg(scope.name("project"))
+                .arg("--file")
+                .arg(&file)
+                .args(args);
+            environment(&mut command, way, scope);
+            process::run(command)
+        };
+        compose(&["up", "-d"]).ok();
+        let answer = compose(&["exec", "-T", "one", "sh", "-c", "echo inside $WORD"]);
+        compose(&["down", "-t", "0"]).ok();
+        answer.ok()
+    });
+    assert_eq!(results, "inside the project\n");
+}
+
+/// Does the same on every way and returns what it printed.
+fn everywhere(scenario: impl Fn(Way, &Scope) -> Finished) -> String {
+    let print = |way| {
+        let scope = Scope::new();
+        let finished = scenario(way, &scope);
+        scope.neutral(&finished.stdout)
+    };
+    let expected = print(Way::Socket);
+    for way in gateway_ways() {
+        assert_eq!(print(way), expected, "{way:?}");
+    }
+    expected
+}
+
+/// Where these programs look for the engine and its credentials.
+fn environment(command: &mut Command, way: Way, scope: &Scope) {
+    for name in [
+        "DOCKER_HOST",
+        "DOCKER_TLS_VERIFY",
+        "DOCKER_CERT_PATH",
+        "DOCKER_CONTEXT",
+    ] {
+        command.env_remove(name);
+    }
+    let folder = scratch().join(scope.name("config"));
+    fs::create_dir_all(&folder).expect("scratch folder");
+    command
+        .env("HOME", &folder)
+        .env("DOCKER_CONFIG", &folder)
+        .env("COMPOSE_INTERACTIVE_NO_CLI", "1");
+    if way == Way::Socket {
+        command.env("DOCKER_HOST", engine::url());
+        return;
+    }
+    let gateway = gateway::shared(way);
+    http::write_docker_config(&folder, &gateway.token);
+    command.env("DOCKER_HOST", format!("tcp://127.0.0.1:{}", gateway.port));
+    if let Some(certificate) = &gateway.certificate {
+        fs::copy(certificate, folder.join("ca.pem")).expect("the gateway's certificate");
+        command
+            .env("DOCKER_TLS_VERIFY", "1")
+            .env("DOCKER_CERT_PATH", &folder);
+    }
+}
+
+fn project(scope: &Scope) -> PathBuf {
+    let file = scratch().join(scope.name("compose.yml"));
+    let (label, value) = scope
+        .label()
+        .split_once('=')
+        .map(|(l, v)| (l.to_owned(), v.to_owned()))
+        .expect("a label");
+    let text = format!(
+        "version: '3'\nservices:\n  one:\n    image: {}\n    command: sleep 1000\n    init: true\n\
+         \x20   network_mode: bridge\n    labels:\n      {label}: '{value}'\n    environment:\n      WORD: the project\n",
+        engine::IMAGE
+    );
+    fs::write(&file, text).expect("scratch folder");
+    file
+}

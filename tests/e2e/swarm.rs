@@ -1,0 +1,140 @@
+//! The gateway as a swarm service with its certificate in a secret.
+
+use std::path::Path;
+
+use crate::support::engine;
+use crate::support::gateway::{self, PASSWORD};
+use crate::support::http::{self, Target};
+use crate::support::image::{self, UP};
+use crate::support::scope::Scope;
+use crate::support::{tls, wait};
+
+#[test]
+fn gh3_ga3_a_service_takes_its_certificate_from_a_secret() {
+    let _swarm = Swarm::join();
+    let scope = Scope::new();
+    let image = image::build(&scope);
+    let pem = tls::certificate_with_key(&scope);
+    let (service, port) = (Service::create(&scope, &image, &pem), gateway::free_port());
+    service.run(port);
+    let task = wait::until("a task of the service", UP, || service.task());
+    image::await_ready(&task, &Target::Unverified(port));
+    let target = Target::Port(port, Some(pem));
+    // Only the certificate in the secret is trusted here.
+    let ready = http::send(&target, "/_doorward/healthz", &[]).expect("the certificate of the secret");
+    assert_eq!(ready.status, 200, "{ready:?}");
+    engine::bare().run(&["exec", &task, "useradd", "bob"]).ok();
+    let new = format!("bob:{PASSWORD}\n");
+    engine::bare()
+        .run_with_input(&["exec", "-i", &task, "chpasswd"], new.as_bytes())
+        .ok();
+    http::login(&target, "bob", PASSWORD).expect("bob logs in");
+}
+
+/// Membership in a swarm; one that was there before is left alone.
+struct Swarm {
+    ours: bool,
+}
+
+impl Swarm {
+    fn join() -> Self {
+        let docker = engine::bare();
+        let state = docker
+            .run(&["info", "--format", "{{.Swarm.LocalNodeState}}"])
+            .ok();
+        let ours = state.text() == "inactive";
+        if ours {
+            let address = ["--advertise-addr", "127.0.0.1", "--listen-addr", "127.0.0.1:2377"];
+            docker
+                .run(&[&["swarm", "init"], address.as_slice()].concat())
+                .ok();
+        }
+        Self { ours }
+    }
+}
+
+impl Drop for Swarm {
+    fn drop(&mut self) {
+        if self.ours {
+            engine::bare().run(&["swarm", "leave", "--force"]);
+        }
+    }
+}
+
+/// A service and its secret.
+struct Service {
+    name: String,
+    secret: String,
+    image: String,
+    label: String,
+}
+
+impl Service {
+    fn create(scope: &Scope, image: &str, pem: &Path) -> Self {
+        let (name, secret) = (scope.name("service"), scope.name("secret"));
+        engine::bare()
+            .run(&["secret", "create", &secret, &pem.display().to_string()])
+            .ok();
+        Self {
+            name,
+            secret,
+            image: image.to_owned(),
+            label: scope.label(),
+        }
+    }
+
+    fn run(&self, port: u16) {
+        let mount = format!(
+            "type=bind,source={},destination=/var/run/docker.sock",
+            engine::socket().display()
+        );
+        let publish = format!("mode=host,target=8100,published={port}");
+        let args = [
+            "service",
+            "create",
+            "--name",
+            &self.name,
+            "--constraint",
+            "node.role == manager",
+            "--mount",
+            &mount,
+        ];
+        let secret = [
+            "--publish",
+            &publish,
+            "--secret",
+            &self.secret,
+            "--container-label",
+            &self.label,
+        ];
+        // No virtual address and no registry: the tests' kernel and network have neither.
+        let local = [
+            "--endpoint-mode",
+            "dnsrr",
+            "--no-resolve-image",
+            "--detach",
+            &self.image,
+        ];
+        let options = ["--certfile", ".", "--use-login"];
+        engine::bare()
+            .run(&[&args[..], &secret, &local, &options].concat())
+            .ok();
+    }
+
+    /// The running container of the service.
+    fn task(&self) -> Option<String> {
+        let filter = format!("label=com.docker.swarm.service.name={}", self.name);
+        let listed = engine::bare()
+            .run(&["ps", "-q", "--filter", &filter, "--filter", "status=running"])
+            .ok();
+        listed.stdout.lines().next().map(str::to_owned)
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let docker = engine::bare();
+        docker.run(&["service", "rm", &self.name]);
+        docker.run(&["secret", "rm", &self.secret]);
+    }
+}

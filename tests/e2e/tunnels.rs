@@ -1,0 +1,89 @@
+//! Many tunnels at once: each carries its own words, and everybody's words come back to each.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{ChildStdin, Stdio};
+use std::time::Duration;
+
+use crate::support::cli::{Cli, Way, gateway_ways, programs};
+use crate::support::gateway::scratch;
+use crate::support::process::Running;
+use crate::support::scope::Scope;
+use crate::support::{engine, process, wait};
+
+/// Longest wait for two hundred clients on a small machine.
+const BOUND: Duration = Duration::from_secs(120);
+
+#[test]
+fn gf14_two_hundred_tunnels_carry_their_own_words() {
+    let count = std::env::var("DOORWARD_E2E_TUNNELS").unwrap_or_else(|_| "200".to_owned());
+    let count: usize = count.parse().expect("DOORWARD_E2E_TUNNELS is a number");
+    many(&Cli::new(&programs()[0], Way::Socket), count.min(20));
+    for way in gateway_ways() {
+        many(&Cli::new(&programs()[0], way), count);
+    }
+}
+
+/// A client that is attached to the container.
+struct Attached {
+    client: Running,
+    stdin: ChildStdin,
+    output: PathBuf,
+}
+
+fn many(docker: &Cli, count: usize) {
+    let scope = Scope::new();
+    // The ticks tell a client that it is attached; `cat` gives each line to all who are.
+    let script = "while sleep 0.5; do echo tick; done & exec cat";
+    let name = scope.container("party", &["-i"], &["sh", "-c", script]);
+    let mut guests: Vec<Attached> = (0..count)
+        .map(|number| attach(docker, &scope, &name, number))
+        .collect();
+    for guest in &guests {
+        let what = format!("{docker}: a client to be attached");
+        wait::until_true(&what, BOUND, || {
+            fs::metadata(&guest.output).is_ok_and(|file| file.len() > 0)
+        });
+    }
+    for (number, guest) in guests.iter_mut().enumerate() {
+        writeln!(guest.stdin, "from {number}").expect("the tunnel is open");
+    }
+    for guest in &guests {
+        wait::until_true(
+            &format!("{docker}: the words of all to reach each"),
+            BOUND,
+            || heard(guest) == count,
+        );
+    }
+    engine::bare().run(&["kill", &name]).ok();
+    for mut guest in guests {
+        drop(guest.stdin);
+        assert_eq!(process::wait(&mut guest.client.0, BOUND), Some(137), "{docker}");
+        let _ = fs::remove_file(guest.output);
+    }
+}
+
+fn attach(docker: &Cli, scope: &Scope, container: &str, number: usize) -> Attached {
+    let output = scratch().join(scope.name(&number.to_string()));
+    let mut command = docker.command(&["attach", container]);
+    command
+        .stdin(Stdio::piped())
+        .stdout(File::create(&output).expect("scratch folder"));
+    let mut child = command.spawn().expect("the docker client");
+    let stdin = child.stdin.take().expect("a pipe");
+    Attached {
+        client: Running(child),
+        stdin,
+        output,
+    }
+}
+
+/// How many different guests a guest has heard.
+fn heard(guest: &Attached) -> usize {
+    let text = fs::read_to_string(&guest.output).unwrap_or_default();
+    let mut names: Vec<&str> = text.lines().filter(|line| line.starts_with("from ")).collect();
+    names.sort_unstable();
+    names.dedup();
+    names.len()
+}
