@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use crate::support::cli::{Cli, programs};
 use crate::support::compare::{compare, with_every_client};
 use crate::support::engine::IMAGE;
-use crate::support::gateway::scratch;
 use crate::support::process::{self, Finished};
 use crate::support::scope::Scope;
 
@@ -64,7 +63,7 @@ fn run_build(docker: &Cli, buildkit: &str, context: &Path, image: &str) -> Finis
 
 /// A build context whose steps no cache knows.
 fn context(scope: &Scope, steps: &str) -> PathBuf {
-    let folder = scratch().join(scope.name("context"));
+    let folder = scope.file("context");
     fs::create_dir_all(&folder).expect("scratch folder");
     let file = format!(
         "FROM {IMAGE}\nENV NONCE={}\nCOPY payload /payload\n{steps}",

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::support::cli::{Cli, gateway_ways};
-use crate::support::gateway::{Gateway, scratch};
+use crate::support::gateway::Gateway;
 use crate::support::process::{self, DEADLINE};
 use crate::support::scope::Scope;
 use crate::support::{engine, sockets};
@@ -36,7 +36,6 @@ fn gf3_a_gibibyte_there_and_back_is_unchanged_and_memory_stays_flat() {
             "{way:?}: {before} KiB grew to {highest} KiB"
         );
     }
-    let _ = std::fs::remove_file(bulk);
 }
 
 /// Sends a file through `cat` in a container and returns the sum of what comes back.
@@ -79,7 +78,7 @@ fn watching<T>(gateway: &Gateway, work: impl FnOnce() -> T) -> (T, u64) {
 
 /// A file that does not compress.
 fn noise(scope: &Scope, what: &str, mib: u64) -> PathBuf {
-    let file = scratch().join(scope.name(what));
+    let file = scope.file(what);
     let script = "openssl enc -aes-128-ctr -nosalt -K 00 -iv 00 -in /dev/zero 2>/dev/null | head -c \"$1\"";
     let mut command = Command::new("sh");
     command.args(["-c", script, "sh", &format!("{}", mib << 20)]);

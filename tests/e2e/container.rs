@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::support::cli::Cli;
-use crate::support::gateway::{self, PASSWORD, scratch};
+use crate::support::gateway::{self, PASSWORD};
 use crate::support::http::{self, Target};
 use crate::support::image::{self, UP};
 use crate::support::scope::Scope;
@@ -15,8 +15,7 @@ const INSIDE: u16 = 8100;
 #[test]
 fn gb7_the_documented_lines_give_a_gateway_whose_new_user_logs_in_at_once() {
     let scope = Scope::new();
-    let image = image::build(&scope);
-    let (name, port) = run(&scope, &image, &[], &["--autocert", "*", "--use-login"]);
+    let (name, port) = run(&scope, &[], &["--autocert", "*", "--use-login"]);
     image::await_ready(&name, &Target::Unverified(port));
     let certificate = certificate_of(&scope, &name);
     let target = Target::Port(port, Some(certificate.clone()));
@@ -31,7 +30,7 @@ fn gb7_the_documented_lines_give_a_gateway_whose_new_user_logs_in_at_once() {
     assert_eq!(typed.code, 0, "{typed:?}");
     let token = http::login(&target, "bob", PASSWORD).expect("bob logs in");
 
-    let config = scratch().join(scope.name("docker"));
+    let config = scope.file("docker");
     http::write_docker_config(&config, &token);
     let docker = Cli::at(port, Some(&certificate)).with_config(&config);
     let result = docker.run(&[
@@ -61,15 +60,9 @@ fn gb7_the_documented_lines_give_a_gateway_whose_new_user_logs_in_at_once() {
 #[test]
 fn ga3_a_mounted_certificate_is_found_by_a_dot() {
     let scope = Scope::new();
-    let image = image::build(&scope);
     let pem = tls::certificate_with_key(&scope);
     let mount = format!("{}:/etc/doorward/server.pem:ro", pem.display());
-    let (name, port) = run(
-        &scope,
-        &image,
-        &["-v", &mount],
-        &["--certfile", ".", "--use-login"],
-    );
+    let (name, port) = run(&scope, &["-v", &mount], &["--certfile", ".", "--use-login"]);
     image::await_ready(&name, &Target::Unverified(port));
     let answer = http::send(&Target::Port(port, Some(pem)), "/_doorward/healthz", &[])
         .expect("the mounted certificate");
@@ -79,7 +72,6 @@ fn ga3_a_mounted_certificate_is_found_by_a_dot() {
 #[test]
 fn ga1_login_without_a_secure_mode_does_not_start() {
     let scope = Scope::new();
-    let image = image::build(&scope);
     let mount = image::socket_mount();
     let result = engine::bare().run(&[
         "run",
@@ -88,7 +80,7 @@ fn ga1_login_without_a_secure_mode_does_not_start() {
         &scope.label(),
         "-v",
         &mount,
-        &image,
+        image::built(),
         "--use-login",
     ]);
     assert!(result.code != 0, "{result:?}");
@@ -101,14 +93,14 @@ fn ga1_login_without_a_secure_mode_does_not_start() {
 }
 
 /// `docker run` as documented, on a free port of the host.
-fn run(scope: &Scope, image: &str, options: &[&str], arguments: &[&str]) -> (String, u16) {
+fn run(scope: &Scope, options: &[&str], arguments: &[&str]) -> (String, u16) {
     let (name, port, mount) = (scope.name("gateway"), gateway::free_port(), image::socket_mount());
     let (publish, label) = (format!("{port}:{INSIDE}"), scope.label());
     let mut args = vec![
         "run", "-d", "-p", &publish, "--name", &name, "--label", &label, "-v", &mount,
     ];
     args.extend(options);
-    args.push(image);
+    args.push(image::built());
     args.extend(arguments);
     engine::bare().run(&args).ok();
     (name, port)
@@ -116,7 +108,7 @@ fn run(scope: &Scope, image: &str, options: &[&str], arguments: &[&str]) -> (Str
 
 /// Fetches the certificate that the gateway made, as a careful operator would: out of the container, not off the wire.
 fn certificate_of(scope: &Scope, container: &str) -> PathBuf {
-    let file = scratch().join(scope.name("cert.pem"));
+    let file = scope.file("cert.pem");
     let inside = format!("{container}:/var/lib/doorward/autocert/cert.pem");
     engine::bare()
         .run(&["cp", &inside, &file.display().to_string()])

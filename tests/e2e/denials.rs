@@ -3,7 +3,7 @@
 use std::fs::File;
 
 use crate::support::cli::{Cli, gateway_ways, programs};
-use crate::support::gateway::{self, Gateway, scratch};
+use crate::support::gateway::{self, Gateway};
 use crate::support::http;
 use crate::support::process::Finished;
 use crate::support::scope::Scope;
@@ -23,7 +23,8 @@ fn gg1_without_a_token_the_client_prints_our_message() {
 fn d7_with_a_wrong_token_the_client_prints_our_message() {
     for docker in clients() {
         let wrong = "dwt_0123456789012345678901234567890123456789012";
-        let config = scratch().join(Scope::new().name("wrong-token"));
+        let scope = Scope::new();
+        let config = scope.file("wrong-token");
         http::write_docker_config(&config, wrong);
         let refused = docker.clone().with_config(&config).run(&["ps"]);
         assert_refused(
@@ -39,7 +40,8 @@ fn gc1_after_its_revocation_a_token_is_worth_nothing() {
     for way in gateway_ways() {
         let gateway = gateway::shared(way);
         let token = gateway.log_in();
-        let config = scratch().join(Scope::new().name("revoked-token"));
+        let scope = Scope::new();
+        let config = scope.file("revoked-token");
         http::write_docker_config(&config, &token);
         let docker = Cli::through(gateway).with_config(&config);
         docker.run(&["ps"]).ok();
@@ -56,7 +58,8 @@ fn gc1_after_its_revocation_a_token_is_worth_nothing() {
 
 #[test]
 fn gg2_a_refused_upload_shows_our_message_ten_times_of_ten() {
-    let file = scratch().join(Scope::new().name("upload"));
+    let scope = Scope::new();
+    let file = scope.file("upload");
     File::create(&file)
         .and_then(|upload| upload.set_len(UPLOAD))
         .expect("scratch folder");

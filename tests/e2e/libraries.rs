@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::support::cli::{Way, gateway_ways};
-use crate::support::gateway::{self, scratch};
+use crate::support::gateway;
 use crate::support::process::{self, Finished};
 use crate::support::scope::Scope;
 use crate::support::{engine, http};
@@ -74,7 +74,7 @@ fn environment(command: &mut Command, way: Way, scope: &Scope) {
     ] {
         command.env_remove(name);
     }
-    let folder = scratch().join(scope.name("config"));
+    let folder = scope.file("config");
     fs::create_dir_all(&folder).expect("scratch folder");
     command
         .env("HOME", &folder)
@@ -96,7 +96,7 @@ fn environment(command: &mut Command, way: Way, scope: &Scope) {
 }
 
 fn project(scope: &Scope) -> PathBuf {
-    let file = scratch().join(scope.name("compose.yml"));
+    let file = scope.file("compose.yml");
     let (label, value) = scope
         .label()
         .split_once('=')

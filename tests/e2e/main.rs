@@ -4,18 +4,32 @@
 //! through the gateway over TLS with a token, and through the gateway's plain port as a TLS terminator would use it.
 //! What is needed and what can be set stands in README.md beside this file.
 
+// `cfg(test)` is always true here: it tells clippy that helpers too may panic, which is how a test fails.
+#[cfg(test)]
 mod browser;
+#[cfg(test)]
 mod build;
+#[cfg(test)]
 mod bulk;
+#[cfg(test)]
 mod container;
+#[cfg(test)]
 mod denials;
+#[cfg(test)]
 mod exec;
+#[cfg(test)]
 mod libraries;
+#[cfg(test)]
 mod life_cycle;
+#[cfg(test)]
 mod run;
+#[cfg(test)]
 mod streams;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
 mod swarm;
+#[cfg(test)]
 mod transfers;
+#[cfg(test)]
 mod tunnels;

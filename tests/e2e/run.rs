@@ -1,7 +1,7 @@
 //! Listing and running containers.
 
 use crate::support::compare::{on_every_way, with_every_client};
-use crate::support::engine::IMAGE;
+use crate::support::engine::{self, IMAGE};
 use crate::support::scope::Scope;
 
 #[test]
@@ -116,11 +116,15 @@ fn f6_output_after_the_end_of_standard_input_is_not_lost() {
 fn attach_joins_a_running_container() {
     with_every_client(|docker| {
         let scope = Scope::new();
-        let name = scope.container(
-            "attached",
-            &["-i"],
-            &["sh", "-c", "read line; echo got $line; exit 3"],
-        );
+        let (name, label) = (scope.name("attached"), scope.label());
+        // Made with `create -i`, its input closes with the client's. One made with `run -di` would end the output too,
+        // which the engine does as soon as the input ends.
+        let script = "read line; echo got $line; exit 3";
+        let create = [
+            "create", "-i", "--name", &name, "--label", &label, IMAGE, "sh", "-c", script,
+        ];
+        engine::bare().run(&create).ok();
+        engine::bare().run(&["start", &name]).ok();
         let result = docker.run_with_input(&["attach", &name], b"hello\n");
         assert_eq!(
             (result.code, result.stdout.as_str()),

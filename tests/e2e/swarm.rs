@@ -13,9 +13,8 @@ use crate::support::{tls, wait};
 fn gh3_ga3_a_service_takes_its_certificate_from_a_secret() {
     let _swarm = Swarm::join();
     let scope = Scope::new();
-    let image = image::build(&scope);
     let pem = tls::certificate_with_key(&scope);
-    let (service, port) = (Service::create(&scope, &image, &pem), gateway::free_port());
+    let (service, port) = (Service::create(&scope, &pem), gateway::free_port());
     service.run(port);
     let task = wait::until("a task of the service", UP, || service.task());
     image::await_ready(&task, &Target::Unverified(port));
@@ -65,12 +64,11 @@ impl Drop for Swarm {
 struct Service {
     name: String,
     secret: String,
-    image: String,
     label: String,
 }
 
 impl Service {
-    fn create(scope: &Scope, image: &str, pem: &Path) -> Self {
+    fn create(scope: &Scope, pem: &Path) -> Self {
         let (name, secret) = (scope.name("service"), scope.name("secret"));
         engine::bare()
             .run(&["secret", "create", &secret, &pem.display().to_string()])
@@ -78,7 +76,7 @@ impl Service {
         Self {
             name,
             secret,
-            image: image.to_owned(),
+
             label: scope.label(),
         }
     }
@@ -113,7 +111,7 @@ impl Service {
             "dnsrr",
             "--no-resolve-image",
             "--detach",
-            &self.image,
+            image::built(),
         ];
         let options = ["--certfile", ".", "--use-login"];
         engine::bare()

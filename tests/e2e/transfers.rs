@@ -7,7 +7,7 @@ use std::process::Command;
 use crate::support::cli::gateway_ways;
 use crate::support::compare::{on_every_way, with_every_client};
 use crate::support::engine::{self, IMAGE};
-use crate::support::gateway::{self, scratch};
+use crate::support::gateway;
 use crate::support::http::{self, Target};
 use crate::support::process;
 use crate::support::scope::Scope;
@@ -17,10 +17,7 @@ fn gf9_a_file_is_copied_in_and_out_unchanged() {
     with_every_client(|docker| {
         let scope = Scope::new();
         let name = scope.idle();
-        let (there, back) = (
-            scratch().join(scope.name("there")),
-            scratch().join(scope.name("back")),
-        );
+        let (there, back) = (scope.file("there"), scope.file("back"));
         // Every byte value, and no multiple of any buffer size.
         let content: Vec<u8> = (0..3_000_017_u32)
             .map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8)
@@ -90,7 +87,7 @@ fn head(target: &Target, path: &str, token: &str) -> (u16, Vec<String>, Vec<Stri
 fn gf9_an_image_is_saved_and_loaded() {
     with_every_client(|docker| {
         let scope = Scope::new();
-        let (image, file) = (scope.name("saved:1"), scratch().join(scope.name("tar")));
+        let (image, file) = (scope.name("saved:1"), scope.file("tar"));
         let file = file.display().to_string();
         engine::bare().run(&["tag", IMAGE, &image]).ok();
         docker.run(&["save", "-o", &file, &image]).ok();
@@ -107,7 +104,7 @@ fn gf9_an_image_is_saved_and_loaded() {
 #[test]
 fn gf9_an_image_on_standard_output_is_the_same_bytes_on_every_way() {
     let scope = Scope::new();
-    let file = scratch().join(scope.name("stdout"));
+    let file = scope.file("stdout");
     on_every_way(|docker| {
         let mut command = docker.command(&["save", IMAGE]);
         let status = command
@@ -130,7 +127,7 @@ fn export_and_import_carry_a_whole_file_system() {
     on_every_way(|docker| {
         let scope = Scope::new();
         let (name, image) = (scope.idle(), scope.name("imported:1"));
-        let file = scratch().join(scope.name("export")).display().to_string();
+        let file = scope.file("export").display().to_string();
         docker.run(&["export", "-o", &file, &name]).ok();
         docker.run(&["import", &file, &image]).ok();
         docker

@@ -7,7 +7,6 @@ use std::process::{ChildStdin, Stdio};
 use std::time::Duration;
 
 use crate::support::cli::{Cli, Way, gateway_ways, programs};
-use crate::support::gateway::scratch;
 use crate::support::process::Running;
 use crate::support::scope::Scope;
 use crate::support::{engine, process, wait};
@@ -47,7 +46,15 @@ fn many(docker: &Cli, count: usize) {
         });
     }
     for (number, guest) in guests.iter_mut().enumerate() {
-        writeln!(guest.stdin, "from {number}").expect("the tunnel is open");
+        // One write: in pieces it would mix with what the others say.
+        let words = format!(
+            "from {number}
+"
+        );
+        guest
+            .stdin
+            .write_all(words.as_bytes())
+            .expect("the tunnel is open");
     }
     for guest in &guests {
         wait::until_true(
@@ -65,7 +72,7 @@ fn many(docker: &Cli, count: usize) {
 }
 
 fn attach(docker: &Cli, scope: &Scope, container: &str, number: usize) -> Attached {
-    let output = scratch().join(scope.name(&number.to_string()));
+    let output = scope.file(&number.to_string());
     let mut command = docker.command(&["attach", container]);
     command
         .stdin(Stdio::piped())

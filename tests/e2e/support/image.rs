@@ -2,37 +2,45 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::sync::{Mutex, PoisonError};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use super::engine;
 use super::http::{self, Answer, Target};
 use super::process::{self, Finished};
-use super::scope::Scope;
 use super::wait;
 
-/// Two builds at once would each run the package manager.
-static BUILDING: Mutex<()> = Mutex::new(());
+/// One build serves a whole run.
+static BUILT: OnceLock<()> = OnceLock::new();
+
+/// The image under test. It stays after the run: the next one builds upon its layers.
+pub(crate) const NAME: &str = "dwe2e-doorward:latest";
 
 /// Longest wait for a container to answer or to be found healthy.
 pub(crate) const UP: Duration = Duration::from_secs(90);
 
-/// Builds the image under a name of `scope`.
-pub(crate) fn build(scope: &Scope) -> String {
-    let _one = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
-    engine::need_debian();
-    let image = scope.name("image:1");
-    let binaries = Path::new(env!("CARGO_BIN_EXE_doorward"))
-        .parent()
-        .expect("a folder");
-    let mut command = Command::new(engine::tree().join("docker/build.sh"));
-    command
-        .arg(binaries)
-        .env("IMAGE", &image)
-        .env("DOCKER_HOST", engine::url())
-        .env("DOCKER_BUILDKIT", "0");
-    process::run(command).ok();
-    image
+/// Builds the image, once, and returns its name.
+pub(crate) fn built() -> &'static str {
+    BUILT.get_or_init(|| {
+        engine::need_debian();
+        let docker = engine::bare();
+        let id = || docker.run(&["images", "-q", NAME]).ok();
+        let before = id();
+        let binaries = Path::new(env!("CARGO_BIN_EXE_doorward"))
+            .parent()
+            .expect("a folder");
+        let mut command = Command::new(engine::tree().join("docker/build.sh"));
+        command
+            .arg(binaries)
+            .env("IMAGE", NAME)
+            .env("DOCKER_HOST", engine::url())
+            .env("DOCKER_BUILDKIT", "0");
+        process::run(command).ok();
+        if !before.text().is_empty() && before != id() {
+            docker.run(&["rmi", before.text()]);
+        }
+    });
+    NAME
 }
 
 /// `-v` argument that gives the engine's socket to a container.

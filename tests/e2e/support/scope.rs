@@ -1,17 +1,22 @@
 //! Names and labels of one test's containers and images, and their removal.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::cli::Cli;
 use super::engine;
+use super::gateway::scratch;
 
 /// Label that every container of the suite carries; its value is `PID-N`.
 const LABEL: &str = "doorward.e2e";
 
+/// What every name of the suite begins with; `PID-N-…` follows.
+const PREFIX: &str = "dwe2e-";
+
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
-/// Owner of a test's containers and images: they go when it goes.
+/// Owner of a test's containers, images and files: they go when it goes.
 pub(crate) struct Scope {
     id: String,
 }
@@ -24,7 +29,18 @@ impl Scope {
 
     /// A name for a container or image of this scope.
     pub(crate) fn name(&self, what: &str) -> String {
-        format!("dwe2e-{}-{what}", self.id)
+        format!("{PREFIX}{}-{what}", self.id)
+    }
+
+    /// A path for a file or folder of this scope.
+    pub(crate) fn file(&self, what: &str) -> PathBuf {
+        let folder = self.folder();
+        fs::create_dir_all(&folder).expect("scratch folder");
+        folder.join(what)
+    }
+
+    fn folder(&self) -> PathBuf {
+        scratch().join(format!("test-{}", self.id))
     }
 
     /// `LABEL=VALUE`, for `--label`.
@@ -72,51 +88,68 @@ impl Drop for Scope {
     fn drop(&mut self) {
         let docker = engine::bare();
         remove_containers(&docker, &self.filter());
-        remove_images(&docker, &format!("dwe2e-{}-*", self.id));
+        remove_images(&docker, &format!("{PREFIX}{}-*", self.id));
+        let _ = fs::remove_dir_all(self.folder());
     }
 }
 
-/// Removes what a run left behind whose process is gone.
+/// Removes what runs left behind whose process is gone.
 pub(crate) fn sweep(docker: &Cli) {
     let format = format!("{{{{.Label \"{LABEL}\"}}}}");
-    let listed = docker
-        .run(&[
-            "ps",
-            "-a",
-            "--filter",
-            &format!("label={LABEL}"),
-            "--format",
-            &format,
-        ])
-        .ok();
-    for id in listed.stdout.lines() {
-        let pid = id.split('-').next().unwrap_or_default();
-        if !Path::new("/proc").join(pid).exists() {
-            remove_containers(docker, &format!("label={LABEL}={id}"));
-            remove_images(docker, &format!("dwe2e-{id}-*"));
+    let containers = [
+        "ps",
+        "-a",
+        "--filter",
+        &format!("label={LABEL}"),
+        "--format",
+        &format,
+    ];
+    for id in docker.run(&containers).stdout.lines().filter(|id| is_over(id)) {
+        remove_containers(docker, &format!("label={LABEL}={id}"));
+    }
+    for name in images(docker, &format!("{PREFIX}*")) {
+        if name.strip_prefix(PREFIX).is_some_and(is_over) {
+            docker.run(&["rmi", &name]);
         }
     }
 }
 
+/// Whether `PID-…` names a process that is gone.
+fn is_over(id: &str) -> bool {
+    let pid = id.split('-').next().unwrap_or_default();
+    pid.parse::<u32>().is_ok() && !Path::new("/proc").join(pid).exists()
+}
+
+/// Never panics: it runs while a failed test unwinds. The same holds for [`remove_images`].
 fn remove_containers(docker: &Cli, filter: &str) {
-    remove(docker, &["ps", "-aq", "--filter", filter], &["rm", "-f", "-v"]);
-}
-
-fn remove_images(docker: &Cli, name: &str) {
-    let filter = format!("reference={name}");
-    remove(docker, &["images", "-q", "--filter", &filter], &["rmi", "-f"]);
-}
-
-/// Never panics: it runs while a failed test unwinds.
-fn remove(docker: &Cli, list: &[&str], removal: &[&str]) {
-    let listed = docker.run(list).stdout;
+    let listed = docker.run(&["ps", "-aq", "--filter", filter]).stdout;
     if !listed.trim().is_empty() {
         docker.run(
-            &removal
-                .iter()
-                .copied()
+            &["rm", "-f", "-v"]
+                .into_iter()
                 .chain(listed.split_whitespace())
                 .collect::<Vec<_>>(),
         );
     }
+}
+
+/// By name, never by id: an id is shared with the image that it is a tag of.
+fn remove_images(docker: &Cli, pattern: &str) {
+    for name in images(docker, pattern) {
+        docker.run(&["rmi", &name]);
+    }
+}
+
+fn images(docker: &Cli, pattern: &str) -> Vec<String> {
+    let filter = format!("reference={pattern}");
+    let listed = docker
+        .run(&[
+            "images",
+            "--filter",
+            &filter,
+            "--format",
+            "{{.Repository}}:{{.Tag}}",
+        ])
+        .stdout;
+    listed.lines().map(str::to_owned).collect()
 }

@@ -4,13 +4,12 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use super::gateway::scratch;
 use super::process;
 use super::scope::Scope;
 
 /// A self-signed certificate for loopback with its key in one PEM file, key first.
 pub(crate) fn certificate_with_key(scope: &Scope) -> PathBuf {
-    let part = |name: &str| scratch().join(scope.name(name));
+    let part = |name: &str| scope.file(name);
     let (key, certificate, both) = (part("key.pem"), part("certificate.pem"), part("server.pem"));
     let mut command = Command::new("openssl");
     command.args([

@@ -1,0 +1,59 @@
+"""What the browser scripts share. Each is called as SCRIPT BASE-URL USER PASSWORD SCREENSHOT-FOLDER."""
+
+import contextlib
+import re
+import sys
+from pathlib import Path
+
+from playwright.sync_api import expect, sync_playwright
+
+BASE, USER, PASSWORD, SHOTS = sys.argv[1], sys.argv[2], sys.argv[3], Path(sys.argv[4])
+LOGIN = re.compile(re.escape(BASE) + r"/_doorward/login(\?.*)?$")
+SHOTS.mkdir(parents=True, exist_ok=True)
+
+# What a stranger's machine would do by itself and a test must not: no background traffic, no first-run pages.
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+             "--disable-component-update", "--disable-sync"]
+
+
+@contextlib.contextmanager
+def browser():
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS)
+        try:
+            yield chromium
+        finally:
+            chromium.close()
+
+
+def visitor(chromium, **options):
+    """A person with an empty cookie jar who accepted the self-signed certificate. Script errors are failures."""
+    context = chromium.new_context(ignore_https_errors=True, **options)
+    context.set_default_timeout(30_000)
+    context.on("weberror", lambda error: problems.append(f"script error: {error.error}"))
+    context.on("console", lambda message: message.type == "error" and problems.append(message.text))
+    return context
+
+
+problems = []  # what the browser complained about: a refused style sheet, a policy violation
+
+
+def submit(page, user=USER, password=PASSWORD):
+    page.fill("input[name=user]", user)
+    page.fill("input[name=password]", password)
+    page.click("form[action='/_doorward/login'] button[type=submit]")
+
+
+def check(condition, text):
+    if not condition:
+        fail(text)
+
+
+def fail(text):
+    print(f"FAILED: {text}", file=sys.stderr)
+    sys.exit(1)
+
+
+def check_no_problems(*allowed):
+    left = [text for text in problems if not any(word in text for word in allowed)]
+    check(not left, f"the browser complained: {left}")
