@@ -40,7 +40,7 @@ pub struct Line<'a> {
     /// Length of the answer's body, if it is known already.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
-    /// Milliseconds until the status was known.
+    /// Milliseconds until the status was known, to the microsecond.
     pub duration_ms: f64,
     /// Why it was refused or failed.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -375,7 +375,7 @@ impl Drop for Entry<'_> {
             path: Cow::Borrowed(&self.noted.path),
             status: self.status,
             bytes: self.bytes,
-            duration_ms: self.facts.begun.elapsed().as_secs_f64() * 1000.0,
+            duration_ms: (self.facts.begun.elapsed().as_secs_f64() * 1e6).round() / 1e3,
             reason: self.noted.reason.as_deref(),
         });
     }

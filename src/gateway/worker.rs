@@ -16,7 +16,7 @@ use crate::identity::{Doors, Shared};
 use crate::listener::tls::TlsMaterial;
 use crate::listener::{Accepted, Socket, TrustedProxies, accept};
 use crate::pages::{self, PageService, PagesState};
-use crate::proxy::{Connector, Pool};
+use crate::proxy::{self, Connector, Pool};
 
 /// Longest wait for a request's head, and longest idle keep-alive. A head that trickles in holds a connection no longer;
 /// answers and tunnels have no such limit.
@@ -113,6 +113,7 @@ impl Worker {
             gateway,
         });
         tokio::task::spawn_local(sweep_pool(Rc::downgrade(&worker)));
+        tokio::task::spawn_local(proxy::learn_api_version(Rc::clone(&worker.pool)));
         Ok(worker)
     }
 

@@ -15,7 +15,7 @@ use hyper_util::rt::TokioIo;
 use tokio::time::Instant;
 
 use crate::proxy::body::RequestBody;
-use crate::proxy::connect::{Connector, EngineError, EngineStream};
+use crate::proxy::connect::{Connector, EngineError};
 
 /// Idle connections kept by each thread.
 const MOST_IDLE: usize = 64;
@@ -122,6 +122,19 @@ impl Pool {
                 return Some(Lease { sender, conn, pool: Rc::clone(self) });
             }
         }
+    }
+}
+
+/// Asks the engine once which API version it speaks, so that the very first refusal can say so.
+pub async fn learn_api_version(pool: Rc<Pool>) {
+    let Ok(mut lease) = pool.open().await else { return };
+    let mut request = http::Request::new(RequestBody::empty());
+    *request.method_mut() = http::Method::HEAD;
+    *request.uri_mut() = http::Uri::from_static("/_ping");
+    request.headers_mut().insert(http::header::HOST, http::HeaderValue::from_static("doorward"));
+    lease.detach();
+    if let Ok(response) = lease.sender.send_request(request).await {
+        pool.note_api_version(response.headers());
     }
 }
 

@@ -1,8 +1,8 @@
 //! The gateway process: event loops, upkeep, signals, and an orderly end.
 
-use std::cell::OnceCell;
+use std::cell::RefCell;
 use std::path::Path;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -219,15 +219,17 @@ fn listen(
 /// All listeners of a thread share its pool, caches and pages.
 async fn worker_of_this_thread(gateway: Arc<Gateway>) -> Result<Rc<Worker>, ()> {
     thread_local! {
-        static WORKER: OnceCell<Rc<Worker>> = const { OnceCell::new() };
+        // Weak: the services own it, and it must go before the thread's runtime does.
+        static WORKER: RefCell<Weak<Worker>> = const { RefCell::new(Weak::new()) };
     }
-    if let Some(worker) = WORKER.with(|cell| cell.get().cloned()) {
+    if let Some(worker) = WORKER.with_borrow(Weak::upgrade) {
         return Ok(worker);
     }
     let worker = Worker::new(gateway).await.map_err(|error| {
         tracing::error!(error = format!("{error:#}"), "cannot start an event loop");
     })?;
-    Ok(WORKER.with(|cell| Rc::clone(cell.get_or_init(|| worker))))
+    WORKER.set(Rc::downgrade(&worker));
+    Ok(worker)
 }
 
 fn doors(settings: &Settings, clock: &Clock) -> anyhow::Result<Shared> {
