@@ -21,8 +21,8 @@ pub enum Authenticator {
 
 /// One conversation under way.
 pub enum Dialogue {
-    /// With a PAM stack.
-    Pam(PamConversation),
+    /// With a PAM stack, and how the open question is answered.
+    Pam(PamConversation, PromptStyle),
     /// With the user file, which asks one question.
     Users(Arc<Users>, Username),
 }
@@ -94,7 +94,7 @@ async fn begin_pam(
     let request = PamRequest { user: Some(user.clone()), rhost, trace, mode: Mode::Login };
     match client.start(request).await {
         Ok(conversation) => {
-            let mut dialogue = Dialogue::Pam(conversation);
+            let mut dialogue = Dialogue::Pam(conversation, PromptStyle::Secret);
             let step = dialogue.next().await;
             (Some(dialogue), step)
         }
@@ -103,14 +103,21 @@ async fn begin_pam(
 }
 
 impl Dialogue {
-    /// Answers the open question and gives the next step. `None` leaves it unanswered, which ends the login.
-    pub async fn answer(&mut self, answer: Option<Password>) -> Step {
+    /// Answers the open question and gives the next step. What cannot be an answer ends the login.
+    pub async fn answer(&mut self, answer: &str) -> Step {
+        let password = Password::parse(answer.to_owned()).ok();
         match self {
-            Self::Pam(conversation) => match conversation.answer(answer.as_ref()).await {
-                Ok(()) => self.next().await,
-                Err(error) => Step::Unavailable(error.to_string()),
-            },
-            Self::Users(users, user) => match answer {
+            Self::Pam(conversation, style) => {
+                let sent = match (*style, password) {
+                    (PromptStyle::Secret, password) => conversation.answer(password.as_ref()).await,
+                    (PromptStyle::Echo | PromptStyle::Radio, _) => conversation.answer_text(answer).await,
+                };
+                match sent {
+                    Ok(()) => self.next().await,
+                    Err(error) => Step::Unavailable(error.to_string()),
+                }
+            }
+            Self::Users(users, user) => match password {
                 Some(password) => verify(Arc::clone(users), user.clone(), password).await,
                 None => refused("no answer"),
             },
@@ -118,12 +125,17 @@ impl Dialogue {
     }
 
     async fn next(&mut self) -> Step {
-        let Self::Pam(conversation) = self else { return Step::Unavailable("out of order".to_owned()) };
+        let Self::Pam(conversation, style) = self else {
+            return Step::Unavailable("out of order".to_owned());
+        };
         loop {
             let event = conversation.next().await;
             let messages = event.public_messages().to_vec();
             return match event {
-                PamEvent::Ask { prompt, before } => Step::Ask(prompt, before),
+                PamEvent::Ask { prompt, before } => {
+                    *style = prompt.style;
+                    Step::Ask(prompt, before)
+                }
                 // An expired password is changed at once, in the same conversation: there is no session before.
                 PamEvent::NeedChange { .. } => match conversation.change_expired().await {
                     Ok(()) => continue,

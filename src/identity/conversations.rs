@@ -9,6 +9,7 @@ use aws_lc_rs::{digest, rand};
 use data_encoding::BASE64URL_NOPAD;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
+use zeroize::Zeroizing;
 
 use crate::domain::{Clock, Message, Password, Prompt, PromptStyle, UnixSeconds, Username};
 use crate::identity::authenticator::{Authenticator, Dialogue, Step, Verified};
@@ -138,8 +139,8 @@ impl Conversations {
             return Reply::Refused(Vec::new());
         };
         let user = waiting.user.clone();
-        let answer = answers.into_iter().next().and_then(|text| Password::parse(text).ok());
-        let step = waiting.dialogue.answer(answer).await;
+        let answer = Zeroizing::new(answers.into_iter().next().unwrap_or_default());
+        let step = waiting.dialogue.answer(&answer).await;
         let (waiting, step) = prefill(Some(waiting), step).await;
         drop(permit);
         self.settle(submitted, &user, address, waiting, step).await
@@ -251,7 +252,7 @@ async fn prefill(waiting: Option<Waiting>, step: Step) -> (Option<Waiting>, Step
             if prompt.style == PromptStyle::Secret && waiting.password.is_some() =>
         {
             let password = waiting.password.take();
-            let next = waiting.dialogue.answer(password).await;
+            let next = waiting.dialogue.answer(password.as_ref().map_or("", Password::expose)).await;
             (Some(waiting), next)
         }
         other => other,

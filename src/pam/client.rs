@@ -9,7 +9,6 @@ use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
-use zeroize::{Zeroize, Zeroizing};
 
 use super::event::{self, PamEvent};
 use super::frames::{
@@ -153,12 +152,12 @@ impl PamConversation {
     /// made again.
     pub async fn next(&mut self) -> PamEvent {
         if self.turn.is_over() {
-            return PamEvent::unavailable("the conversation is over");
+            return PamEvent::unavailable(&"the conversation is over");
         }
         match timeout(self.patience, self.next_event()).await {
             Ok(Ok(event)) => event,
-            Ok(Err(error)) => PamEvent::unavailable(error),
-            Err(_) => PamEvent::unavailable(PamError::Deadline),
+            Ok(Err(error)) => PamEvent::unavailable(&error),
+            Err(_) => PamEvent::unavailable(&PamError::Deadline),
         }
     }
 
@@ -217,7 +216,7 @@ impl PamConversation {
                 FromWorker::Busy { retry_ms } => {
                     PamEvent::Busy { retry_after: Duration::from_millis(u64::from(retry_ms)) }
                 }
-                FromWorker::Pong => PamEvent::unavailable(OutOfOrder),
+                FromWorker::Pong => PamEvent::unavailable(&OutOfOrder),
             });
         }
     }
@@ -239,8 +238,8 @@ impl PamConversation {
                 self.turn = self.turn.worker_says(&frame)?;
                 return Ok(frame);
             }
-            let mut chunk = Zeroizing::new([0; 4096]);
-            let read = self.stream.read(chunk.as_mut_slice()).await?;
+            let mut chunk = [0; 4096];
+            let read = self.stream.read(&mut chunk).await?;
             if read == 0 {
                 return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
             }
@@ -261,11 +260,5 @@ impl PamConversation {
         let frame = frames::decode(body)?;
         self.inbox.drain(..end);
         Ok(Some(frame))
-    }
-}
-
-impl Drop for PamConversation {
-    fn drop(&mut self) {
-        self.inbox.zeroize();
     }
 }

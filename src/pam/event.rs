@@ -65,7 +65,7 @@ pub struct PamSuccess {
 }
 
 impl PamEvent {
-    pub(super) fn unavailable(reason: impl ToString) -> Self {
+    pub(super) fn unavailable(reason: &impl ToString) -> Self {
         Self::Unavailable { reason: reason.to_string() }
     }
 
@@ -88,14 +88,14 @@ impl PamEvent {
     pub(super) fn of_done(done: Done, groups: Vec<String>) -> Self {
         let code = PamCode(done.code);
         if (done.phase == Phase::Ok) != (code == PamCode::SUCCESS) {
-            return Self::unavailable(format_args!("{code} in phase {:?} contradicts itself", done.phase));
+            return Self::unavailable(&format_args!("{code} in phase {:?} contradicts itself", done.phase));
         }
         if done.phase == Phase::Ok {
             return Self::success(done, groups);
         }
         // ABORT of chauthtok is how pam_unix reports two new passwords that differ.
         if code.is_outage() || (code == PamCode::ABORT && done.phase != Phase::Chauthtok) {
-            return Self::unavailable(format_args!("PAM returned {code} in phase {:?}", done.phase));
+            return Self::unavailable(&format_args!("PAM returned {code} in phase {:?}", done.phase));
         }
         Self::Refused {
             phase: done.phase,
@@ -115,7 +115,9 @@ impl PamEvent {
                 messages: messages(done.messages),
                 env: done.env,
             }),
-            Err(error) => Self::unavailable(format_args!("PAM let in a user without a usable name: {error}")),
+            Err(error) => {
+                Self::unavailable(&format_args!("PAM let in a user without a usable name: {error}"))
+            }
         }
     }
 }

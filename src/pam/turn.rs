@@ -13,7 +13,7 @@ const MAX_GROUP_FRAMES: u32 = 64;
 pub struct OutOfOrder;
 
 /// Where a conversation stands.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Turn {
     at: At,
     /// Number of the last prompt.
@@ -22,11 +22,12 @@ pub struct Turn {
     offered: bool,
 }
 
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 enum At {
     /// A prompt is open.
     Asked,
     /// The gateway speaks first.
+    #[default]
     First,
     /// Groups are being listed; only success may follow. Holds the number of frames so far.
     Listing(u32),
@@ -41,8 +42,8 @@ enum At {
 impl Turn {
     /// A connection on which nothing was said.
     #[must_use]
-    pub const fn new() -> Self {
-        Self { at: At::First, prompts: 0, offered: false }
+    pub fn new() -> Self {
+        Self::default()
     }
 
     /// Nothing more may be said.

@@ -34,10 +34,7 @@ fn browse(script: &str) {
     let gateway = Gateway::start(Way::Tls, &engine::url());
     let mut command = Command::new(python());
     command.arg(engine::tree().join("tests/e2e/browser").join(script));
-    command
-        .arg(format!("https://localhost:{}", gateway.port))
-        .arg(USER)
-        .arg(PASSWORD);
+    command.arg(format!("https://localhost:{}", gateway.port)).arg(USER).arg(PASSWORD);
     command.arg(engine::tree().join("target/screenshots"));
     let result = process::run(command);
     assert_eq!(result.code, 0, "{}\n{}", result.stdout, result.stderr);

@@ -41,15 +41,10 @@ fn gf12_a_failing_step_fails_the_buildkit_build() {
 /// Builds an image and returns what a container of it prints.
 fn build(docker: &Cli, buildkit: &str) -> (i32, String) {
     let scope = Scope::new();
-    let context = context(
-        &scope,
-        "RUN echo built > /built\nCMD cat /built && wc -c < /payload\n",
-    );
+    let context = context(&scope, "RUN echo built > /built\nCMD cat /built && wc -c < /payload\n");
     let image = scope.name("built:1");
     run_build(docker, buildkit, &context, &image).ok();
-    let result = docker
-        .run(&["run", "--rm", "--label", &scope.label(), &image])
-        .ok();
+    let result = docker.run(&["run", "--rm", "--label", &scope.label(), &image]).ok();
     assert_eq!(result.stdout, format!("built\n{PAYLOAD}\n"), "{docker}");
     result.visible()
 }
@@ -65,10 +60,7 @@ fn run_build(docker: &Cli, buildkit: &str, context: &Path, image: &str) -> Finis
 fn context(scope: &Scope, steps: &str) -> PathBuf {
     let folder = scope.file("context");
     fs::create_dir_all(&folder).expect("scratch folder");
-    let file = format!(
-        "FROM {IMAGE}\nENV NONCE={}\nCOPY payload /payload\n{steps}",
-        scope.name("nonce")
-    );
+    let file = format!("FROM {IMAGE}\nENV NONCE={}\nCOPY payload /payload\n{steps}", scope.name("nonce"));
     fs::write(folder.join("Dockerfile"), file).expect("scratch folder");
     fs::write(folder.join("payload"), vec![b'x'; PAYLOAD]).expect("scratch folder");
     folder

@@ -31,31 +31,19 @@ fn gf3_a_gibibyte_there_and_back_is_unchanged_and_memory_stays_flat() {
         let before = sockets::resident_kib(&gateway.processes());
         let (result, highest) = watching(&gateway, || there_and_back(&docker, &name, &bulk));
         assert_eq!(result, sum, "{way:?}");
-        assert!(
-            before > 0 && highest < before + GROWTH_KIB,
-            "{way:?}: {before} KiB grew to {highest} KiB"
-        );
+        assert!(before > 0 && highest < before + GROWTH_KIB, "{way:?}: {before} KiB grew to {highest} KiB");
     }
 }
 
 /// Sends a file through `cat` in a container and returns the sum of what comes back.
 fn there_and_back(docker: &Cli, container: &str, file: &Path) -> String {
     let mut command = docker.command(&["exec", "-i", container, "cat"]);
-    command
-        .stdin(File::open(file).expect("the file"))
-        .stdout(Stdio::piped());
+    command.stdin(File::open(file).expect("the file")).stdout(Stdio::piped());
     let mut child = command.spawn().expect("the docker client");
     let output = child.stdout.take().expect("a pipe");
-    let sum = Command::new("sha256sum")
-        .stdin(output)
-        .output()
-        .expect("sha256sum");
+    let sum = Command::new("sha256sum").stdin(output).output().expect("sha256sum");
     assert_eq!(process::wait(&mut child, DEADLINE), Some(0), "{docker}");
-    String::from_utf8_lossy(&sum.stdout)
-        .split_whitespace()
-        .next()
-        .expect("a sum")
-        .to_owned()
+    String::from_utf8_lossy(&sum.stdout).split_whitespace().next().expect("a sum").to_owned()
 }
 
 /// Does `work` and returns the most memory that the gateway held meanwhile.
@@ -82,10 +70,7 @@ fn noise(scope: &Scope, what: &str, mib: u64) -> PathBuf {
     let script = "openssl enc -aes-128-ctr -nosalt -K 00 -iv 00 -in /dev/zero 2>/dev/null | head -c \"$1\"";
     let mut command = Command::new("sh");
     command.args(["-c", script, "sh", &format!("{}", mib << 20)]);
-    let status = command
-        .stdout(File::create(&file).expect("scratch folder"))
-        .status()
-        .expect("sh");
+    let status = command.stdout(File::create(&file).expect("scratch folder")).status().expect("sh");
     assert!(status.success());
     file
 }
@@ -93,11 +78,5 @@ fn noise(scope: &Scope, what: &str, mib: u64) -> PathBuf {
 fn sum_of(file: &Path) -> String {
     let mut command = Command::new("sha256sum");
     command.arg(file);
-    process::run(command)
-        .ok()
-        .text()
-        .split_whitespace()
-        .next()
-        .expect("a sum")
-        .to_owned()
+    process::run(command).ok().text().split_whitespace().next().expect("a sum").to_owned()
 }

@@ -33,28 +33,13 @@ fn gb7_the_documented_lines_give_a_gateway_whose_new_user_logs_in_at_once() {
     let config = scope.file("docker");
     http::write_docker_config(&config, &token);
     let docker = Cli::at(port, Some(&certificate)).with_config(&config);
-    let result = docker.run(&[
-        "run",
-        "--rm",
-        "--label",
-        &scope.label(),
-        engine::IMAGE,
-        "echo",
-        "hi",
-    ]);
+    let result = docker.run(&["run", "--rm", "--label", &scope.label(), engine::IMAGE, "echo", "hi"]);
     assert_eq!((result.code, result.stdout.as_str()), (0, "hi\n"), "{result:?}");
 
     assert_privileges(&name);
-    wait::until_true("the container to be healthy", UP, || {
-        image::state(&name, "Health.Status") == "healthy"
-    });
+    wait::until_true("the container to be healthy", UP, || image::state(&name, "Health.Status") == "healthy");
     engine::bare().run(&["stop", "--time", "15", &name]).ok();
-    assert_eq!(
-        image::state(&name, "ExitCode"),
-        "0",
-        "{:?}",
-        engine::bare().run(&["logs", &name])
-    );
+    assert_eq!(image::state(&name, "ExitCode"), "0", "{:?}", engine::bare().run(&["logs", &name]));
 }
 
 #[test]
@@ -96,9 +81,7 @@ fn ga1_login_without_a_secure_mode_does_not_start() {
 fn run(scope: &Scope, options: &[&str], arguments: &[&str]) -> (String, u16) {
     let (name, port, mount) = (scope.name("gateway"), gateway::free_port(), image::socket_mount());
     let (publish, label) = (format!("{port}:{INSIDE}"), scope.label());
-    let mut args = vec![
-        "run", "-d", "-p", &publish, "--name", &name, "--label", &label, "-v", &mount,
-    ];
+    let mut args = vec!["run", "-d", "-p", &publish, "--name", &name, "--label", &label, "-v", &mount];
     args.extend(options);
     args.push(image::built());
     args.extend(arguments);
@@ -110,9 +93,7 @@ fn run(scope: &Scope, options: &[&str], arguments: &[&str]) -> (String, u16) {
 fn certificate_of(scope: &Scope, container: &str) -> PathBuf {
     let file = scope.file("cert.pem");
     let inside = format!("{container}:/var/lib/doorward/autocert/cert.pem");
-    engine::bare()
-        .run(&["cp", &inside, &file.display().to_string()])
-        .ok();
+    engine::bare().run(&["cp", &inside, &file.display().to_string()]).ok();
     file
 }
 
@@ -126,10 +107,6 @@ fn assert_privileges(container: &str) {
         .collect();
     assert!(!holders.is_empty(), "nobody of {processes:?} holds the port");
     for pid in holders {
-        assert_ne!(
-            sockets::effective_uid(pid),
-            Some(0),
-            "process {pid} faces the network as root"
-        );
+        assert_ne!(sockets::effective_uid(pid), Some(0), "process {pid} faces the network as root");
     }
 }

@@ -60,9 +60,7 @@ fn gc1_after_its_revocation_a_token_is_worth_nothing() {
 fn gg2_a_refused_upload_shows_our_message_ten_times_of_ten() {
     let scope = Scope::new();
     let file = scope.file("upload");
-    File::create(&file)
-        .and_then(|upload| upload.set_len(UPLOAD))
-        .expect("scratch folder");
+    File::create(&file).and_then(|upload| upload.set_len(UPLOAD)).expect("scratch folder");
     let file = file.display().to_string();
     for docker in clients() {
         let expected = message(&docker, &[]);
@@ -94,9 +92,7 @@ fn gg3_a_refused_hijack_ends_with_an_error_and_never_in_silence() {
 
 /// Every installed client on every gateway way.
 fn clients() -> impl Iterator<Item = Cli> {
-    gateway_ways()
-        .into_iter()
-        .flat_map(|way| programs().iter().map(move |program| Cli::new(program, way)))
+    gateway_ways().into_iter().flat_map(|way| programs().iter().map(move |program| Cli::new(program, way)))
 }
 
 /// The text that the gateway gives to a request with these credentials.
@@ -111,10 +107,7 @@ fn assert_refused(docker: &Cli, refused: &Finished, message: &str) {
     let shown = format!("Error response from daemon: {message}");
     assert_eq!(refused.code, 1, "{docker}: {refused:?}");
     // Newer clients capitalise nothing and wrap nothing: the line stands as it is.
-    assert!(
-        refused.stderr.lines().any(|line| line == shown),
-        "{docker} shows {refused:?}, not {shown:?}"
-    );
+    assert!(refused.stderr.lines().any(|line| line == shown), "{docker} shows {refused:?}, not {shown:?}");
 }
 
 /// Has a token revoked by its owner.
@@ -123,10 +116,7 @@ fn revoke(gateway: &Gateway, token: &str) {
     let who = http::send(&gateway.target(), "/_doorward/api/v1/whoami", &["-H", &bearer])
         .expect("an answer")
         .json();
-    let id = who["credential"]
-        .as_str()
-        .unwrap_or_else(|| panic!("no credential id in {who}"))
-        .to_owned();
+    let id = who["credential"].as_str().unwrap_or_else(|| panic!("no credential id in {who}")).to_owned();
     let path = format!("/_doorward/api/v1/tokens/{id}");
     let answer = http::send(&gateway.target(), &path, &["-X", "DELETE", "-H", &bearer]).expect("an answer");
     assert!((200..300).contains(&answer.status), "{answer:?}");

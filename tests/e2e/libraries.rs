@@ -33,12 +33,7 @@ fn gc2_compose_brings_a_project_up_and_down() {
         let file = project(scope);
         let compose = |args: &[&str]| {
             let mut command = Command::new(program);
-            command
-                .arg("--project-name")
-                .arg(scope.name("project"))
-                .arg("--file")
-                .arg(&file)
-                .args(args);
+            command.arg("--project-name").arg(scope.name("project")).arg("--file").arg(&file).args(args);
             environment(&mut command, way, scope);
             process::run(command)
         };
@@ -66,20 +61,12 @@ fn everywhere(scenario: impl Fn(Way, &Scope) -> Finished) -> String {
 
 /// Where these programs look for the engine and its credentials.
 fn environment(command: &mut Command, way: Way, scope: &Scope) {
-    for name in [
-        "DOCKER_HOST",
-        "DOCKER_TLS_VERIFY",
-        "DOCKER_CERT_PATH",
-        "DOCKER_CONTEXT",
-    ] {
+    for name in ["DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH", "DOCKER_CONTEXT"] {
         command.env_remove(name);
     }
     let folder = scope.file("config");
     fs::create_dir_all(&folder).expect("scratch folder");
-    command
-        .env("HOME", &folder)
-        .env("DOCKER_CONFIG", &folder)
-        .env("COMPOSE_INTERACTIVE_NO_CLI", "1");
+    command.env("HOME", &folder).env("DOCKER_CONFIG", &folder).env("COMPOSE_INTERACTIVE_NO_CLI", "1");
     if way == Way::Socket {
         command.env("DOCKER_HOST", engine::url());
         return;
@@ -89,19 +76,14 @@ fn environment(command: &mut Command, way: Way, scope: &Scope) {
     command.env("DOCKER_HOST", format!("tcp://127.0.0.1:{}", gateway.port));
     if let Some(certificate) = &gateway.certificate {
         fs::copy(certificate, folder.join("ca.pem")).expect("the gateway's certificate");
-        command
-            .env("DOCKER_TLS_VERIFY", "1")
-            .env("DOCKER_CERT_PATH", &folder);
+        command.env("DOCKER_TLS_VERIFY", "1").env("DOCKER_CERT_PATH", &folder);
     }
 }
 
 fn project(scope: &Scope) -> PathBuf {
     let file = scope.file("compose.yml");
-    let (label, value) = scope
-        .label()
-        .split_once('=')
-        .map(|(l, v)| (l.to_owned(), v.to_owned()))
-        .expect("a label");
+    let (label, value) =
+        scope.label().split_once('=').map(|(l, v)| (l.to_owned(), v.to_owned())).expect("a label");
     let text = format!(
         "version: '3'\nservices:\n  one:\n    image: {}\n    command: sleep 1000\n    init: true\n\
          \x20   network_mode: bridge\n    labels:\n      {label}: '{value}'\n    environment:\n      WORD: the project\n",

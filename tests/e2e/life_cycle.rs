@@ -22,15 +22,10 @@ fn gh1_sigterm_ends_the_gateway_although_events_are_being_watched() {
             Cli::through(&gateway).command(&["events", "--since", &since, "--filter", &scope.filter()]);
         let mut client = Running(command.stdout(Stdio::piped()).spawn().expect("the docker client"));
         let mut first = String::new();
-        BufReader::new(client.0.stdout.take().expect("a pipe"))
-            .read_line(&mut first)
-            .expect("an event");
+        BufReader::new(client.0.stdout.take().expect("a pipe")).read_line(&mut first).expect("an event");
         gateway.terminate();
         assert_eq!(gateway.await_exit(), Some(0), "{way:?}");
-        assert!(
-            process::wait(&mut client.0, STOP).is_some(),
-            "{way:?}: the client hangs"
-        );
+        assert!(process::wait(&mut client.0, STOP).is_some(), "{way:?}: the client hangs");
     }
 }
 
@@ -49,11 +44,9 @@ fn gh4_while_the_engine_is_away_clients_get_502_and_then_it_works_again() {
         assert!(refused.stderr.contains(&answer.message()), "{refused:?}");
         engine.start();
         let info = ["info", "--format", "{{.ID}}"];
-        let after = wait::until(
-            "the gateway to find the engine again",
-            Duration::from_secs(10),
-            || Some(docker(&gateway).run(&info)).filter(|result| result.code == 0),
-        );
+        let after = wait::until("the gateway to find the engine again", Duration::from_secs(10), || {
+            Some(docker(&gateway).run(&info)).filter(|result| result.code == 0)
+        });
         assert_eq!(after.stdout, before.stdout, "{way:?}");
     }
 }
@@ -71,11 +64,7 @@ impl PrivateEngine {
     }
 
     fn start(&self) {
-        engine::script(
-            "e2e-engine.sh",
-            &["--private", &self.0.display().to_string()],
-            None,
-        );
+        engine::script("e2e-engine.sh", &["--private", &self.0.display().to_string()], None);
     }
 
     fn stop(&self) {

@@ -10,16 +10,7 @@ fn ps_lists_the_same_containers() {
     let name = scope.idle();
     with_every_client(|docker| {
         let format = "{{.Names}} {{.Image}} {{.Command}}";
-        let listed = docker
-            .run(&[
-                "ps",
-                "--no-trunc",
-                "--filter",
-                &scope.filter(),
-                "--format",
-                format,
-            ])
-            .ok();
+        let listed = docker.run(&["ps", "--no-trunc", "--filter", &scope.filter(), "--format", format]).ok();
         assert!(listed.stdout.starts_with(&name), "{listed:?}");
         listed.visible()
     });
@@ -28,16 +19,8 @@ fn ps_lists_the_same_containers() {
 #[test]
 fn gf13_version_and_info_come_from_the_engine() {
     with_every_client(|docker| {
-        let version = docker
-            .run(&[
-                "version",
-                "--format",
-                "{{.Client.APIVersion}} {{.Server.Version}}",
-            ])
-            .ok();
-        let info = docker
-            .run(&["info", "--format", "{{.ID}} {{.ServerVersion}} {{.Name}}"])
-            .ok();
+        let version = docker.run(&["version", "--format", "{{.Client.APIVersion}} {{.Server.Version}}"]).ok();
+        let info = docker.run(&["info", "--format", "{{.ID}} {{.ServerVersion}} {{.Name}}"]).ok();
         assert!(!version.text().is_empty());
         (version.visible(), info.visible())
     });
@@ -58,20 +41,8 @@ fn gf2_run_keeps_both_outputs_apart_and_returns_the_exit_code() {
     with_every_client(|docker| {
         let scope = Scope::new();
         let script = "echo out; echo err >&2; exit 7";
-        let result = docker.run(&[
-            "run",
-            "--rm",
-            "--label",
-            &scope.label(),
-            IMAGE,
-            "sh",
-            "-c",
-            script,
-        ]);
-        assert_eq!(
-            (result.code, result.stdout.as_str(), result.stderr.as_str()),
-            (7, "out\n", "err\n")
-        );
+        let result = docker.run(&["run", "--rm", "--label", &scope.label(), IMAGE, "sh", "-c", script]);
+        assert_eq!((result.code, result.stdout.as_str(), result.stderr.as_str()), (7, "out\n", "err\n"));
         result
     });
 }
@@ -91,23 +62,10 @@ fn gf2_standard_input_reaches_the_container_and_its_end_too() {
 fn f6_output_after_the_end_of_standard_input_is_not_lost() {
     with_every_client(|docker| {
         let scope = Scope::new();
-        let args = [
-            "run",
-            "-i",
-            "--rm",
-            "--label",
-            &scope.label(),
-            IMAGE,
-            "sh",
-            "-c",
-            "cat; sleep 1; echo after",
-        ];
+        let args =
+            ["run", "-i", "--rm", "--label", &scope.label(), IMAGE, "sh", "-c", "cat; sleep 1; echo after"];
         let result = docker.run_with_input(&args, b"before\n");
-        assert_eq!(
-            (result.code, result.stdout.as_str()),
-            (0, "before\nafter\n"),
-            "{result:?}"
-        );
+        assert_eq!((result.code, result.stdout.as_str()), (0, "before\nafter\n"), "{result:?}");
         result
     });
 }
@@ -120,17 +78,11 @@ fn attach_joins_a_running_container() {
         // Made with `create -i`, its input closes with the client's. One made with `run -di` would end the output too,
         // which the engine does as soon as the input ends.
         let script = "read line; echo got $line; exit 3";
-        let create = [
-            "create", "-i", "--name", &name, "--label", &label, IMAGE, "sh", "-c", script,
-        ];
+        let create = ["create", "-i", "--name", &name, "--label", &label, IMAGE, "sh", "-c", script];
         engine::bare().run(&create).ok();
         engine::bare().run(&["start", &name]).ok();
         let result = docker.run_with_input(&["attach", &name], b"hello\n");
-        assert_eq!(
-            (result.code, result.stdout.as_str()),
-            (3, "got hello\n"),
-            "{result:?}"
-        );
+        assert_eq!((result.code, result.stdout.as_str()), (3, "got hello\n"), "{result:?}");
         result
     });
 }
@@ -151,26 +103,15 @@ fn a_container_can_be_made_started_inspected_and_removed() {
     on_every_way(|docker| {
         let scope = Scope::new();
         let (name, label) = (scope.name("made"), scope.label());
-        docker
-            .run(&[
-                "create", "--name", &name, "--label", &label, IMAGE, "sleep", "1000",
-            ])
-            .ok();
+        docker.run(&["create", "--name", &name, "--label", &label, IMAGE, "sleep", "1000"]).ok();
         let started = docker.run(&["start", &name]).ok();
-        let state = docker
-            .run(&["inspect", "--format", "{{.Name}} {{.State.Status}}", &name])
-            .ok();
+        let state = docker.run(&["inspect", "--format", "{{.Name}} {{.State.Status}}", &name]).ok();
         let killed = docker.run(&["kill", &name]).ok();
         let removed = docker.run(&["rm", &name]).ok();
         let gone = docker.run(&["inspect", &name]);
         assert_eq!(gone.code, 1, "{gone:?}");
-        [started, state, killed, removed, gone].map(|step| {
-            (
-                step.code,
-                scope.neutral(&step.stdout),
-                scope.neutral(&step.stderr),
-            )
-        })
+        [started, state, killed, removed, gone]
+            .map(|step| (step.code, scope.neutral(&step.stdout), scope.neutral(&step.stderr)))
     });
 }
 
@@ -179,9 +120,7 @@ fn stats_are_taken_once() {
     on_every_way(|docker| {
         let scope = Scope::new();
         let name = scope.idle();
-        let result = docker
-            .run(&["stats", "--no-stream", "--format", "{{.Name}} {{.PIDs}}", &name])
-            .ok();
+        let result = docker.run(&["stats", "--no-stream", "--format", "{{.Name}} {{.PIDs}}", &name]).ok();
         scope.neutral(&result.stdout)
     });
 }
@@ -205,8 +144,6 @@ fn names_that_need_escaping_are_matched_by_the_engine_alone() {
         // The filter travels as percent-encoded JSON in the query.
         let (by_name, by_image) = (format!("name=^/{name}$"), format!("ancestor={IMAGE}"));
         let filters = ["--filter", by_name.as_str(), "--filter", by_image.as_str()];
-        docker
-            .run(&[&["ps", "-a", "--format", "{{.Names}}"], filters.as_slice()].concat())
-            .ok()
+        docker.run(&[&["ps", "-a", "--format", "{{.Names}}"], filters.as_slice()].concat()).ok()
     });
 }

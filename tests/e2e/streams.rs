@@ -19,17 +19,10 @@ const LINE: Duration = Duration::from_secs(60);
 fn gf6_logs_are_followed_until_the_container_ends() {
     with_every_client(|docker| {
         let scope = Scope::new();
-        let name = scope.container(
-            "talks",
-            &[],
-            &["sh", "-c", "for i in 1 2 3; do echo $i; sleep 0.5; done"],
-        );
+        let name =
+            scope.container("talks", &[], &["sh", "-c", "for i in 1 2 3; do echo $i; sleep 0.5; done"]);
         let result = docker.run(&["logs", "-f", &name]);
-        assert_eq!(
-            (result.code, result.stdout.as_str()),
-            (0, "1\n2\n3\n"),
-            "{result:?}"
-        );
+        assert_eq!((result.code, result.stdout.as_str()), (0, "1\n2\n3\n"), "{result:?}");
         result
     });
 }
@@ -59,9 +52,7 @@ fn gf6_events_of_a_span_of_time_are_listed() {
     with_every_client(|docker| {
         let span = ["--since", &since, "--until", &until];
         let what = ["--filter", &scope.filter(), "--format", "{{.Type}} {{.Action}}"];
-        let result = docker
-            .run(&[&["events"], span.as_slice(), what.as_slice()].concat())
-            .ok();
+        let result = docker.run(&[&["events"], span.as_slice(), what.as_slice()].concat()).ok();
         for action in ["container create", "container start", "container die"] {
             assert!(result.stdout.lines().any(|line| line == action), "{result:?}");
         }
@@ -76,10 +67,8 @@ fn gf6_events_are_seen_while_they_happen() {
         let since = engine::now();
         let name = scope.idle();
         let filters = ["--filter", &scope.filter(), "--format", "{{.Action}}"];
-        let (_client, events) = follow(
-            docker,
-            &[&["events", "--since", &since], filters.as_slice()].concat(),
-        );
+        let (_client, events) =
+            follow(docker, &[&["events", "--since", &since], filters.as_slice()].concat());
         await_line(&events, "start");
         for (action, seen) in [("pause", "pause"), ("unpause", "unpause"), ("kill", "die")] {
             engine::bare().run(&[action, &name]).ok();
@@ -105,46 +94,29 @@ fn killed_client_is_noticed(docker: &Cli, container: &str, holders: impl Fn(u32)
     const CLIENTS: usize = 10;
     const BOUND: Duration = Duration::from_secs(1);
 
-    let clients: Vec<_> = (0..CLIENTS)
-        .map(|_| follow(docker, &["logs", "-f", container]))
-        .collect();
+    let clients: Vec<_> = (0..CLIENTS).map(|_| follow(docker, &["logs", "-f", container])).collect();
     for (_, lines) in &clients {
         assert_eq!(next(lines), "here");
     }
-    let pids = || {
-        clients
-            .iter()
-            .flat_map(|(client, _)| holders(client.0.id()))
-            .collect::<Vec<_>>()
-    };
+    let pids = || clients.iter().flat_map(|(client, _)| holders(client.0.id())).collect::<Vec<_>>();
     // Each silent log holds a connection of its own, which cannot go back to a pool: it has to close.
     let open = sockets::engine_connections(&pids(), engine::socket());
-    assert!(
-        open.len() >= CLIENTS,
-        "{docker}: {CLIENTS} logs are followed over {} connections",
-        open.len()
-    );
+    assert!(open.len() >= CLIENTS, "{docker}: {CLIENTS} logs are followed over {} connections", open.len());
     let held = pids();
     for (mut client, _) in clients {
         client.0.kill().expect("SIGKILL");
         client.0.wait().expect("its end");
     }
-    wait::until_true(
-        &format!("{docker}: connections to the engine to be closed"),
-        BOUND,
-        || {
-            let left = sockets::engine_connections(&held, engine::socket());
-            left.intersection(&open).count() <= open.len() - CLIENTS
-        },
-    );
+    wait::until_true(&format!("{docker}: connections to the engine to be closed"), BOUND, || {
+        let left = sockets::engine_connections(&held, engine::socket());
+        left.intersection(&open).count() <= open.len() - CLIENTS
+    });
 }
 
 #[test]
 fn f9_gf7_a_log_that_is_silent_for_long_stays_open() {
     let seconds = std::env::var("DOORWARD_E2E_SILENCE_SECONDS").unwrap_or_else(|_| "20".to_owned());
-    let silence: u64 = seconds
-        .parse()
-        .expect("DOORWARD_E2E_SILENCE_SECONDS is a number of seconds");
+    let silence: u64 = seconds.parse().expect("DOORWARD_E2E_SILENCE_SECONDS is a number of seconds");
     let scope = Scope::new();
     let script = format!("echo before; sleep {silence}; echo after");
     let name = scope.container("silent", &[], &["sh", "-c", &script]);
@@ -166,11 +138,7 @@ fn f9_gf7_a_log_that_is_silent_for_long_stays_open() {
 /// Starts a client and hands out its lines as they come.
 fn follow(docker: &Cli, args: &[&str]) -> (Running, Receiver<String>) {
     let mut command = docker.command(args);
-    let mut child = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the docker client");
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("the docker client");
     let lines: Lines<BufReader<ChildStdout>> = BufReader::new(child.stdout.take().expect("a pipe")).lines();
     let (send, receive) = channel();
     std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| send.send(line)));

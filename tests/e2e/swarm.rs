@@ -24,9 +24,7 @@ fn gh3_ga3_a_service_takes_its_certificate_from_a_secret() {
     assert_eq!(ready.status, 200, "{ready:?}");
     engine::bare().run(&["exec", &task, "useradd", "bob"]).ok();
     let new = format!("bob:{PASSWORD}\n");
-    engine::bare()
-        .run_with_input(&["exec", "-i", &task, "chpasswd"], new.as_bytes())
-        .ok();
+    engine::bare().run_with_input(&["exec", "-i", &task, "chpasswd"], new.as_bytes()).ok();
     http::login(&target, "bob", PASSWORD).expect("bob logs in");
 }
 
@@ -38,15 +36,11 @@ struct Swarm {
 impl Swarm {
     fn join() -> Self {
         let docker = engine::bare();
-        let state = docker
-            .run(&["info", "--format", "{{.Swarm.LocalNodeState}}"])
-            .ok();
+        let state = docker.run(&["info", "--format", "{{.Swarm.LocalNodeState}}"]).ok();
         let ours = state.text() == "inactive";
         if ours {
             let address = ["--advertise-addr", "127.0.0.1", "--listen-addr", "127.0.0.1:2377"];
-            docker
-                .run(&[&["swarm", "init"], address.as_slice()].concat())
-                .ok();
+            docker.run(&[&["swarm", "init"], address.as_slice()].concat()).ok();
         }
         Self { ours }
     }
@@ -70,22 +64,13 @@ struct Service {
 impl Service {
     fn create(scope: &Scope, pem: &Path) -> Self {
         let (name, secret) = (scope.name("service"), scope.name("secret"));
-        engine::bare()
-            .run(&["secret", "create", &secret, &pem.display().to_string()])
-            .ok();
-        Self {
-            name,
-            secret,
-
-            label: scope.label(),
-        }
+        engine::bare().run(&["secret", "create", &secret, &pem.display().to_string()]).ok();
+        Self { name, secret, label: scope.label() }
     }
 
     fn run(&self, port: u16) {
-        let mount = format!(
-            "type=bind,source={},destination=/var/run/docker.sock",
-            engine::socket().display()
-        );
+        let mount =
+            format!("type=bind,source={},destination=/var/run/docker.sock", engine::socket().display());
         let publish = format!("mode=host,target=8100,published={port}");
         let args = [
             "service",
@@ -97,34 +82,18 @@ impl Service {
             "--mount",
             &mount,
         ];
-        let secret = [
-            "--publish",
-            &publish,
-            "--secret",
-            &self.secret,
-            "--container-label",
-            &self.label,
-        ];
+        let secret = ["--publish", &publish, "--secret", &self.secret, "--container-label", &self.label];
         // No virtual address and no registry: the tests' kernel and network have neither.
-        let local = [
-            "--endpoint-mode",
-            "dnsrr",
-            "--no-resolve-image",
-            "--detach",
-            image::built(),
-        ];
+        let local = ["--endpoint-mode", "dnsrr", "--no-resolve-image", "--detach", image::built()];
         let options = ["--certfile", ".", "--use-login"];
-        engine::bare()
-            .run(&[&args[..], &secret, &local, &options].concat())
-            .ok();
+        engine::bare().run(&[&args[..], &secret, &local, &options].concat()).ok();
     }
 
     /// The running container of the service.
     fn task(&self) -> Option<String> {
         let filter = format!("label=com.docker.swarm.service.name={}", self.name);
-        let listed = engine::bare()
-            .run(&["ps", "-q", "--filter", &filter, "--filter", "status=running"])
-            .ok();
+        let listed =
+            engine::bare().run(&["ps", "-q", "--filter", &filter, "--filter", "status=running"]).ok();
         listed.stdout.lines().next().map(str::to_owned)
     }
 }

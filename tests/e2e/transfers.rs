@@ -19,24 +19,13 @@ fn gf9_a_file_is_copied_in_and_out_unchanged() {
         let name = scope.idle();
         let (there, back) = (scope.file("there"), scope.file("back"));
         // Every byte value, and no multiple of any buffer size.
-        let content: Vec<u8> = (0..3_000_017_u32)
-            .map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8)
-            .collect();
+        let content: Vec<u8> =
+            (0..3_000_017_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
         fs::write(&there, &content).expect("scratch folder");
-        docker
-            .run(&["cp", &there.display().to_string(), &format!("{name}:/tmp/copied")])
-            .ok();
-        docker
-            .run(&["cp", &format!("{name}:/tmp/copied"), &back.display().to_string()])
-            .ok();
-        assert!(
-            fs::read(&back).expect("the copy") == content,
-            "{docker}: the file came back changed"
-        );
-        docker
-            .run(&["exec", &name, "sha256sum", "/tmp/copied"])
-            .ok()
-            .visible()
+        docker.run(&["cp", &there.display().to_string(), &format!("{name}:/tmp/copied")]).ok();
+        docker.run(&["cp", &format!("{name}:/tmp/copied"), &back.display().to_string()]).ok();
+        assert!(fs::read(&back).expect("the copy") == content, "{docker}: the file came back changed");
+        docker.run(&["exec", &name, "sha256sum", "/tmp/copied"]).ok().visible()
     });
 }
 
@@ -60,24 +49,14 @@ fn gf9_the_head_of_an_archive_keeps_its_header_and_has_no_body() {
     let expected = head(&Target::Socket(engine::socket().to_owned()), &path, "none");
     for way in gateway_ways() {
         let gateway = gateway::shared(way);
-        assert_eq!(
-            head(&gateway.target(), &path, &gateway.token),
-            expected,
-            "{way:?}"
-        );
+        assert_eq!(head(&gateway.target(), &path, &gateway.token), expected, "{way:?}");
     }
 }
 
 fn head(target: &Target, path: &str, token: &str) -> (u16, Vec<String>, Vec<String>) {
     let bearer = format!("Authorization: Bearer {token}");
     let answer = http::send(target, path, &["-I", "-H", &bearer]).expect("an answer");
-    let header = |name: &str| {
-        answer
-            .header(name)
-            .into_iter()
-            .map(str::to_owned)
-            .collect::<Vec<_>>()
-    };
+    let header = |name: &str| answer.header(name).into_iter().map(str::to_owned).collect::<Vec<_>>();
     let stat = header("X-Docker-Container-Path-Stat");
     assert_eq!((answer.status, stat.len()), (200, 1), "{answer:?}");
     (answer.status, stat, header("Content-Type"))
@@ -94,10 +73,7 @@ fn gf9_an_image_is_saved_and_loaded() {
         docker.run(&["rmi", &image]).ok();
         let loaded = docker.run(&["load", "-i", &file]).ok();
         assert_eq!(loaded.stdout, format!("Loaded image: {image}\n"));
-        docker
-            .run(&["image", "inspect", "--format", "{{.Id}}", &image])
-            .ok()
-            .visible()
+        docker.run(&["image", "inspect", "--format", "{{.Id}}", &image]).ok().visible()
     });
 }
 
@@ -107,9 +83,7 @@ fn gf9_an_image_on_standard_output_is_the_same_bytes_on_every_way() {
     let file = scope.file("stdout");
     on_every_way(|docker| {
         let mut command = docker.command(&["save", IMAGE]);
-        let status = command
-            .stdout(fs::File::create(&file).expect("scratch folder"))
-            .status();
+        let status = command.stdout(fs::File::create(&file).expect("scratch folder")).status();
         assert!(status.expect("the docker client").success(), "{docker}");
         let sum = process::run(with_file("sha256sum", &file)).ok();
         (fs::metadata(&file).expect("the archive").len(), sum.visible())
@@ -131,15 +105,7 @@ fn export_and_import_carry_a_whole_file_system() {
         docker.run(&["export", "-o", &file, &name]).ok();
         docker.run(&["import", &file, &image]).ok();
         docker
-            .run(&[
-                "run",
-                "--rm",
-                "--label",
-                &scope.label(),
-                &image,
-                "/bin/echo",
-                "imported",
-            ])
+            .run(&["run", "--rm", "--label", &scope.label(), &image, "/bin/echo", "imported"])
             .ok()
             .visible()
     });

@@ -36,14 +36,10 @@ fn many(docker: &Cli, count: usize) {
     // The ticks tell a client that it is attached; `cat` gives each line to all who are.
     let script = "while sleep 0.5; do echo tick; done & exec cat";
     let name = scope.container("party", &["-i"], &["sh", "-c", script]);
-    let mut guests: Vec<Attached> = (0..count)
-        .map(|number| attach(docker, &scope, &name, number))
-        .collect();
+    let mut guests: Vec<Attached> = (0..count).map(|number| attach(docker, &scope, &name, number)).collect();
     for guest in &guests {
         let what = format!("{docker}: a client to be attached");
-        wait::until_true(&what, BOUND, || {
-            fs::metadata(&guest.output).is_ok_and(|file| file.len() > 0)
-        });
+        wait::until_true(&what, BOUND, || fs::metadata(&guest.output).is_ok_and(|file| file.len() > 0));
     }
     for (number, guest) in guests.iter_mut().enumerate() {
         // One write: in pieces it would mix with what the others say.
@@ -51,17 +47,12 @@ fn many(docker: &Cli, count: usize) {
             "from {number}
 "
         );
-        guest
-            .stdin
-            .write_all(words.as_bytes())
-            .expect("the tunnel is open");
+        guest.stdin.write_all(words.as_bytes()).expect("the tunnel is open");
     }
     for guest in &guests {
-        wait::until_true(
-            &format!("{docker}: the words of all to reach each"),
-            BOUND,
-            || heard(guest) == count,
-        );
+        wait::until_true(&format!("{docker}: the words of all to reach each"), BOUND, || {
+            heard(guest) == count
+        });
     }
     engine::bare().run(&["kill", &name]).ok();
     for mut guest in guests {
@@ -74,16 +65,10 @@ fn many(docker: &Cli, count: usize) {
 fn attach(docker: &Cli, scope: &Scope, container: &str, number: usize) -> Attached {
     let output = scope.file(&number.to_string());
     let mut command = docker.command(&["attach", container]);
-    command
-        .stdin(Stdio::piped())
-        .stdout(File::create(&output).expect("scratch folder"));
+    command.stdin(Stdio::piped()).stdout(File::create(&output).expect("scratch folder"));
     let mut child = command.spawn().expect("the docker client");
     let stdin = child.stdin.take().expect("a pipe");
-    Attached {
-        client: Running(child),
-        stdin,
-        output,
-    }
+    Attached { client: Running(child), stdin, output }
 }
 
 /// How many different guests a guest has heard.

@@ -41,9 +41,8 @@ pub(crate) fn gateway_ways() -> Vec<Way> {
 pub(crate) fn programs() -> &'static [PathBuf] {
     PROGRAMS.get_or_init(|| {
         let path = std::env::var_os("PATH").unwrap_or_default();
-        let folders = ["/usr/local/bin".into(), "/usr/bin".into()]
-            .into_iter()
-            .chain(std::env::split_paths(&path));
+        let folders =
+            ["/usr/local/bin".into(), "/usr/bin".into()].into_iter().chain(std::env::split_paths(&path));
         let mut found: Vec<PathBuf> = Vec::new();
         for folder in folders {
             if let Ok(file) = folder.join("docker").canonicalize()
@@ -88,17 +87,8 @@ impl Cli {
             options.push("--tlscacert".to_owned());
             options.push(certificate.display().to_string());
         }
-        let way = if certificate.is_some() {
-            Way::Tls
-        } else {
-            Way::Plain
-        };
-        Self {
-            program: programs()[0].clone(),
-            way,
-            options,
-            config: no_config().to_owned(),
-        }
+        let way = if certificate.is_some() { Way::Tls } else { Way::Plain };
+        Self { program: programs()[0].clone(), way, options, config: no_config().to_owned() }
     }
 
     /// The same, but not logged in.
@@ -140,10 +130,7 @@ impl Cli {
         ] {
             command.env_remove(name);
         }
-        command
-            .env("DOCKER_CONFIG", &self.config)
-            .env("HOME", &self.config)
-            .env("DOCKER_BUILDKIT", "0");
+        command.env("DOCKER_CONFIG", &self.config).env("HOME", &self.config).env("DOCKER_BUILDKIT", "0");
         command.env("LC_ALL", "C");
     }
 
@@ -175,12 +162,7 @@ impl std::fmt::Display for Cli {
 /// The first client on an engine's socket.
 pub(crate) fn on_socket(socket: &Path) -> Cli {
     let options = vec!["--host".to_owned(), format!("unix://{}", socket.display())];
-    Cli {
-        program: programs()[0].clone(),
-        way: Way::Socket,
-        options,
-        config: no_config().to_owned(),
-    }
+    Cli { program: programs()[0].clone(), way: Way::Socket, options, config: no_config().to_owned() }
 }
 
 /// A client configuration that says nothing.

@@ -44,11 +44,7 @@ pub(crate) fn bare() -> Cli {
 
 /// The engine's clock as an RFC 3339 time, for `--since` and `--until`.
 pub(crate) fn now() -> String {
-    bare()
-        .run(&["info", "--format", "{{.SystemTime}}"])
-        .ok()
-        .text()
-        .to_owned()
+    bare().run(&["info", "--format", "{{.SystemTime}}"]).ok().text().to_owned()
 }
 
 /// Makes `debian:12-slim`, the base of our own image.
@@ -69,6 +65,5 @@ pub(crate) fn script(name: &str, args: &[&str], docker_host: Option<&str>) -> St
 }
 
 fn strip(host: &str) -> &str {
-    host.strip_prefix("unix://")
-        .expect("the engine is on a unix socket")
+    host.strip_prefix("unix://").expect("the engine is on a unix socket")
 }

@@ -65,10 +65,7 @@ pub(crate) fn scratch() -> &'static Path {
 
 /// A port that was free a moment ago.
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .and_then(|listener| listener.local_addr())
-        .expect("a free port")
-        .port()
+    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
 }
 
 impl Gateway {
@@ -80,16 +77,8 @@ impl Gateway {
         let mut command = keeper::tied(env!("CARGO_BIN_EXE_doorward"));
         command.args(["serve", "--engine", engine, "--use-login", "--log-format", "json"]);
         command.args(["--listen", &format!("127.0.0.1:{port}")]);
-        command
-            .arg("--users")
-            .arg(write_users(&folder))
-            .arg("--state")
-            .arg(&state);
-        command
-            .arg("--runtime-dir")
-            .arg(folder.join("run"))
-            .arg("--log")
-            .arg(folder.join("requests.log"));
+        command.arg("--users").arg(write_users(&folder)).arg("--state").arg(&state);
+        command.arg("--runtime-dir").arg(folder.join("run")).arg("--log").arg(folder.join("requests.log"));
         let certificate = (way == Way::Tls).then(|| state.join("autocert/cert.pem"));
         match way {
             Way::Tls => command.args(["--autocert", "localhost,127.0.0.1"]),
@@ -99,20 +88,10 @@ impl Gateway {
             command.args(["--user", &gateway_user().name]);
         }
         let output = File::create(folder.join("output")).expect("scratch folder");
-        command
-            .stdin(Stdio::null())
-            .stdout(output.try_clone().expect("file"))
-            .stderr(output);
+        command.stdin(Stdio::null()).stdout(output.try_clone().expect("file")).stderr(output);
         let child = keeper::spawn(command);
         let docker_config = folder.join("docker");
-        let mut gateway = Self {
-            port,
-            certificate,
-            docker_config,
-            token: String::new(),
-            folder,
-            child,
-        };
+        let mut gateway = Self { port, certificate, docker_config, token: String::new(), folder, child };
         gateway.await_ready();
         gateway.token = gateway.log_in();
         http::write_docker_config(&gateway.docker_config, &gateway.token);
@@ -127,10 +106,7 @@ impl Gateway {
     /// Sends a request as the logged-in user; `options` are curl's.
     pub(crate) fn send(&self, path: &str, options: &[&str]) -> Answer {
         let bearer = format!("Authorization: Bearer {}", self.token);
-        let all: Vec<&str> = ["-H", &bearer]
-            .into_iter()
-            .chain(options.iter().copied())
-            .collect();
+        let all: Vec<&str> = ["-H", &bearer].into_iter().chain(options.iter().copied()).collect();
         http::send(&self.target(), path, &all).expect("the gateway answers")
     }
 
@@ -162,11 +138,7 @@ impl Gateway {
             if let Some(status) = self.child.try_wait().expect("child") {
                 panic!("the gateway ended at start with {status}:\n{}", self.output());
             }
-            if self
-                .certificate
-                .as_ref()
-                .is_some_and(|certificate| !certificate.exists())
-            {
+            if self.certificate.as_ref().is_some_and(|certificate| !certificate.exists()) {
                 return None;
             }
             http::send(&target, "/_doorward/readyz", &[]).filter(|answer| answer.status == 200)
@@ -193,19 +165,14 @@ impl Drop for Gateway {
 fn gateway_user() -> User {
     let wanted = std::env::var("DOORWARD_E2E_USER").unwrap_or_else(|_| "doorward".to_owned());
     let look = |name: &str| User::from_name(name).expect("the account database");
-    look(&wanted)
-        .or_else(|| look("nobody"))
-        .expect("the account nobody")
+    look(&wanted).or_else(|| look("nobody")).expect("the account nobody")
 }
 
 /// The embedded user file with [`USER`] in it, readable by the gateway alone.
 fn write_users(folder: &Path) -> PathBuf {
     let file = folder.join("users.toml");
-    fs::write(
-        &file,
-        format!("[users.{USER}]\npassword = \"{}\"\ngroups = []\n", hash(PASSWORD)),
-    )
-    .expect("scratch");
+    fs::write(&file, format!("[users.{USER}]\npassword = \"{}\"\ngroups = []\n", hash(PASSWORD)))
+        .expect("scratch");
     fs::set_permissions(&file, Permissions::from_mode(0o600)).expect("scratch");
     if geteuid().is_root() {
         let user = gateway_user();
@@ -217,10 +184,7 @@ fn write_users(folder: &Path) -> PathBuf {
 /// An argon2id PHC string, made as any other tool would make it: the user file is a public format.
 fn hash(password: &str) -> String {
     use argon2::password_hash::PasswordHasher;
-    argon2::Argon2::default()
-        .hash_password(password.as_bytes())
-        .expect("argon2")
-        .to_string()
+    argon2::Argon2::default().hash_password(password.as_bytes()).expect("argon2").to_string()
 }
 
 /// Removes the scratch folders of runs that are over.

@@ -31,10 +31,7 @@ impl Answer {
     /// Values of a header, in order.
     pub(crate) fn header(&self, name: &str) -> Vec<&str> {
         let fields = self.head.lines().filter_map(|line| line.split_once(':'));
-        fields
-            .filter(|(field, _)| field.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.trim())
-            .collect()
+        fields.filter(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()).collect()
     }
 
     /// The body as JSON.
@@ -45,39 +42,26 @@ impl Answer {
     /// The text of an error in the engine's own shape.
     pub(crate) fn message(&self) -> String {
         assert_eq!(self.header("content-type"), ["application/json"], "{self:?}");
-        self.json()["message"]
-            .as_str()
-            .unwrap_or_else(|| panic!("no message in {self:?}"))
-            .to_owned()
+        self.json()["message"].as_str().unwrap_or_else(|| panic!("no message in {self:?}")).to_owned()
     }
 }
 
 /// Sends a request. `options` are curl's own; `None` when nobody answers.
 pub(crate) fn send(target: &Target, path: &str, options: &[&str]) -> Option<Answer> {
     let mut command = Command::new("curl");
-    command
-        .args(["-sS", "-i", "--noproxy", "*", "--max-time", "60"])
-        .args(options);
+    command.args(["-sS", "-i", "--noproxy", "*", "--max-time", "60"]).args(options);
     match target {
         Target::Socket(socket) => {
-            command
-                .arg("--unix-socket")
-                .arg(socket)
-                .arg(format!("http://localhost{path}"));
+            command.arg("--unix-socket").arg(socket).arg(format!("http://localhost{path}"));
         }
         Target::Port(port, None) => {
             command.arg(format!("http://127.0.0.1:{port}{path}"));
         }
         Target::Unverified(port) => {
-            command
-                .arg("--insecure")
-                .arg(format!("https://127.0.0.1:{port}{path}"));
+            command.arg("--insecure").arg(format!("https://127.0.0.1:{port}{path}"));
         }
         Target::Port(port, Some(ca)) => {
-            command
-                .arg("--cacert")
-                .arg(ca)
-                .arg(format!("https://127.0.0.1:{port}{path}"));
+            command.arg("--cacert").arg(ca).arg(format!("https://127.0.0.1:{port}{path}"));
         }
     }
     let finished = process::run(command);
@@ -106,18 +90,11 @@ fn parse(raw: &str) -> Answer {
     let mut rest = raw;
     loop {
         let (head, body) = rest.split_once("\r\n\r\n").unwrap_or((rest, ""));
-        let status = head
-            .split_whitespace()
-            .nth(1)
-            .and_then(|code| code.parse().ok())
-            .expect("a status line");
+        let status =
+            head.split_whitespace().nth(1).and_then(|code| code.parse().ok()).expect("a status line");
         // `100 Continue` comes before the answer.
         if status != 100 {
-            return Answer {
-                status,
-                head: head.to_owned(),
-                body: body.to_owned(),
-            };
+            return Answer { status, head: head.to_owned(), body: body.to_owned() };
         }
         rest = body;
     }

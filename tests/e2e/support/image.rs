@@ -26,9 +26,7 @@ pub(crate) fn built() -> &'static str {
         let docker = engine::bare();
         let id = || docker.run(&["images", "-q", NAME]).ok();
         let before = id();
-        let binaries = Path::new(env!("CARGO_BIN_EXE_doorward"))
-            .parent()
-            .expect("a folder");
+        let binaries = Path::new(env!("CARGO_BIN_EXE_doorward")).parent().expect("a folder");
         let mut command = Command::new(engine::tree().join("docker/build.sh"));
         command
             .arg(binaries)
@@ -52,9 +50,7 @@ pub(crate) fn socket_mount() -> String {
 pub(crate) fn dialogue(pairs: &[(&str, &str)], docker_args: &[&str]) -> Finished {
     let docker = engine::bare();
     let mut command = Command::new("python3");
-    command
-        .arg(engine::tree().join("tests/e2e/terminal.py"))
-        .arg("dialogue");
+    command.arg(engine::tree().join("tests/e2e/terminal.py")).arg("dialogue");
     command.args(pairs.iter().flat_map(|(prompt, answer)| [*prompt, *answer]));
     command.arg("--").args(docker.prefix()).args(docker_args);
     docker.environment(&mut command);
@@ -64,12 +60,7 @@ pub(crate) fn dialogue(pairs: &[(&str, &str)], docker_args: &[&str]) -> Finished
 /// Asks until the gateway behind `target` says that it is ready.
 pub(crate) fn await_ready(container: &str, target: &Target) -> Answer {
     wait::until(&format!("{container} to be ready"), UP, || {
-        assert_eq!(
-            state(container, "Running"),
-            "true",
-            "{:?}",
-            engine::bare().run(&["logs", container])
-        );
+        assert_eq!(state(container, "Running"), "true", "{:?}", engine::bare().run(&["logs", container]));
         http::send(target, "/_doorward/readyz", &[]).filter(|answer| answer.status == 200)
     })
 }
@@ -77,20 +68,11 @@ pub(crate) fn await_ready(container: &str, target: &Target) -> Answer {
 /// One field of a container's state.
 pub(crate) fn state(container: &str, field: &str) -> String {
     let format = format!("{{{{.State.{field}}}}}");
-    engine::bare()
-        .run(&["inspect", "--format", &format, container])
-        .ok()
-        .text()
-        .to_owned()
+    engine::bare().run(&["inspect", "--format", &format, container]).ok().text().to_owned()
 }
 
 /// The processes of a container, as the host counts them.
 pub(crate) fn processes(container: &str) -> Vec<u32> {
     let listed = engine::bare().run(&["top", container, "-eo", "pid"]).ok();
-    listed
-        .stdout
-        .lines()
-        .skip(1)
-        .filter_map(|line| line.trim().parse().ok())
-        .collect()
+    listed.stdout.lines().skip(1).filter_map(|line| line.trim().parse().ok()).collect()
 }

@@ -44,11 +44,7 @@ pub(crate) fn run(command: Command) -> Finished {
 pub(crate) fn run_with_input(mut command: Command, input: &[u8]) -> Finished {
     let shown = format!("{command:?}");
     let mut child = command
-        .stdin(if input.is_empty() {
-            Stdio::null()
-        } else {
-            Stdio::piped()
-        })
+        .stdin(if input.is_empty() { Stdio::null() } else { Stdio::piped() })
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -77,11 +73,7 @@ pub(crate) fn wait(child: &mut Child, deadline: Duration) -> Option<i32> {
     let start = Instant::now();
     loop {
         if let Some(status) = child.try_wait().expect("a child can be waited for") {
-            return Some(
-                status
-                    .code()
-                    .unwrap_or_else(|| 128 + status.signal().unwrap_or(0)),
-            );
+            return Some(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0)));
         }
         if start.elapsed() > deadline {
             let _ = child.kill();

@@ -61,16 +61,7 @@ impl Scope {
     /// Starts a container of the test image behind the gateway's back and returns its name.
     pub(crate) fn container(&self, what: &str, options: &[&str], command: &[&str]) -> String {
         let (name, label) = (self.name(what), self.label());
-        let mut args = vec![
-            "run",
-            "-d",
-            "--name",
-            &name,
-            "--label",
-            &label,
-            "--stop-timeout",
-            "0",
-        ];
+        let mut args = vec!["run", "-d", "--name", &name, "--label", &label, "--stop-timeout", "0"];
         args.extend(options);
         args.push(engine::IMAGE);
         args.extend(command);
@@ -96,14 +87,7 @@ impl Drop for Scope {
 /// Removes what runs left behind whose process is gone.
 pub(crate) fn sweep(docker: &Cli) {
     let format = format!("{{{{.Label \"{LABEL}\"}}}}");
-    let containers = [
-        "ps",
-        "-a",
-        "--filter",
-        &format!("label={LABEL}"),
-        "--format",
-        &format,
-    ];
+    let containers = ["ps", "-a", "--filter", &format!("label={LABEL}"), "--format", &format];
     for id in docker.run(&containers).stdout.lines().filter(|id| is_over(id)) {
         remove_containers(docker, &format!("label={LABEL}={id}"));
     }
@@ -124,12 +108,7 @@ fn is_over(id: &str) -> bool {
 fn remove_containers(docker: &Cli, filter: &str) {
     let listed = docker.run(&["ps", "-aq", "--filter", filter]).stdout;
     if !listed.trim().is_empty() {
-        docker.run(
-            &["rm", "-f", "-v"]
-                .into_iter()
-                .chain(listed.split_whitespace())
-                .collect::<Vec<_>>(),
-        );
+        docker.run(&["rm", "-f", "-v"].into_iter().chain(listed.split_whitespace()).collect::<Vec<_>>());
     }
 }
 
@@ -142,14 +121,6 @@ fn remove_images(docker: &Cli, pattern: &str) {
 
 fn images(docker: &Cli, pattern: &str) -> Vec<String> {
     let filter = format!("reference={pattern}");
-    let listed = docker
-        .run(&[
-            "images",
-            "--filter",
-            &filter,
-            "--format",
-            "{{.Repository}}:{{.Tag}}",
-        ])
-        .stdout;
+    let listed = docker.run(&["images", "--filter", &filter, "--format", "{{.Repository}}:{{.Tag}}"]).stdout;
     listed.lines().map(str::to_owned).collect()
 }

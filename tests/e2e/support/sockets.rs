@@ -16,12 +16,7 @@ pub(crate) fn family(root: u32) -> Vec<u32> {
     let mut family = vec![root];
     let mut next = 0;
     while let Some(&pid) = family.get(next) {
-        family.extend(
-            parents
-                .iter()
-                .filter(|(_, parent)| *parent == pid)
-                .map(|(child, _)| *child),
-        );
+        family.extend(parents.iter().filter(|(_, parent)| *parent == pid).map(|(child, _)| *child));
         next += 1;
     }
     family
@@ -35,31 +30,15 @@ pub(crate) fn resident_kib(pids: &[u32]) -> u64 {
 /// Effective user id of a process.
 pub(crate) fn effective_uid(pid: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    status
-        .lines()
-        .find(|line| line.starts_with("Uid:"))?
-        .split_whitespace()
-        .nth(2)?
-        .parse()
-        .ok()
+    status.lines().find(|line| line.starts_with("Uid:"))?.split_whitespace().nth(2)?.parse().ok()
 }
 
 /// Inodes of the sockets that some processes hold.
 pub(crate) fn socket_inodes(pids: &[u32]) -> HashSet<u64> {
-    let folders = pids
-        .iter()
-        .filter_map(|pid| std::fs::read_dir(format!("/proc/{pid}/fd")).ok());
-    let links = folders
-        .flatten()
-        .filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+    let folders = pids.iter().filter_map(|pid| std::fs::read_dir(format!("/proc/{pid}/fd")).ok());
+    let links = folders.flatten().filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
     links
-        .filter_map(|link| {
-            link.to_str()?
-                .strip_prefix("socket:[")?
-                .strip_suffix(']')?
-                .parse()
-                .ok()
-        })
+        .filter_map(|link| link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok())
         .collect()
 }
 
@@ -78,9 +57,7 @@ pub(crate) fn engine_connections(pids: &[u32], socket: &Path) -> HashSet<u64> {
     let listed = process::run(command).ok().stdout;
     let peers = listed.lines().filter_map(|line| {
         let columns: Vec<&str> = line.split_whitespace().collect();
-        let at = columns
-            .iter()
-            .position(|column| paths.iter().any(|path| path == column))?;
+        let at = columns.iter().position(|column| paths.iter().any(|path| path == column))?;
         columns.last().filter(|_| at + 1 < columns.len())?.parse().ok()
     });
     peers.filter(|peer| ours.contains(peer)).collect()
@@ -92,13 +69,7 @@ fn parent(pid: u32) -> Option<u32> {
 
 fn status_field(pid: u32, field: &str) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    status
-        .lines()
-        .find(|line| line.starts_with(field))?
-        .split_whitespace()
-        .nth(1)?
-        .parse()
-        .ok()
+    status.lines().find(|line| line.starts_with(field))?.split_whitespace().nth(1)?.parse().ok()
 }
 
 /// Inodes of the sockets that listen on `port` in the network namespace of a process.

@@ -23,17 +23,10 @@ pub(crate) fn certificate_with_key(scope: &Scope) -> PathBuf {
         "-days",
         "30",
     ]);
-    command.args([
-        "-subj",
-        "/CN=localhost",
-        "-addext",
-        "subjectAltName=DNS:localhost,IP:127.0.0.1",
-    ]);
+    command.args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]);
     command.arg("-keyout").arg(&key).arg("-out").arg(&certificate);
     process::run(command).ok();
-    let text = [key, certificate]
-        .map(|file| fs::read_to_string(file).expect("openssl wrote it"))
-        .concat();
+    let text = [key, certificate].map(|file| fs::read_to_string(file).expect("openssl wrote it")).concat();
     fs::write(&both, text).expect("scratch folder");
     both
 }

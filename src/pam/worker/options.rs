@@ -1,0 +1,200 @@
+//! The broker's command line, checked: all problems at once, each with what to change.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Parser;
+use nix::unistd::{Gid, Group, Uid, User};
+
+use super::ledger::Limits;
+use super::services;
+
+/// What modules may see of the broker's environment, besides a fixed `PATH`: languages of their texts, the time zone
+/// of pam_time, and the settings of Kerberos and LDAP libraries.
+pub(super) const KEPT_ENVIRONMENT: [&str; 8] =
+    ["KRB5_CONFIG", "LANG", "LANGUAGE", "LC_ALL", "LC_MESSAGES", "LDAPCONF", "LDAPTLS_CACERT", "TZ"];
+
+/// The PAM broker of Doorward: runs PAM transactions for the gateway, each in a process of its own.
+///
+/// Takes its listening unix socket on standard input (from `doorward serve`, or systemd with StandardInput=socket),
+/// or binds it itself with --socket.
+#[derive(Debug, Parser)]
+#[command(name = "doorward-pam", version)]
+pub(super) struct Options {
+    /// PAM service (file under /etc/pam.d) that the gateway may ask for; may be repeated
+    #[arg(long, value_name = "NAME", default_value = "doorward")]
+    service: Vec<String>,
+    /// Service of which only one transaction computes at a time (pam_oath needs it); may be repeated
+    #[arg(long, value_name = "NAME")]
+    serialize: Vec<String>,
+    /// User that may connect, besides root and the broker's own; may be repeated
+    #[arg(long, value_name = "UID|NAME")]
+    allow_uid: Vec<String>,
+    /// Bind this unix socket (mode 0660) instead of taking a listening one on standard input
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+    /// Group of the socket that --socket binds
+    #[arg(long, value_name = "NAME", requires = "socket")]
+    group: Option<String>,
+    /// Most transactions at once, those that wait for a person included
+    #[arg(long, value_name = "N", default_value_t = 128)]
+    max_children: usize,
+    /// Most transactions at once of one client address (IPv6: of one /64)
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    max_per_address: usize,
+    /// Most transactions that use CPU at once [default: number of cores]
+    #[arg(long, value_name = "N")]
+    max_computing: Option<usize>,
+    /// Longest that modules may run between two prompts
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    compute_seconds: u32,
+    /// Longest wait for the answer to a prompt
+    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    prompt_seconds: u32,
+    /// Longest whole transaction
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    login_seconds: u32,
+    /// Variable of the PAM environment that is handed to the gateway; may be repeated [default: none]
+    #[arg(long, value_name = "NAME")]
+    pass_env: Vec<String>,
+    /// End when the process that started the broker ends
+    #[arg(long)]
+    die_with_parent: bool,
+    /// Check the options and the service files, then exit: 0 in order, 78 not
+    #[arg(long)]
+    pub(super) check: bool,
+}
+
+/// Options that have been checked.
+#[derive(Debug)]
+pub(super) struct Config {
+    pub(super) services: Vec<String>,
+    pub(super) pass_env: Vec<String>,
+    /// Users that may connect.
+    pub(super) uids: BTreeSet<u32>,
+    pub(super) socket: Option<PathBuf>,
+    pub(super) group: Option<Gid>,
+    pub(super) limits: Limits,
+    pub(super) compute_seconds: u32,
+    pub(super) die_with_parent: bool,
+}
+
+impl Options {
+    /// Looks at everything that can be wrong before the first login.
+    ///
+    /// # Errors
+    /// Every problem, for the operator.
+    pub(super) fn checked(self) -> Result<Config, Vec<String>> {
+        let mut problems = Vec::new();
+        let mut note = |problem: Result<(), String>| problems.extend(problem.err());
+        self.service.iter().for_each(|name| note(services::check(name)));
+        for name in self.serialize.iter().filter(|name| !self.service.contains(name)) {
+            note(Err(format!("--serialize {name}: is not among the services; add --service {name}")));
+        }
+        for (option, number) in [
+            ("--max-children", self.max_children),
+            ("--max-per-address", self.max_per_address),
+            ("--max-computing", self.max_computing.unwrap_or(1)),
+            ("--compute-seconds", self.compute_seconds as usize),
+            ("--prompt-seconds", self.prompt_seconds as usize),
+            ("--login-seconds", self.login_seconds as usize),
+        ] {
+            if !(1..=86_400).contains(&number) {
+                note(Err(format!("{option} {number}: must be 1 to 86400")));
+            }
+        }
+        let mut uids = BTreeSet::from([0, Uid::effective().as_raw()]);
+        for name in &self.allow_uid {
+            match uid(name) {
+                Ok(uid) => drop(uids.insert(uid)),
+                Err(problem) => note(Err(problem)),
+            }
+        }
+        let group = match self.group.as_deref().map(gid).transpose() {
+            Ok(group) => group,
+            Err(problem) => {
+                note(Err(problem));
+                None
+            }
+        };
+        if problems.is_empty() { Ok(self.into_config(uids, group)) } else { Err(problems) }
+    }
+
+    fn into_config(self, uids: BTreeSet<u32>, group: Option<Gid>) -> Config {
+        let seconds = |number: u32| Duration::from_secs(u64::from(number));
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        Config {
+            limits: Limits {
+                children: self.max_children,
+                per_address: self.max_per_address,
+                computing: self.max_computing.unwrap_or_else(cores),
+                compute: seconds(self.compute_seconds),
+                prompt: seconds(self.prompt_seconds),
+                login: seconds(self.login_seconds),
+                serialized: self.serialize.into_iter().collect(),
+            },
+            services: self.service,
+            pass_env: self.pass_env,
+            uids,
+            socket: self.socket,
+            group,
+            compute_seconds: self.compute_seconds,
+            die_with_parent: self.die_with_parent,
+        }
+    }
+}
+
+fn uid(name: &str) -> Result<u32, String> {
+    if let Ok(number) = name.parse() {
+        return Ok(number);
+    }
+    match User::from_name(name) {
+        Ok(Some(user)) => Ok(user.uid.as_raw()),
+        _ => Err(format!("--allow-uid {name}: there is no such user; create it or give a number")),
+    }
+}
+
+fn gid(name: &str) -> Result<Gid, String> {
+    match Group::from_name(name) {
+        Ok(Some(group)) => Ok(group.gid),
+        _ => Err(format!("--group {name}: there is no such group; create it")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, Parser};
+
+    use super::Options;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Options::command().debug_assert();
+    }
+
+    #[test]
+    fn l4_every_problem_is_named_at_once() {
+        let options = Options::parse_from([
+            "doorward-pam",
+            "--service",
+            "doorward-no-such-file",
+            "--serialize",
+            "other-service",
+            "--max-children",
+            "0",
+            "--allow-uid",
+            "no-such-user-here",
+            "--socket",
+            "/nowhere",
+            "--group",
+            "no-such-group-here",
+        ]);
+        let problems = options.checked().unwrap_err().join("\n");
+        for word in
+            ["doorward-no-such-file", "other-service", "--max-children", "no-such-user-here", "no-such-group"]
+        {
+            assert!(problems.contains(word), "{word} in {problems}");
+        }
+    }
+}
