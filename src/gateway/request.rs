@@ -5,6 +5,7 @@ use std::cell::Cell;
 use std::net::IpAddr;
 
 use bytes::Bytes;
+use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
@@ -15,16 +16,17 @@ use crate::gateway::body::GatewayBody;
 use crate::gateway::refuse::{drain, error, is_navigation, unauthorized};
 use crate::gateway::worker::{Mode, Worker};
 use crate::identity::{Identity, Outcome};
-use crate::listener::{Connection, Forwarded, check_framing};
+use crate::listener::{Connection, Forwarded, address_text, check_framing};
 use crate::pages::{self, MOST_BODY_BYTES, PageContext};
 use crate::policy::{self, Target};
 use crate::proxy::{self, ForwardError, TunnelReport};
 
 /// What is known of a request before anybody is identified.
 struct Facts {
-    id: String,
+    id: RequestId,
     begun: Instant,
     client: IpAddr,
+    client_text: HeaderValue,
     forwarded: Forwarded,
     authority: Option<HeaderValue>,
     for_browser: bool,
@@ -35,7 +37,8 @@ struct Facts {
 #[derive(Default)]
 struct Noted {
     identity: Option<Identity>,
-    path: String,
+    /// As it came, until it has been read.
+    path: Option<PathAndQuery>,
     reason: Option<Cow<'static, str>>,
 }
 
@@ -54,12 +57,12 @@ impl Worker {
             status: 499,
             bytes: None,
         };
-        entry.noted.path = clean(request.uri().path()).into_owned();
+        entry.noted.path = request.uri().path_and_query().cloned();
         let mut response = match check(connection, &request) {
             Ok(target) => self.route(&facts, target, request, &mut entry.noted).await,
             Err((status, text)) => {
                 entry.noted.reason = Some(Cow::Owned(text.clone()));
-                let mut refusal = error(status, &text, &facts.id, facts.for_browser);
+                let mut refusal = error(status, &text, &facts.id.text(), facts.for_browser);
                 // What follows on this connection may be read in two ways.
                 refusal.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
                 refusal
@@ -86,6 +89,7 @@ impl Worker {
             id: self.ids.next(),
             begun: Instant::now(),
             client: forwarded.client.unwrap_or(connection.peer),
+            client_text: forwarded.client.map_or_else(|| connection.peer_text.clone(), address_text),
             authority,
             for_browser: is_navigation(request.method(), headers),
             method: request.method().clone(),
@@ -100,7 +104,7 @@ impl Worker {
         request: Request<Incoming>,
         noted: &mut Noted,
     ) -> Response<GatewayBody> {
-        noted.path = clean(target.path()).into_owned();
+        noted.path = Some(target.forwarded().clone());
         let outcome = self.doors.identify(request.headers(), facts.client).await;
         if let Outcome::Authenticated(identity) = &outcome {
             noted.identity = Some(identity.clone());
@@ -130,7 +134,12 @@ impl Worker {
                 noted.reason = Some(Cow::Owned(denied.to_string()));
                 let (parts, body) = request.into_parts();
                 drain(&parts.headers, body);
-                return error(StatusCode::FORBIDDEN, &denied.to_string(), &facts.id, facts.for_browser);
+                return error(
+                    StatusCode::FORBIDDEN,
+                    &denied.to_string(),
+                    &facts.id.text(),
+                    facts.for_browser,
+                );
             }
         };
         let user = permit.identity().clone();
@@ -140,8 +149,9 @@ impl Worker {
         let (parts, body) = request.into_parts();
         let proto = if self.gateway.mode == Mode::Plain { "http" } else { "https" };
         let host = facts.authority.clone();
-        let incoming = proxy::Incoming { parts, body, upgrade, client: facts.client, proto, host };
-        let on_close = self.tunnel_end(&facts.id, &user);
+        let incoming =
+            proxy::Incoming { parts, body, upgrade, client: facts.client_text.clone(), proto, host };
+        let on_close = self.tunnel_end(facts.id, &user);
         match proxy::forward(permit, incoming, &self.pool, on_close).await {
             Ok(forwarded) => self.streamed(facts, forwarded, user),
             Err(failure) => {
@@ -157,7 +167,7 @@ impl Worker {
         forwarded.response.map(|mut body| {
             let length = http_body::Body::size_hint(&body).exact();
             if length.is_none() && !is_tunnel && self.gateway.log.is_on() {
-                let (log, id, begun) = (self.gateway.log.clone(), facts.id.clone(), facts.begun);
+                let (log, id, begun) = (self.gateway.log.clone(), facts.id.text(), facts.begun);
                 body.on_end(move |bytes| {
                     log.closing(&Closing {
                         time: log.time(),
@@ -175,13 +185,13 @@ impl Worker {
         })
     }
 
-    fn tunnel_end(&self, id: &str, user: &Identity) -> impl FnOnce(TunnelReport) + use<> {
-        let (log, id, user) = (self.gateway.log.clone(), id.to_owned(), user.clone());
+    fn tunnel_end(&self, id: RequestId, user: &Identity) -> impl FnOnce(TunnelReport) + use<> {
+        let (log, user) = (self.gateway.log.clone(), user.clone());
         move |report| {
             log.closing(&Closing {
                 time: log.time(),
                 event: "tunnel-end",
-                id: &id,
+                id: &id.text(),
                 user: shown_user(&user),
                 bytes_in: Some(report.bytes_in),
                 bytes_out: report.bytes_out,
@@ -206,7 +216,8 @@ impl Worker {
             Outcome::Unavailable => {
                 noted.reason = Some(Cow::Borrowed("the login cannot be checked"));
                 let text = "the login cannot be checked right now, try again";
-                let mut response = error(StatusCode::SERVICE_UNAVAILABLE, text, &facts.id, facts.for_browser);
+                let mut response =
+                    error(StatusCode::SERVICE_UNAVAILABLE, text, &facts.id.text(), facts.for_browser);
                 response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
                 return response;
             }
@@ -219,7 +230,14 @@ impl Worker {
                 "login required: this engine is behind Doorward, get a token at /_doorward/account"
             }
         };
-        unauthorized(target, &parts.headers, text, &facts.id, facts.for_browser, self.pool.api_version())
+        unauthorized(
+            target,
+            &parts.headers,
+            text,
+            &facts.id.text(),
+            facts.for_browser,
+            self.pool.api_version(),
+        )
     }
 
     /// Our own pages and API.
@@ -241,7 +259,7 @@ impl Worker {
                     return error(
                         StatusCode::PAYLOAD_TOO_LARGE,
                         "the body is too large",
-                        &facts.id,
+                        &facts.id.text(),
                         facts.for_browser,
                     );
                 }
@@ -263,7 +281,7 @@ impl Worker {
             is_insecure: self.gateway.mode == Mode::Assumed
                 && facts.forwarded.proto.as_deref() == Some("http"),
             is_stopping: self.gateway.stop.gentle.is_cancelled(),
-            request_id: facts.id.clone(),
+            request_id: facts.id.text(),
             headers: parts.headers,
             method: parts.method,
         };
@@ -337,13 +355,16 @@ fn failure_reason(failure: &ForwardError) -> Cow<'static, str> {
 fn failed(failure: &ForwardError, facts: &Facts) -> Response<GatewayBody> {
     match failure {
         ForwardError::Cut => {
-            error(StatusCode::UNAUTHORIZED, "the login has ended", &facts.id, facts.for_browser)
+            error(StatusCode::UNAUTHORIZED, "the login has ended", &facts.id.text(), facts.for_browser)
         }
-        ForwardError::Engine(_) => {
-            error(StatusCode::BAD_GATEWAY, "the engine cannot be reached", &facts.id, facts.for_browser)
-        }
+        ForwardError::Engine(_) => error(
+            StatusCode::BAD_GATEWAY,
+            "the engine cannot be reached",
+            &facts.id.text(),
+            facts.for_browser,
+        ),
         ForwardError::NoAnswer(_) => {
-            error(StatusCode::BAD_GATEWAY, "the engine did not answer", &facts.id, facts.for_browser)
+            error(StatusCode::BAD_GATEWAY, "the engine did not answer", &facts.id.text(), facts.for_browser)
         }
     }
 }
@@ -366,13 +387,13 @@ impl Drop for Entry<'_> {
         self.log.request(&Line {
             time: self.log.time(),
             event: "request",
-            id: &self.facts.id,
+            id: self.facts.id.text().as_str(),
             user: identity.and_then(shown_user),
             door: identity.map(|identity| identity.door().as_str()),
             credential: identity.map(Identity::credential_id),
             address: self.facts.client,
             method: clean(self.facts.method.as_str()),
-            path: Cow::Borrowed(&self.noted.path),
+            path: clean(self.noted.path.as_ref().map_or("", PathAndQuery::path)),
             status: self.status,
             bytes: self.bytes,
             duration_ms: (self.facts.begun.elapsed().as_secs_f64() * 1e6).round() / 1e3,
@@ -399,9 +420,19 @@ impl RequestIds {
         Self(Cell::new(u64::from_le_bytes(bytes)))
     }
 
-    fn next(&self) -> String {
+    fn next(&self) -> RequestId {
         let id = self.0.get().wrapping_add(1);
         self.0.set(id);
-        format!("{id:016x}")
+        RequestId(id)
+    }
+}
+
+/// One request's id; put into words only where it is shown.
+#[derive(Clone, Copy)]
+struct RequestId(u64);
+
+impl RequestId {
+    fn text(self) -> String {
+        format!("{:016x}", self.0)
     }
 }

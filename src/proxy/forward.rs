@@ -1,6 +1,5 @@
 //! Request in, answer out. Takes a [`Permit`]: there is no other way to the engine.
 
-use std::net::IpAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
@@ -27,8 +26,8 @@ pub struct Incoming {
     pub body: hyper::body::Incoming,
     /// The client's half of a change of protocol.
     pub upgrade: Option<OnUpgrade>,
-    /// Where the client is.
-    pub client: IpAddr,
+    /// Where the client is, as a header value.
+    pub client: HeaderValue,
     /// `https` or `http`.
     pub proto: &'static str,
     /// The host it asked for.

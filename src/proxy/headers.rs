@@ -3,8 +3,6 @@
 //! Order matters (behaviour H4): first the hop's own headers go, with those that `Connection` names; then every
 //! spelling of our identity headers; last ours are added, so that nothing a client wrote can remove or shadow them.
 
-use std::net::IpAddr;
-
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use crate::identity::Identity;
@@ -63,7 +61,7 @@ pub struct Facts<'a> {
     /// Who was let in.
     pub identity: &'a Identity,
     /// Where they are.
-    pub client: IpAddr,
+    pub client: HeaderValue,
     /// `https` or `http`.
     pub proto: &'static str,
     /// The host they asked for.
@@ -86,9 +84,7 @@ pub fn prepare_request(headers: &mut HeaderMap, facts: &Facts<'_>, upgrade: Opti
         headers.insert(FORWARDED_USER, facts.identity.user_header().clone());
         headers.insert(FORWARDED_GROUPS, facts.identity.groups_header().clone());
     }
-    if let Ok(client) = HeaderValue::try_from(facts.client.to_string()) {
-        headers.insert(FORWARDED_FOR, client);
-    }
+    headers.insert(FORWARDED_FOR, facts.client.clone());
     headers.insert(FORWARDED_PROTO, HeaderValue::from_static(facts.proto));
     if let Some(host) = facts.host {
         headers.insert(FORWARDED_HOST, host.clone());
@@ -200,7 +196,7 @@ mod tests {
         let upgrade = requested_upgrade(&headers);
         let facts = Facts {
             identity: &identity,
-            client: "198.51.100.7".parse().unwrap(),
+            client: HeaderValue::from_static("198.51.100.7"),
             proto: "https",
             host: host.as_ref(),
         };
