@@ -320,7 +320,7 @@ fn failed(failure: &ForwardError, facts: &Facts) -> Response<GatewayBody> {
         ForwardError::Engine(_) => {
             error(StatusCode::BAD_GATEWAY, "the engine cannot be reached", &facts.id, facts.for_browser)
         }
-        ForwardError::NoAnswer(_) => {
+        ForwardError::NoAnswer(_) | ForwardError::Unasked => {
             error(StatusCode::BAD_GATEWAY, "the engine did not answer", &facts.id, facts.for_browser)
         }
     }
