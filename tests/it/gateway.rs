@@ -17,6 +17,7 @@ mod framing;
 mod headers;
 mod paths;
 mod process;
+mod tunnels;
 mod wire;
 
 use std::io;

@@ -3,10 +3,13 @@
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
+use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout};
 
 use super::{PATIENCE, chunked_body, content_length, header_values};
 
@@ -216,16 +219,11 @@ impl Call {
         }
     }
 
-    /// Waits until the gateway has closed this connection.
-    pub(super) fn wait_for_close(&mut self) {
-        let mut buffer = Vec::new();
-        loop {
-            match self.fill(&mut buffer) {
-                Ok(()) => buffer.clear(),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => panic!("the gateway stays"),
-                Err(_) => return,
-            }
-        }
+    /// Waits until the gateway has closed this connection in both directions; `false` if it does not.
+    pub(super) fn is_closed_soon(&self) -> bool {
+        let mut fds = [PollFd::new(self.stream.as_fd(), PollFlags::empty())];
+        let patience = PollTimeout::try_from(PATIENCE).unwrap();
+        nix::poll::poll(&mut fds, patience).unwrap() == 1
     }
 
     pub(super) fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
