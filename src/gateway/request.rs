@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use crate::audit::{Closing, Line, Sink, clean};
 use crate::gateway::body::GatewayBody;
+use crate::gateway::host::check_host;
 use crate::gateway::refuse::{drain, error, is_navigation, unauthorized};
 use crate::gateway::worker::{Mode, Worker};
 use crate::identity::{Identity, Outcome};
@@ -307,37 +308,14 @@ fn check(connection: &Connection, request: &Request<Incoming>) -> Result<Target,
     }
     check_host(request)?;
     if !connection.is_http2 {
-        let framing = connection
+        let checked = connection
             .head_log
-            .with(|read| check_framing(request.method(), request.uri(), request.headers(), read));
-        connection.head_log.forget();
-        framing.map_err(|framing| bad(&framing.to_string()))?;
+            .with(|read| check_framing(request.method(), request.uri(), request.headers(), read))
+            .map_err(|framing| bad(&framing.to_string()))?;
+        connection.head_log.forget(checked);
     }
     let is_http2 = request.version() == Version::HTTP_2;
     Target::parse(request.uri(), is_http2).map_err(|invalid| bad(&invalid.to_string()))
-}
-
-/// One host, named once (RFC 9112 section 3.2). An empty one is fine: BuildKit sends it.
-fn check_host(request: &Request<Incoming>) -> Result<(), (StatusCode, String)> {
-    let bad = |text: &str| (StatusCode::BAD_REQUEST, text.to_owned());
-    let mut hosts = request.headers().get_all(header::HOST).iter();
-    match (hosts.next(), hosts.next(), request.uri().authority()) {
-        (Some(_), Some(_), _) => Err(bad("the request names its host twice")),
-        (Some(host), None, Some(authority))
-            if !host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes()) =>
-        {
-            Err(bad("the Host header and the request target name different hosts"))
-        }
-        (None, _, None) if request.version() == Version::HTTP_11 => Err(bad("the request names no host")),
-        (Some(host), None, _) if !host.as_bytes().iter().all(|b| is_host_byte(*b)) => {
-            Err(bad("the Host header holds a character that is not allowed"))
-        }
-        _ => Ok(()),
-    }
-}
-
-const fn is_host_byte(b: u8) -> bool {
-    b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':' | b'[' | b']' | b'%' | b'~')
 }
 
 fn failure_reason(failure: &ForwardError) -> Cow<'static, str> {
@@ -363,7 +341,7 @@ fn failed(failure: &ForwardError, facts: &Facts) -> Response<GatewayBody> {
             &facts.id.text(),
             facts.for_browser,
         ),
-        ForwardError::NoAnswer(_) => {
+        ForwardError::NoAnswer(_) | ForwardError::Unasked => {
             error(StatusCode::BAD_GATEWAY, "the engine did not answer", &facts.id.text(), facts.for_browser)
         }
     }

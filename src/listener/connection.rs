@@ -61,10 +61,7 @@ pub async fn accept(socket: Socket, tls: Option<Arc<ServerConfig>>) -> Option<Ac
     let head_log = HeadLog::default();
     let Some(config) = tls else {
         let io = ClientIo::plain(socket, Some(head_log.clone()));
-        return Some(Accepted {
-            io,
-            connection: Connection::new(peer, false, false, head_log),
-        });
+        return Some(Accepted { io, connection: Connection::new(peer, false, false, head_log) });
     };
     let stream = match tokio::time::timeout(HANDSHAKE_DEADLINE, handshake(socket, config)).await {
         Ok(Ok(stream)) => stream,
