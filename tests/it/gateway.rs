@@ -16,7 +16,9 @@ mod engine;
 mod framing;
 mod headers;
 mod paths;
+mod pool;
 mod process;
+mod streaming;
 mod tunnels;
 mod wire;
 

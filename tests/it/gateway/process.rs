@@ -108,7 +108,7 @@ impl TestGateway {
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let log = Output::collect(keeper.stdout.take().unwrap());
         let said = Output::collect(keeper.stderr.take().unwrap());
-        let pid = said.wait_for("its process", |text| text.lines().next()?.parse().ok());
+        let pid = said.wait_for("its process", |text| text.lines().find_map(|line| line.parse().ok()));
         let address = said.wait_for("where it listens", listening);
         let is_tls = options.iter().any(|option| ["--autocert", "--certfile"].contains(option));
         Self {
