@@ -65,7 +65,8 @@ impl Cut {
 #[derive(Debug)]
 pub struct Guard {
     cut: Cut,
-    place: Option<usize>,
+    /// Where we wait, and by which waker.
+    place: Option<(usize, Waker)>,
 }
 
 impl Guard {
@@ -74,12 +75,20 @@ impl Guard {
         if self.cut.has_fallen() {
             return Poll::Ready(());
         }
-        let mut waiting = self.cut.0.lock();
-        match self.place.and_then(|place| waiting.get_mut(place)) {
-            Some(waker) => waker.clone_from(cx.waker()),
-            None => self.place = Some(waiting.insert(cx.waker().clone())),
+        match &mut self.place {
+            // Waiting already: nothing to do, and no lock to take. A connection comes by here on every request.
+            Some((_, waker)) if waker.will_wake(cx.waker()) => return Poll::Pending,
+            Some((place, waker)) => {
+                waker.clone_from(cx.waker());
+                if let Some(waiting) = self.cut.0.lock().get_mut(*place) {
+                    waiting.clone_from(waker);
+                }
+            }
+            None => {
+                let place = self.cut.0.lock().insert(cx.waker().clone());
+                self.place = Some((place, cx.waker().clone()));
+            }
         }
-        drop(waiting);
         // It may have fallen between the first look and the lock.
         if self.cut.has_fallen() { Poll::Ready(()) } else { Poll::Pending }
     }
@@ -98,7 +107,7 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        if let Some(place) = self.place {
+        if let Some((place, _)) = self.place.take() {
             self.cut.0.lock().try_remove(place);
         }
     }

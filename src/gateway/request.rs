@@ -281,7 +281,7 @@ impl Worker {
             identity,
             is_insecure: self.gateway.mode == Mode::Assumed
                 && facts.forwarded.proto.as_deref() == Some("http"),
-            is_stopping: self.gateway.stop.gentle.is_cancelled(),
+            is_stopping: self.gateway.stop.gentle.has_fallen(),
             request_id: facts.id.text(),
             headers: parts.headers,
             method: parts.method,

@@ -30,11 +30,11 @@ pub fn check_framing(
     read: &[u8],
 ) -> Result<usize, AmbiguousFraming> {
     let target = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-    let line = format!("{method} {target} HTTP/1.");
     let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
     let Some(coding) = codings.next() else {
-        return Ok(find_head(&line, read, 0).map_or(read.len(), |head| head.end));
+        return Ok(plain_end(method, target, read));
     };
+    let line = format!("{method} {target} HTTP/1.");
     if codings.next().is_some() || !coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
         return Err(AmbiguousFraming);
     }
@@ -45,6 +45,21 @@ pub fn check_framing(
         next = find_head(&line, read, head.end);
     }
     Ok(first.end)
+}
+
+/// Where the head of a request without a transfer coding ends. Nearly always it is all that was read.
+fn plain_end(method: &Method, target: &str, read: &[u8]) -> usize {
+    let after_line = read
+        .strip_prefix(method.as_str().as_bytes())
+        .and_then(|rest| rest.strip_prefix(b" "))
+        .and_then(|rest| rest.strip_prefix(target.as_bytes()))
+        .and_then(|rest| rest.strip_prefix(b" HTTP/1."));
+    if after_line.is_some()
+        && let Some(end) = memchr::memmem::find(read, b"\r\n\r\n")
+    {
+        return end + 4;
+    }
+    find_head(&format!("{method} {target} HTTP/1."), read, 0).map_or(read.len(), |head| head.end)
 }
 
 /// One `Transfer-Encoding: chunked` and no `Content-Length`.

@@ -154,9 +154,6 @@ impl Application {
         let server = builder.run();
         let handle = server.handle();
         let upkeep = tokio::task::spawn_local(upkeep(Arc::clone(&gateway), limits));
-        if let Some(tls) = &gateway.tls {
-            tracing::info!(fingerprint = tls.fingerprint(), source = tls.source(), "certificate (SHA-256)");
-        }
         for address in &addresses {
             tracing::info!(%address, "listening");
         }
@@ -333,7 +330,7 @@ async fn flush(gateway: &Gateway) {
 async fn end_on_signal(gateway: Arc<Gateway>, server: actix_server::ServerHandle, grace: Duration) {
     wait_for_end(&gateway).await;
     tracing::info!(open = gateway.stop.inside(), "ending");
-    gateway.stop.gentle.cancel();
+    gateway.stop.gentle.fall();
     let firm = {
         let gateway = Arc::clone(&gateway);
         async move {
@@ -343,7 +340,7 @@ async fn end_on_signal(gateway: Arc<Gateway>, server: actix_server::ServerHandle
                 everybody.credential().cut().fall();
             }
             tokio::time::sleep(grace.mul_f32(0.1)).await;
-            gateway.stop.firm.cancel();
+            gateway.stop.firm.fall();
         }
     };
     tokio::task::spawn_local(firm);
