@@ -73,6 +73,18 @@ impl Authenticator {
         }
     }
 
+    /// Whether this person has been taken out of the user file, or disabled in it, since they logged in.
+    ///
+    /// PAM is not asked: account modules may count, log, or (like `pam_faillock`) forgive failures each time they run, so
+    /// asking without a login would do harm.
+    #[must_use]
+    pub fn has_lost(&self, user: &Username) -> bool {
+        match self {
+            Self::Users(users) => !users.is_active(user),
+            Self::Off | Self::Pam(_) => false,
+        }
+    }
+
     /// Whether logins can work right now; for `readyz`.
     ///
     /// # Errors
