@@ -15,7 +15,7 @@ use crate::pages::moments::iso;
 use crate::pages::refusals::{later, refuse};
 use crate::policy;
 use crate::store::TokenKind;
-use crate::token::{self, TokenRequest};
+use crate::token::{self, IssueError, TokenRequest};
 
 /// `{"user", "password"?, "name"?}` to begin, `{"conversation", "answers"}` to go on. No `Debug`: it holds what was typed.
 #[derive(Deserialize)]
@@ -57,14 +57,23 @@ pub(super) async fn login(
         );
     };
     let name = body.name.unwrap_or_else(|| "login".to_owned());
+    // Before the login: a password should not be spent on a token that cannot be made.
+    if !token::is_name(&name) {
+        return refuse(StatusCode::BAD_REQUEST, &IssueError::Name.to_string());
+    }
     let conversations = &state.doors.conversations;
-    let reply = match (body.user, body.conversation) {
-        (Some(user), None) => {
-            let password = body.password.filter(|password| !password.is_empty());
+    let reply = match (body.user, body.password, body.conversation, body.answers) {
+        (Some(user), password, None, None) => {
+            let password = password.filter(|password| !password.is_empty());
             conversations.begin(Begin { user, password, address: context.client }).await
         }
-        (None, Some(id)) => conversations.answer(&id, body.answers.unwrap_or_default(), context.client).await,
-        _ => return refuse(StatusCode::BAD_REQUEST, "give either user or conversation"),
+        (None, None, Some(id), answers) => {
+            conversations.answer(&id, answers.unwrap_or_default(), context.client).await
+        }
+        _ => {
+            let text = "give either user, with or without password, or conversation and answers";
+            return refuse(StatusCode::BAD_REQUEST, text);
+        }
     };
     match reply {
         Reply::Ask { conversation, prompts, messages, .. } => {

@@ -2,6 +2,7 @@
 
 mod broker;
 mod house;
+mod login;
 mod settings;
 mod stores;
 mod tls_files;
