@@ -177,22 +177,31 @@ async fn end_token(state: &PagesState, identity: &crate::identity::Identity) -> 
 /// they meant it, so that the same proof of origin is asked for as on our own way to the engine.
 pub(super) async fn forward_auth(context: PageContext) -> HttpResponse {
     let Some(identity) = &context.identity else { return unauthorized() };
-    if identity.door() == Door::Session {
-        let method = ["x-forwarded-method", "x-original-method"].iter().find_map(|name| context.header(name));
-        let method = method.and_then(|name| http::Method::from_bytes(name.as_bytes()).ok());
-        let foreign_read = method.is_none()
-            && matches!(context.header("sec-fetch-site"), Some("cross-site" | "same-site"))
-            && context.header("sec-fetch-mode") != Some("navigate");
-        let method = method.unwrap_or(http::Method::GET);
-        let authority = context.authority.as_deref();
-        if foreign_read || policy::check_same_origin(&method, &context.headers, authority).is_err() {
-            return refuse(StatusCode::FORBIDDEN, "this request came from another site");
-        }
+    if identity.door() == Door::Session && is_foreign(&context) {
+        return refuse(StatusCode::FORBIDDEN, "this request came from another site");
     }
     HttpResponse::NoContent()
         .insert_header(("x-forwarded-user", identity.user_header().as_bytes()))
         .insert_header(("x-forwarded-groups", identity.groups_header().as_bytes()))
         .finish()
+}
+
+/// Whether the request that the other proxy holds may have been caused by another site.
+fn is_foreign(context: &PageContext) -> bool {
+    let named = ["x-forwarded-method", "x-original-method"].iter().find_map(|name| context.header(name));
+    // Proxies drop `Upgrade`, as it belongs to the hop; what else marks a WebSocket's beginning they pass on.
+    let is_upgrade = context.headers.contains_key("sec-websocket-key")
+        || context.header("sec-fetch-mode") == Some("websocket");
+    let foreign_site = matches!(context.header("sec-fetch-site"), Some("cross-site" | "same-site"));
+    let method = match named {
+        _ if is_upgrade => http::Method::POST,
+        Some(name) => http::Method::from_bytes(name.as_bytes()).unwrap_or(http::Method::POST),
+        // A method that is not told: browsers name the origin with a form or a script's request, not with a link.
+        None if context.headers.contains_key("origin") => http::Method::POST,
+        None if foreign_site && context.header("sec-fetch-mode") != Some("navigate") => return true,
+        None => http::Method::GET,
+    };
+    policy::check_same_origin(&method, &context.headers, context.authority.as_deref()).is_err()
 }
 
 /// The description of this API.
