@@ -177,7 +177,8 @@ async fn end_token(state: &PagesState, identity: &crate::identity::Identity) -> 
 /// they meant it, so that the same proof of origin is asked for as on our own way to the engine.
 pub(super) async fn forward_auth(context: PageContext) -> HttpResponse {
     let Some(identity) = &context.identity else { return unauthorized() };
-    if identity.door() == Door::Session && is_foreign(&context) {
+    let is_by_browser = identity.door() == Door::Basic && context.headers.contains_key("sec-fetch-site");
+    if (identity.door() == Door::Session || is_by_browser) && is_foreign(&context) {
         return refuse(StatusCode::FORBIDDEN, "this request came from another site");
     }
     HttpResponse::NoContent()

@@ -92,7 +92,8 @@ pub fn mint(
     issue(TokenKind::Minted, request, longest.min(Duration::from_secs(left)), now)
 }
 
-/// Whether a token may be called so: 1 to 64 characters, printable as Rust's `Debug` sees it: no control, format or private characters, and no odd spaces.
+/// Whether a token may be called so: 1 to 64 characters that are printable as Rust's `Debug` sees it: no control, format
+/// or private characters, and no odd spaces.
 #[must_use]
 pub fn is_name(name: &str) -> bool {
     let chars = name.chars().count();
