@@ -150,7 +150,7 @@ pub(super) async fn logout(
                 return refuse(StatusCode::FORBIDDEN, "this request came from another site");
             }
             session.purge();
-            end_session(&state, identity).await
+            end_session(&state, &context).await
         }
         Door::Token => end_token(&state, identity).await,
         Door::Basic => {
