@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
@@ -12,13 +13,18 @@ use tokio::time::Instant;
 
 use crate::audit::{Closing, Line, Sink, clean};
 use crate::gateway::body::GatewayBody;
+use crate::gateway::check::check;
 use crate::gateway::refuse::{drain, error, is_navigation, unauthorized};
 use crate::gateway::worker::{Mode, Worker};
 use crate::identity::{Identity, Outcome};
-use crate::listener::{Connection, Forwarded, check_framing};
+use crate::listener::{Connection, Forwarded};
 use crate::pages::{self, MOST_BODY_BYTES, PageContext};
 use crate::policy::{self, Target};
 use crate::proxy::{self, ForwardError, TunnelReport};
+
+/// Longest wait for the body of a request to one of our own pages. Strangers may send these: one that trickles in must
+/// not hold a connection for ever.
+const BODY_DEADLINE: Duration = Duration::from_secs(10);
 
 /// What is known of a request before anybody is identified.
 struct Facts {
@@ -222,6 +228,13 @@ impl Worker {
         unauthorized(target, &parts.headers, text, &facts.id, facts.for_browser, self.pool.api_version())
     }
 
+    /// What is left of the body is not read, so that nothing can follow it on this connection.
+    fn refuse_body(facts: &Facts, status: StatusCode, text: &str) -> Response<GatewayBody> {
+        let mut refusal = error(status, text, &facts.id, facts.for_browser);
+        refusal.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        refusal
+    }
+
     /// Our own pages and API.
     async fn own(
         &self,
@@ -234,16 +247,16 @@ impl Worker {
         let (parts, body) = request.into_parts();
         let wants_body = !(parts.method == Method::GET || parts.method == Method::HEAD);
         let body = if wants_body {
-            match Limited::new(body, MOST_BODY_BYTES).collect().await {
-                Ok(body) => body.to_bytes(),
-                Err(_) => {
+            let read = Limited::new(body, MOST_BODY_BYTES).collect();
+            match tokio::time::timeout(BODY_DEADLINE, read).await {
+                Ok(Ok(body)) => body.to_bytes(),
+                Ok(Err(_)) => {
                     noted.reason = Some(Cow::Borrowed("body too large or broken off"));
-                    return error(
-                        StatusCode::PAYLOAD_TOO_LARGE,
-                        "the body is too large",
-                        &facts.id,
-                        facts.for_browser,
-                    );
+                    return Self::refuse_body(facts, StatusCode::PAYLOAD_TOO_LARGE, "the body is too large");
+                }
+                Err(_) => {
+                    noted.reason = Some(Cow::Borrowed("body too slow"));
+                    return Self::refuse_body(facts, StatusCode::REQUEST_TIMEOUT, "the body came too slowly");
                 }
             }
         } else {
@@ -271,55 +284,12 @@ impl Worker {
         let uri = Uri::from(target.forwarded().clone());
         let mut response = pages::call(&self.pages, &uri, context, body).await;
         if is_head {
+            let length = HeaderValue::from(response.body().len());
+            response.headers_mut().insert(header::CONTENT_LENGTH, length);
             *response.body_mut() = Bytes::new();
         }
         response.map(GatewayBody::from)
     }
-}
-
-/// What a request must be before anybody looks at who sent it.
-fn check(connection: &Connection, request: &Request<Incoming>) -> Result<Target, (StatusCode, String)> {
-    let bad = |text: &str| (StatusCode::BAD_REQUEST, text.to_owned());
-    let method = request.method();
-    if method == Method::CONNECT || method == Method::TRACE {
-        return Err((StatusCode::METHOD_NOT_ALLOWED, format!("the method {method} is not allowed here")));
-    }
-    if !method.as_str().bytes().all(|b| b.is_ascii_uppercase() || b == b'-') {
-        return Err(bad("the method must be written in capital letters"));
-    }
-    check_host(request)?;
-    if !connection.is_http2 {
-        let framing = connection
-            .head_log
-            .with(|read| check_framing(request.method(), request.uri(), request.headers(), read));
-        connection.head_log.forget();
-        framing.map_err(|framing| bad(&framing.to_string()))?;
-    }
-    let is_http2 = request.version() == Version::HTTP_2;
-    Target::parse(request.uri(), is_http2).map_err(|invalid| bad(&invalid.to_string()))
-}
-
-/// One host, named once (RFC 9112 section 3.2). An empty one is fine: BuildKit sends it.
-fn check_host(request: &Request<Incoming>) -> Result<(), (StatusCode, String)> {
-    let bad = |text: &str| (StatusCode::BAD_REQUEST, text.to_owned());
-    let mut hosts = request.headers().get_all(header::HOST).iter();
-    match (hosts.next(), hosts.next(), request.uri().authority()) {
-        (Some(_), Some(_), _) => Err(bad("the request names its host twice")),
-        (Some(host), None, Some(authority))
-            if !host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes()) =>
-        {
-            Err(bad("the Host header and the request target name different hosts"))
-        }
-        (None, _, None) if request.version() == Version::HTTP_11 => Err(bad("the request names no host")),
-        (Some(host), None, _) if !host.as_bytes().iter().all(|b| is_host_byte(*b)) => {
-            Err(bad("the Host header holds a character that is not allowed"))
-        }
-        _ => Ok(()),
-    }
-}
-
-const fn is_host_byte(b: u8) -> bool {
-    b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':' | b'[' | b']' | b'%' | b'~')
 }
 
 fn failure_reason(failure: &ForwardError) -> Cow<'static, str> {
