@@ -21,11 +21,15 @@ pub(super) fn check_host<B>(request: &Request<B>) -> Result<(), (StatusCode, Str
     }
 }
 
-/// A name or an address, and perhaps a port. No user, no escapes: the engine and its pages may build links from it.
+/// A name or an address, and perhaps a port. No user: the engine and its pages may build links from it.
 fn is_host(host: &[u8]) -> bool {
-    let is_name = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b'~');
-    // The zone of an IPv6 address stands behind a '%' (RFC 6874).
-    let is_address = |b: &u8| is_name(b) || matches!(b, b':' | b'%');
+    // Clients of socket files write the file's path here, escaped; the zone of an IPv6 address stands behind a '%'
+    // (RFC 6874). Nobody escapes a control character for a good purpose.
+    let is_name = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b'~' | b'%');
+    let is_address = |b: &u8| is_name(b) || *b == b':';
+    if percent_encoding::percent_decode(host).any(|b| b.is_ascii_control()) {
+        return false;
+    }
     let length = match host.strip_prefix(b"[") {
         Some(rest) => match rest.iter().position(|b| !is_address(b)) {
             Some(end) if rest.get(end) == Some(&b']') => end + 2,
@@ -47,9 +51,17 @@ mod tests {
 
     #[test]
     fn r5_a_host_is_a_name_or_an_address_and_a_port() {
-        for host in
-            ["", "gate", "my_host", "gate.example:8100", "127.0.0.1:1", "[::1]", "[fe80::1%25eth0]:80", "a:"]
-        {
+        for host in [
+            "",
+            "gate",
+            "my_host",
+            "gate.example:8100",
+            "127.0.0.1:1",
+            "[::1]",
+            "[fe80::1%25eth0]:80",
+            "a:",
+            "%2Fvar%2Frun%2Fdocker.sock",
+        ] {
             assert!(is_host(host.as_bytes()), "{host}");
         }
         for host in [

@@ -1,6 +1,7 @@
 //! The heart: one thread's way of a request. Identify, permit, forward, and write it down.
 
 mod body;
+mod check;
 mod host;
 mod refuse;
 mod request;

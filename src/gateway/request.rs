@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::uri::PathAndQuery;
@@ -13,14 +14,18 @@ use tokio::time::Instant;
 
 use crate::audit::{Closing, Line, Sink, clean};
 use crate::gateway::body::GatewayBody;
-use crate::gateway::host::check_host;
+use crate::gateway::check::check;
 use crate::gateway::refuse::{drain, error, is_navigation, unauthorized};
 use crate::gateway::worker::{Mode, Worker};
 use crate::identity::{Identity, Outcome};
-use crate::listener::{Connection, Forwarded, address_text, check_framing};
+use crate::listener::{Connection, Forwarded, address_text};
 use crate::pages::{self, MOST_BODY_BYTES, PageContext};
 use crate::policy::{self, Target};
 use crate::proxy::{self, ForwardError, TunnelReport};
+
+/// Longest wait for the body of a request to one of our own pages. Strangers may send these: one that trickles in must
+/// not hold a connection for ever.
+const BODY_DEADLINE: Duration = Duration::from_secs(10);
 
 /// What is known of a request before anybody is identified.
 struct Facts {
@@ -241,6 +246,13 @@ impl Worker {
         )
     }
 
+    /// What is left of the body is not read, so that nothing can follow it on this connection.
+    fn refuse_body(facts: &Facts, status: StatusCode, text: &str) -> Response<GatewayBody> {
+        let mut refusal = error(status, text, &facts.id.text(), facts.for_browser);
+        refusal.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        refusal
+    }
+
     /// Our own pages and API.
     async fn own(
         &self,
@@ -253,16 +265,16 @@ impl Worker {
         let (parts, body) = request.into_parts();
         let wants_body = !(parts.method == Method::GET || parts.method == Method::HEAD);
         let body = if wants_body {
-            match Limited::new(body, MOST_BODY_BYTES).collect().await {
-                Ok(body) => body.to_bytes(),
-                Err(_) => {
+            let read = Limited::new(body, MOST_BODY_BYTES).collect();
+            match tokio::time::timeout(BODY_DEADLINE, read).await {
+                Ok(Ok(body)) => body.to_bytes(),
+                Ok(Err(_)) => {
                     noted.reason = Some(Cow::Borrowed("body too large or broken off"));
-                    return error(
-                        StatusCode::PAYLOAD_TOO_LARGE,
-                        "the body is too large",
-                        &facts.id.text(),
-                        facts.for_browser,
-                    );
+                    return Self::refuse_body(facts, StatusCode::PAYLOAD_TOO_LARGE, "the body is too large");
+                }
+                Err(_) => {
+                    noted.reason = Some(Cow::Borrowed("body too slow"));
+                    return Self::refuse_body(facts, StatusCode::REQUEST_TIMEOUT, "the body came too slowly");
                 }
             }
         } else {
@@ -290,32 +302,12 @@ impl Worker {
         let uri = Uri::from(target.forwarded().clone());
         let mut response = pages::call(&self.pages, &uri, context, body).await;
         if is_head {
+            let length = HeaderValue::from(response.body().len());
+            response.headers_mut().insert(header::CONTENT_LENGTH, length);
             *response.body_mut() = Bytes::new();
         }
         response.map(GatewayBody::from)
     }
-}
-
-/// What a request must be before anybody looks at who sent it.
-fn check(connection: &Connection, request: &Request<Incoming>) -> Result<Target, (StatusCode, String)> {
-    let bad = |text: &str| (StatusCode::BAD_REQUEST, text.to_owned());
-    let method = request.method();
-    if method == Method::CONNECT || method == Method::TRACE {
-        return Err((StatusCode::METHOD_NOT_ALLOWED, format!("the method {method} is not allowed here")));
-    }
-    if !method.as_str().bytes().all(|b| b.is_ascii_uppercase() || b == b'-') {
-        return Err(bad("the method must be written in capital letters"));
-    }
-    check_host(request)?;
-    if !connection.is_http2 {
-        let checked = connection
-            .head_log
-            .with(|read| check_framing(request.method(), request.uri(), request.headers(), read))
-            .map_err(|framing| bad(&framing.to_string()))?;
-        connection.head_log.forget(checked);
-    }
-    let is_http2 = request.version() == Version::HTTP_2;
-    Target::parse(request.uri(), is_http2).map_err(|invalid| bad(&invalid.to_string()))
 }
 
 fn failure_reason(failure: &ForwardError) -> Cow<'static, str> {

@@ -73,6 +73,18 @@ impl Authenticator {
         }
     }
 
+    /// Whether this person has been taken out of the user file, or disabled in it, since they logged in.
+    ///
+    /// PAM is not asked: account modules may count, log, or (like `pam_faillock`) forgive failures each time they run, so
+    /// asking without a login would do harm.
+    #[must_use]
+    pub fn has_lost(&self, user: &Username) -> bool {
+        match self {
+            Self::Users(users) => !users.is_active(user),
+            Self::Off | Self::Pam(_) => false,
+        }
+    }
+
     /// Whether logins can work right now; for `readyz`.
     ///
     /// # Errors
@@ -128,15 +140,17 @@ impl Dialogue {
         let Self::Pam(conversation, style) = self else {
             return Step::Unavailable("out of order".to_owned());
         };
+        let mut messages = Vec::new();
         loop {
             let event = conversation.next().await;
-            let messages = event.public_messages().to_vec();
+            messages.extend_from_slice(event.public_messages());
             return match event {
-                PamEvent::Ask { prompt, before } => {
+                PamEvent::Ask { prompt, .. } => {
                     *style = prompt.style;
-                    Step::Ask(prompt, before)
+                    Step::Ask(prompt, messages)
                 }
-                // An expired password is changed at once, in the same conversation: there is no session before.
+                // An expired password is changed at once, in the same conversation: there is no session before. Why it
+                // must be changed is said with the first question.
                 PamEvent::NeedChange { .. } => match conversation.change_expired().await {
                     Ok(()) => continue,
                     Err(error) => Step::Unavailable(error.to_string()),

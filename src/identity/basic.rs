@@ -78,6 +78,8 @@ impl BasicDoor {
     /// Forgets what is over.
     pub fn sweep(&self, now: UnixSeconds) {
         lock(&self.verified).retain(|_, entry| now < entry.until);
+        // A client that left while its password was checked took nothing out.
+        lock(&self.checking).retain(|_, turn| Arc::strong_count(turn) > 1);
     }
 
     #[expect(clippy::too_many_arguments, reason = "one call, and a struct would only rename them")]
@@ -160,7 +162,21 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use super::decode;
+    use std::sync::Arc;
+
+    use super::{BasicDoor, decode, lock};
+
+    #[test]
+    fn checks_that_nobody_waits_for_any_more_are_forgotten() {
+        let door = BasicDoor::new(60, 60).unwrap();
+        let waiting = Arc::clone(lock(&door.checking).entry([1; 32]).or_default());
+        lock(&door.checking).entry([2; 32]).or_default();
+        door.sweep(0);
+        assert_eq!(lock(&door.checking).keys().collect::<Vec<_>>(), [&[1; 32]]);
+        drop(waiting);
+        door.sweep(0);
+        assert!(lock(&door.checking).is_empty());
+    }
 
     #[test]
     fn a_password_may_hold_colons_and_a_broken_value_is_refused() {

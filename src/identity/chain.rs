@@ -139,6 +139,10 @@ impl Doors {
         }
         let outcome = self.ask(headers, address).await;
         if let Outcome::Authenticated(identity) = &outcome {
+            // Only here, where nothing is remembered yet: whoever leaves later is noticed by the upkeep.
+            if self.shared.conversations.authenticator().has_lost(identity.user()) {
+                return Outcome::Failed(Reason::Over);
+            }
             identity.credential().touch(now);
             // Basic has a memory of its own, with an end that this one would not notice.
             if identity.door() != crate::domain::Door::Basic {

@@ -1,6 +1,6 @@
 //! Every credential that is alive in this process, so that an end reaches all threads and streams at once.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -64,6 +64,20 @@ impl Registry {
     /// Ends everything a user has open.
     pub fn revoke_user(&self, user: &Username) {
         self.revoke_where(|_, identity| identity.user() == user);
+    }
+
+    /// Ends everything of users of whom `is_lost` says that they may not come in any more; gives their names.
+    pub fn revoke_lost(&self, is_lost: impl Fn(&Username) -> bool) -> HashSet<Username> {
+        let users: HashSet<Username> = lock(&self.live)
+            .values()
+            .map(|live| super::Identity::new(Arc::clone(live)).user().clone())
+            .collect();
+        // Asked without the lock: the answer may take a look at a file.
+        let lost: HashSet<Username> = users.into_iter().filter(|user| is_lost(user)).collect();
+        for user in &lost {
+            self.revoke_user(user);
+        }
+        lost
     }
 
     /// Ends everything, because the gateway ends.
@@ -135,6 +149,16 @@ mod tests {
         assert!(first.cut().has_fallen() && second.cut().has_fallen() && !other.cut().has_fallen());
         assert!(registry.find(Door::Basic, [1; 32]).is_none());
         assert!(registry.find(Door::Basic, [3; 32]).is_some());
+    }
+
+    #[test]
+    fn k3_who_is_lost_loses_everything_and_others_nothing() {
+        let registry = Registry::default();
+        let bob = registry.admit(Door::Basic, credential(1, "bob", 100), registry.generation()).unwrap();
+        let eve = registry.admit(Door::Basic, credential(2, "eve", 100), registry.generation()).unwrap();
+        let lost = registry.revoke_lost(|user| user.as_str() == "eve");
+        assert_eq!(lost.len(), 1);
+        assert!(eve.cut().has_fallen() && !bob.cut().has_fallen());
     }
 
     #[test]

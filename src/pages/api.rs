@@ -15,7 +15,7 @@ use crate::pages::moments::iso;
 use crate::pages::refusals::{later, refuse};
 use crate::policy;
 use crate::store::TokenKind;
-use crate::token::{self, TokenRequest};
+use crate::token::{self, IssueError, TokenRequest};
 
 /// `{"user", "password"?, "name"?}` to begin, `{"conversation", "answers"}` to go on. No `Debug`: it holds what was typed.
 #[derive(Deserialize)]
@@ -57,14 +57,23 @@ pub(super) async fn login(
         );
     };
     let name = body.name.unwrap_or_else(|| "login".to_owned());
+    // Before the login: a password should not be spent on a token that cannot be made.
+    if !token::is_name(&name) {
+        return refuse(StatusCode::BAD_REQUEST, &IssueError::Name.to_string());
+    }
     let conversations = &state.doors.conversations;
-    let reply = match (body.user, body.conversation) {
-        (Some(user), None) => {
-            let password = body.password.filter(|password| !password.is_empty());
+    let reply = match (body.user, body.password, body.conversation, body.answers) {
+        (Some(user), password, None, None) => {
+            let password = password.filter(|password| !password.is_empty());
             conversations.begin(Begin { user, password, address: context.client }).await
         }
-        (None, Some(id)) => conversations.answer(&id, body.answers.unwrap_or_default(), context.client).await,
-        _ => return refuse(StatusCode::BAD_REQUEST, "give either user or conversation"),
+        (None, None, Some(id), answers) => {
+            conversations.answer(&id, answers.unwrap_or_default(), context.client).await
+        }
+        _ => {
+            let text = "give either user, with or without password, or conversation and answers";
+            return refuse(StatusCode::BAD_REQUEST, text);
+        }
     };
     match reply {
         Reply::Ask { conversation, prompts, messages, .. } => {
@@ -141,7 +150,7 @@ pub(super) async fn logout(
                 return refuse(StatusCode::FORBIDDEN, "this request came from another site");
             }
             session.purge();
-            end_session(&state, identity).await
+            end_session(&state, &context).await
         }
         Door::Token => end_token(&state, identity).await,
         Door::Basic => {
@@ -168,22 +177,32 @@ async fn end_token(state: &PagesState, identity: &crate::identity::Identity) -> 
 /// they meant it, so that the same proof of origin is asked for as on our own way to the engine.
 pub(super) async fn forward_auth(context: PageContext) -> HttpResponse {
     let Some(identity) = &context.identity else { return unauthorized() };
-    if identity.door() == Door::Session {
-        let method = ["x-forwarded-method", "x-original-method"].iter().find_map(|name| context.header(name));
-        let method = method.and_then(|name| http::Method::from_bytes(name.as_bytes()).ok());
-        let foreign_read = method.is_none()
-            && matches!(context.header("sec-fetch-site"), Some("cross-site" | "same-site"))
-            && context.header("sec-fetch-mode") != Some("navigate");
-        let method = method.unwrap_or(http::Method::GET);
-        let authority = context.authority.as_deref();
-        if foreign_read || policy::check_same_origin(&method, &context.headers, authority).is_err() {
-            return refuse(StatusCode::FORBIDDEN, "this request came from another site");
-        }
+    let is_by_browser = identity.door() == Door::Basic && context.headers.contains_key("sec-fetch-site");
+    if (identity.door() == Door::Session || is_by_browser) && is_foreign(&context) {
+        return refuse(StatusCode::FORBIDDEN, "this request came from another site");
     }
     HttpResponse::NoContent()
         .insert_header(("x-forwarded-user", identity.user_header().as_bytes()))
         .insert_header(("x-forwarded-groups", identity.groups_header().as_bytes()))
         .finish()
+}
+
+/// Whether the request that the other proxy holds may have been caused by another site.
+fn is_foreign(context: &PageContext) -> bool {
+    let named = ["x-forwarded-method", "x-original-method"].iter().find_map(|name| context.header(name));
+    // Proxies drop `Upgrade`, as it belongs to the hop; what else marks a WebSocket's beginning they pass on.
+    let is_upgrade = context.headers.contains_key("sec-websocket-key")
+        || context.header("sec-fetch-mode") == Some("websocket");
+    let foreign_site = matches!(context.header("sec-fetch-site"), Some("cross-site" | "same-site"));
+    let method = match named {
+        _ if is_upgrade => http::Method::POST,
+        Some(name) => http::Method::from_bytes(name.as_bytes()).unwrap_or(http::Method::POST),
+        // A method that is not told: browsers name the origin with a form or a script's request, not with a link.
+        None if context.headers.contains_key("origin") => http::Method::POST,
+        None if foreign_site && context.header("sec-fetch-mode") != Some("navigate") => return true,
+        None => http::Method::GET,
+    };
+    policy::check_same_origin(&method, &context.headers, context.authority.as_deref()).is_err()
 }
 
 /// The description of this API.

@@ -56,7 +56,10 @@ fn add_safety(headers: &mut http::HeaderMap) {
 fn convert(uri: &Uri, context: PageContext, body: Bytes) -> Option<ActixRequest> {
     let mut request = ActixRequest::with_payload(Payload::from(body));
     let head = request.head_mut();
-    head.method = actix_web::http::Method::from_bytes(context.method.as_str().as_bytes()).ok()?;
+    // `HEAD` is answered like `GET`; the caller leaves the body out.
+    let method =
+        if context.method == http::Method::HEAD { http::Method::GET } else { context.method.clone() };
+    head.method = actix_web::http::Method::from_bytes(method.as_str().as_bytes()).ok()?;
     head.uri = uri.path_and_query()?.as_str().parse().ok()?;
     let mut headers = context.headers.clone();
     // actix-web is lenient about cookie names; only the exact one may reach its session middleware.

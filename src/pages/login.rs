@@ -7,13 +7,13 @@ use actix_web::{HttpResponse, web};
 use serde::Deserialize;
 
 use crate::domain::{Door, ReturnTo};
-use crate::identity::{Begin, Identity, Reply, Verified};
+use crate::identity::{Begin, Reply, Verified};
 use crate::pages::app::PagesState;
 use crate::pages::context::PageContext;
 use crate::pages::refusals::{self, page};
 use crate::pages::views::{ErrorPage, LoginPage, LogoutPage, MessageView, PromptView, Step};
 use crate::policy;
-use crate::session::{ADDRESS, GROUPS, USER};
+use crate::session::{self, ADDRESS, CookieOutcome, GROUPS, USER};
 
 const WRONG: &str = "Wrong user name or password.";
 
@@ -134,19 +134,21 @@ pub(super) async fn logout(
     if let Some(refusal) = refuse_foreign(&context) {
         return refusal;
     }
-    if let Some(identity) = &context.identity
-        && identity.door() == Door::Session
-        && let Err(refusal) = end_session(&state, identity).await
-    {
+    if let Err(refusal) = end_session(&state, &context).await {
         return refusal;
     }
     session.purge();
     see_other("/_doorward/login?out=1")
 }
 
-/// Forgets a session: first in the store, then in this process (the registry's rule).
-pub(super) async fn end_session(state: &PagesState, identity: &Identity) -> Result<(), HttpResponse> {
-    let key = identity.credential().key();
+/// Forgets the session of the request's cookie: first in the store, then in this process (the registry's rule).
+///
+/// The cookie itself is read, since another credential beside it may be who the request is from.
+pub(super) async fn end_session(state: &PagesState, context: &PageContext) -> Result<(), HttpResponse> {
+    let CookieOutcome::Key(text) = session::read(&context.headers, &state.doors.cookie_key) else {
+        return Ok(());
+    };
+    let key = text.hash();
     if let Err(error) = state.doors.store.delete_session(key).await {
         tracing::error!(%error, "cannot end a session");
         return Err(refusals::later(
@@ -167,9 +169,7 @@ async fn enter(
     verified: Verified,
     return_to: &ReturnTo,
 ) -> HttpResponse {
-    if let Some(old) = context.identity.as_ref().filter(|identity| identity.door() == Door::Session)
-        && let Err(refusal) = end_session(state, old).await
-    {
+    if let Err(refusal) = end_session(state, context).await {
         return refusal;
     }
     session.clear();

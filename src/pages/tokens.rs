@@ -169,6 +169,10 @@ pub(super) async fn revoke_session(
 fn owner(context: &PageContext) -> Result<&Identity, HttpResponse> {
     let Some(identity) = &context.identity else { return Err(unauthorized()) };
     match (identity.door(), identity.credential().token_kind()) {
+        (Door::Basic, _) if context.headers.contains_key("sec-fetch-site") => Err(refuse(
+            StatusCode::FORBIDDEN,
+            "a browser may add a password by itself: use a token from /_doorward/api/v1/login",
+        )),
         (Door::Basic, _) | (Door::Token, Some(TokenKind::Login)) => Ok(identity),
         (Door::Session, _) => Err(refuse(
             StatusCode::FORBIDDEN,

@@ -51,7 +51,10 @@ pub fn decide(
     headers: &HeaderMap,
     authority: Option<&str>,
 ) -> Result<Permit, Denied> {
-    if identity.door() == Door::Session {
+    // Programs send no Fetch metadata. A browser that does, and that was once told a password for this site, adds it
+    // by itself to whatever a page makes it send, as it does with a cookie.
+    let is_by_browser = identity.door() == Door::Basic && headers.contains_key("sec-fetch-site");
+    if identity.door() == Door::Session || is_by_browser {
         check_same_origin(method, headers, authority)?;
     }
     Ok(Permit { identity, target })

@@ -96,6 +96,11 @@ impl Body for EngineBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = &mut *self;
+        // Asked first: an engine that never pauses must not talk on to somebody who has lost their login.
+        if this.guard.as_ref().is_some_and(Guard::has_fallen) {
+            this.finish(false);
+            return Poll::Ready(Some(Err("the login that asked for this has ended".into())));
+        }
         if let Some(lease) = &mut this.lease {
             lease.drive(cx);
         }

@@ -302,6 +302,10 @@ async fn upkeep(gateway: Arc<Gateway>, limits: crate::config::SessionLimits) {
         ticks.tick().await;
         gateway.doors.conversations.sweep();
         gateway.doors.basic.sweep(gateway.doors.clock.now());
+        let authenticator = gateway.doors.conversations.authenticator();
+        for user in gateway.doors.registry.revoke_lost(|user| authenticator.has_lost(user)) {
+            tracing::info!(%user, "no longer in the user file: what they had open has ended");
+        }
         flush(&gateway).await;
         if until_purge.is_zero() {
             let now = gateway.doors.clock.now();

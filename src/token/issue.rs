@@ -92,8 +92,10 @@ pub fn mint(
     issue(TokenKind::Minted, request, longest.min(Duration::from_secs(left)), now)
 }
 
-/// Printable as Rust's `Debug` sees it: no control, format or private characters, and no odd spaces.
-fn is_name(name: &str) -> bool {
+/// Whether a token may be called so: 1 to 64 characters that are printable as Rust's `Debug` sees it: no control, format
+/// or private characters, and no odd spaces.
+#[must_use]
+pub fn is_name(name: &str) -> bool {
     let chars = name.chars().count();
     (1..=MAX_NAME_CHARS).contains(&chars) && name.trim() == name && name.chars().all(is_printable)
 }

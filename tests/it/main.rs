@@ -3,6 +3,7 @@
 mod broker;
 mod gateway;
 mod house;
+mod login;
 mod settings;
 mod stores;
 mod tls_files;
