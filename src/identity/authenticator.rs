@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::{Message, Password, Prompt, PromptStyle, Username};
-use crate::pam::{Mode, PamClient, PamConversation, PamEvent, PamRequest};
+use crate::pam::{Mode, PamClient, PamConversation, PamError, PamEvent, PamRequest};
 use crate::users::{Users, Verdict};
 
 /// How passwords are checked here.
@@ -121,11 +121,14 @@ impl Dialogue {
         match self {
             Self::Pam(conversation, style) => {
                 let sent = match (*style, password) {
-                    (PromptStyle::Secret, password) => conversation.answer(password.as_ref()).await,
+                    (PromptStyle::Secret, Some(password)) => conversation.answer(Some(&password)).await,
+                    // Refused before PAM; the stack learns of it by the end of the conversation.
+                    (PromptStyle::Secret, None) => Err(PamError::InvalidAnswer),
                     (PromptStyle::Echo | PromptStyle::Radio, _) => conversation.answer_text(answer).await,
                 };
                 match sent {
                     Ok(()) => self.next().await,
+                    Err(PamError::InvalidAnswer) => refused("no answer"),
                     Err(error) => Step::Unavailable(error.to_string()),
                 }
             }

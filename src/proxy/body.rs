@@ -96,8 +96,9 @@ impl Body for EngineBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = &mut *self;
-        // Asked first: an engine that never pauses must not talk on to somebody who has lost their login.
-        if this.guard.as_ref().is_some_and(Guard::has_fallen) {
+        // Asked first: an engine that never pauses must not talk on to somebody who has lost their login. What was
+        // answered before the end, in one piece, still goes out.
+        if this.bytes > 0 && this.guard.as_ref().is_some_and(Guard::has_fallen) {
             this.finish(false);
             return Poll::Ready(Some(Err("the login that asked for this has ended".into())));
         }

@@ -1,0 +1,182 @@
+//! Logins in more than one step: each step's id works once, for one address, for a while.
+
+use serde_json::{Value, json};
+
+use super::door::{BOB, Door, EVE, Setup};
+use super::wire::{Reply, Request};
+
+fn begin(door: &Door) -> String {
+    let reply = door.api_login(&json!({ "user": BOB.0 }));
+    assert_eq!(reply.status, 200, "{reply:?}");
+    reply.json()["conversation"].as_str().unwrap().to_owned()
+}
+
+fn answer(door: &Door, id: &str, text: &str) -> Reply {
+    door.api_login(&json!({ "conversation": id, "answers": [text] }))
+}
+
+#[test]
+fn a_login_in_two_steps_ends_with_a_token_of_the_given_name() {
+    let door = Door::shared();
+    let id = begin(&door);
+    let reply = door.api_login(&json!({ "conversation": id, "answers": [BOB.1], "name": "laptop" }));
+    let body = reply.json();
+    assert_eq!((reply.status, body["user"].as_str()), (200, Some("bob")), "{reply:?}");
+    let token = body["token"].as_str().unwrap();
+    assert!(body["expires"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap() > jiff::Timestamp::now());
+    let list = door.send(&Request::get("/_doorward/api/v1/tokens").bearer(token)).json();
+    assert!(list.as_array().unwrap().iter().any(|row| row["name"] == "laptop" && row["kind"] == "login"));
+}
+
+#[test]
+fn the_form_asks_when_no_password_was_typed() {
+    let door = Door::shared();
+    let page = door.submit(&[("user", BOB.0), ("password", ""), ("next", "/x?y=1")]);
+    assert_eq!(page.status, 200, "{page:?}");
+    assert!(page.all("set-cookie").is_empty(), "a session before the login: {page:?}");
+    assert!(page.body.contains("type=\"password\" autocomplete=\"current-password\""), "{}", page.body);
+    let id = hidden(&page, "conversation");
+    let next = hidden(&page, "next");
+    let done = door.submit(&[("conversation", &id), ("next", &next), ("answer0", BOB.1)]);
+    assert_eq!((done.status, done.header("location")), (303, Some("/x?y=1")), "{done:?}");
+    let cookie = done.new_cookie().unwrap();
+    assert_eq!(door.passes(|request| request.cookie(&cookie)), 200);
+}
+
+/// The value of a hidden field.
+pub(super) fn hidden(page: &Reply, name: &str) -> String {
+    let start = format!("name=\"{name}\" value=\"");
+    let rest = page.body.split(&start).nth(1).unwrap_or_else(|| panic!("no {name} in {}", page.body));
+    rest.split('"').next().unwrap().to_owned()
+}
+
+#[test]
+fn a_steps_id_works_once_whether_the_answer_was_right_or_wrong() {
+    let door = Door::shared();
+    let (right, wrong) = (begin(&door), begin(&door));
+    assert_eq!(answer(&door, &right, BOB.1).status, 200);
+    std::thread::scope(|scope| {
+        scope.spawn(|| answer(&door, &right, BOB.1).is_engine_error(401));
+        scope.spawn(|| {
+            answer(&door, &wrong, "wrong").is_engine_error(401);
+            answer(&door, &wrong, BOB.1).is_engine_error(401);
+        });
+    });
+}
+
+#[test]
+fn of_two_answers_at_the_same_time_one_counts() {
+    let door = Door::shared();
+    let id = begin(&door);
+    let statuses: Vec<u16> = std::thread::scope(|scope| {
+        let asked: Vec<_> = (0..4).map(|_| scope.spawn(|| answer(&door, &id, BOB.1).status)).collect();
+        asked.into_iter().map(|reply| reply.join().unwrap()).collect()
+    });
+    assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 1, "{statuses:?}");
+    assert_eq!(statuses.iter().filter(|status| **status == 401).count(), 3, "{statuses:?}");
+}
+
+#[test]
+fn a_conversation_belongs_to_one_address() {
+    let door = Setup::behind_terminator().with(&["--trusted-proxy", "127.0.0.1"]).open();
+    let login = |address: &str, body: &Value| {
+        let request = Request::post("/_doorward/api/v1/login").header("X-Forwarded-For", address);
+        door.send(&request.json(body))
+    };
+    let id = login("198.51.100.7", &json!({ "user": BOB.0 })).json()["conversation"].clone();
+    let answer = json!({ "conversation": id, "answers": [BOB.1] });
+    login("203.0.113.9", &answer).is_engine_error(401);
+    let id = login("198.51.100.7", &json!({ "user": BOB.0 })).json()["conversation"].clone();
+    let answer = json!({ "conversation": id, "answers": [BOB.1] });
+    assert_eq!(login("198.51.100.7", &answer).status, 200);
+}
+
+#[test]
+fn a_conversation_is_no_credential_and_says_nothing_about_its_user() {
+    let door = Door::shared();
+    let id = begin(&door);
+    assert_eq!(door.passes(|request| request.bearer(&id)), 401);
+    assert_eq!(door.passes(|request| request.cookie(&format!("__Host-doorward={id}"))), 401);
+    let decoded = data_encoding::BASE64URL_NOPAD.decode(id.as_bytes()).unwrap();
+    assert_eq!(decoded.len(), 32);
+    // The person who began it cannot be exchanged.
+    let page = door.submit(&[("conversation", &id), ("user", EVE.0), ("answer0", BOB.1)]);
+    let cookie = page.new_cookie().unwrap();
+    let me = door.send(&Request::get("/_doorward/api/v1/whoami").cookie(&cookie)).json();
+    assert_eq!(me["user"], "bob");
+}
+
+#[test]
+fn b6_too_many_open_conversations_are_told_to_come_back_and_logins_with_a_password_go_on() {
+    let door = Setup::usual().open();
+    for _ in 0..128 {
+        begin(&door);
+    }
+    let reply = door.api_login(&json!({ "user": BOB.0 }));
+    reply.is_engine_error(429);
+    assert!(reply.header("retry-after").unwrap().parse::<u32>().unwrap() >= 1, "{reply:?}");
+    let page = door.submit(&[("user", BOB.0), ("password", "")]);
+    assert_eq!(page.status, 429, "{page:?}");
+    door.token(BOB);
+    door.cookie(BOB);
+}
+
+#[test]
+fn bodies_that_make_no_sense_start_no_login() {
+    let door = Door::shared();
+    let login = || Request::post("/_doorward/api/v1/login");
+    for body in [
+        json!({}),
+        json!([]),
+        json!(null),
+        json!("bob"),
+        json!({ "user": null }),
+        json!({ "user": 1, "password": "x" }),
+        json!({ "user": "bob", "password": 1 }),
+        json!({ "user": "bob", "password": BOB.1, "admin": true }),
+        json!({ "user": "bob", "conversation": "x" }),
+        json!({ "user": "bob", "answers": [BOB.1] }),
+        json!({ "conversation": "x", "answers": "x" }),
+        json!({ "conversation": "x", "password": BOB.1, "answers": [] }),
+        json!({ "password": BOB.1 }),
+        json!({ "user": "bob", "password": BOB.1, "name": "a\nb" }),
+        json!({ "user": "bob", "password": BOB.1, "name": "" }),
+    ] {
+        let text = door.api_login(&body).is_engine_error(400);
+        assert!(!text.contains(BOB.1), "{text}");
+    }
+    for text in [
+        r#"{"user":"eve","user":"bob","password":"correct horse"}"#,
+        r#"{"user":"bob","password":"x","password":"correct horse"}"#,
+        r#"{"user":"bob","password":"correct horse"} "#.trim_end_matches([' ', '}']),
+        r#"{"user":"bob","password":"correct horse"}{}"#,
+        "",
+    ] {
+        door.send(&login().body("application/json", text)).is_engine_error(400);
+    }
+    let body = json!({ "user": "bob", "password": BOB.1 }).to_string();
+    for kind in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""] {
+        door.send(&login().body(kind, body.clone())).is_engine_error(415);
+    }
+    let kind = "Application/JSON; charset=utf-8";
+    assert_eq!(door.send(&login().body(kind, body)).status, 200);
+    let large = json!({ "user": "bob", "password": "x".repeat(70_000) });
+    door.api_login(&large).is_engine_error(413);
+    let fields = "a".repeat(70_000);
+    let form = Request::post("/_doorward/login").by_our_page();
+    let reply = door.send(&form.form(&[("user", &fields), ("password", "x")]));
+    assert_eq!(reply.status, 413, "{reply:?}");
+}
+
+#[test]
+fn s5_the_api_login_takes_nothing_from_other_sites() {
+    let door = Door::shared();
+    let body = json!({ "user": "bob", "password": BOB.1 });
+    for proof in [("Sec-Fetch-Site", "cross-site"), ("Origin", "https://evil.example"), ("Origin", "null")] {
+        let request = Request::post("/_doorward/api/v1/login").headers(&[proof]).json(&body);
+        door.send(&request).is_engine_error(403);
+    }
+    let origin = door.origin();
+    let ours = Request::post("/_doorward/api/v1/login").header("Origin", &origin).json(&body);
+    assert_eq!(door.send(&ours).status, 200);
+}

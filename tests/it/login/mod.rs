@@ -1,0 +1,39 @@
+//! The login half of the gateway as operators run it: the real program, a fake engine, real sockets, real PAM.
+//!
+//! Marked `cfg(test)` so that clippy's allowances for tests hold in functions that are no tests themselves.
+
+#[cfg(test)]
+mod browser;
+#[cfg(test)]
+mod conversations;
+#[cfg(test)]
+mod door;
+#[cfg(test)]
+mod engine;
+#[cfg(test)]
+mod forward_auth;
+#[cfg(test)]
+mod health;
+#[cfg(test)]
+#[path = "../../e2e/support/keeper.rs"]
+mod keeper;
+#[cfg(test)]
+mod origins;
+#[cfg(test)]
+mod output;
+#[cfg(test)]
+mod pam;
+#[cfg(test)]
+mod passwords;
+#[cfg(test)]
+mod redirects;
+#[cfg(test)]
+mod sessions;
+#[cfg(test)]
+mod start;
+#[cfg(test)]
+mod streams;
+#[cfg(test)]
+mod tokens;
+#[cfg(test)]
+mod wire;

@@ -1,0 +1,233 @@
+//! A cookie proves who, not that they meant it: requests that other sites, or scripts, make a browser send.
+
+use super::door::{BOB, Door, EVE, Setup};
+use super::wire::Request;
+
+/// What browsers, old and new, say of a request that another site caused, and lies that scripts cannot tell.
+const FOREIGN: &[&[(&str, &str)]] = &[
+    &[],
+    &[("Sec-Fetch-Site", "cross-site")],
+    &[("Sec-Fetch-Site", "same-site")],
+    &[("Sec-Fetch-Site", "cross-site"), ("Origin", "https://evil.example")],
+    &[("Sec-Fetch-Site", "Same-Origin")],
+    &[("Sec-Fetch-Site", "")],
+    &[("Origin", "https://evil.example")],
+    &[("Origin", "null")],
+    &[("Origin", "")],
+    &[("Referer", "https://evil.example/")],
+    &[("Sec-Fetch-Site", "same-origin"), ("Origin", "https://evil.example")],
+    &[("Sec-Fetch-Site", "same-origin"), ("Origin", "null")],
+    &[("Sec-Fetch-Site", "none"), ("Origin", "https://evil.example")],
+    &[("X-Forwarded-Host", "evil.example"), ("Origin", "https://evil.example")],
+    &[("X-Requested-With", "XMLHttpRequest")],
+];
+
+#[test]
+fn s5_no_other_site_logs_anybody_in_or_out() {
+    let door = Door::shared();
+    let cookie = door.cookie(BOB);
+    let form = [("user", EVE.0), ("password", EVE.1)];
+    for proof in FOREIGN {
+        let login = door.send(&Request::post("/_doorward/login").headers(proof).form(&form).cookie(&cookie));
+        assert_eq!(login.status, 403, "{proof:?}: {login:?}");
+        assert!(login.all("set-cookie").is_empty(), "{proof:?}: {login:?}");
+        for path in ["/_doorward/logout", "/_doorward/api/v1/logout"] {
+            let logout = door.send(&Request::post(path).headers(proof).cookie(&cookie));
+            assert_eq!(logout.status, 403, "{path} {proof:?}: {logout:?}");
+        }
+    }
+    let asked = door.send(&Request::get("/_doorward/logout").navigating().cookie(&cookie));
+    assert!(asked.status == 200 && asked.body.contains("bob"), "{asked:?}");
+    assert_eq!(door.passes(|request| request.cookie(&cookie)), 200);
+}
+
+#[test]
+fn s5_no_other_site_revokes_anything() {
+    let door = Setup::usual().open();
+    let (cookie, token) = (door.cookie(BOB), door.token(BOB));
+    let (minted, id) = door.mint(&token, "ci");
+    let revoke = Request::post("/_doorward/account/revoke").form(&[("kind", "token"), ("id", &id)]);
+    for proof in FOREIGN {
+        let reply = door.send(&revoke.clone().headers(proof).cookie(&cookie));
+        assert_eq!(reply.status, 403, "{proof:?}: {reply:?}");
+    }
+    assert_eq!(door.passes(|request| request.bearer(&minted)), 200);
+    assert_eq!(door.send(&revoke.by_our_page().cookie(&cookie)).status, 303);
+    assert_eq!(door.passes(|request| request.bearer(&minted)), 401);
+}
+
+#[test]
+fn s5_gb5_cookie_requests_that_change_state_need_a_proof_and_bearer_requests_do_not() {
+    let door = Setup::usual().open();
+    let (cookie, token) = (door.cookie(BOB), door.token(BOB));
+    for method in ["POST", "PUT", "PATCH", "DELETE", "PURGE"] {
+        for proof in FOREIGN {
+            let request = Request::new(method, "/s5-foreign").headers(proof);
+            door.send(&request.clone().cookie(&cookie)).is_engine_error(403);
+            assert_eq!(door.send(&request.bearer(&token)).status, 200, "{method} {proof:?}");
+        }
+    }
+    let seen = door.engine.requests_with("/s5-foreign");
+    assert_eq!(seen.len(), 5 * FOREIGN.len(), "the engine saw requests of the cookie");
+    let origin = door.origin();
+    for proof in [
+        &[("Sec-Fetch-Site", "same-origin")][..],
+        &[("Sec-Fetch-Site", "same-origin"), ("Origin", &origin)],
+        &[("Sec-Fetch-Site", "none")],
+        &[("Origin", &origin)],
+    ] {
+        let reply = door.send(&Request::post("/s5-ours").headers(proof).cookie(&cookie));
+        assert_eq!(reply.status, 200, "{proof:?}: {reply:?}");
+    }
+    // Reading needs no proof: what it says, the browser keeps from the foreign page.
+    for proof in FOREIGN {
+        assert_eq!(door.passes(|request| request.headers(proof).cookie(&cookie)), 200, "{proof:?}");
+    }
+}
+
+#[test]
+fn s5_a_password_that_the_browser_adds_by_itself_proves_no_more_than_a_cookie() {
+    let door = Door::shared();
+    let post = |proof: &[(&str, &str)]| {
+        door.send(&Request::post("/s5-basic").headers(proof).basic(BOB.0, BOB.1)).status
+    };
+    assert_eq!(post(&[]), 200);
+    assert_eq!(post(&[("Sec-Fetch-Site", "cross-site")]), 403);
+    assert_eq!(post(&[("Sec-Fetch-Site", "same-site")]), 403);
+    assert_eq!(post(&[("Sec-Fetch-Site", "same-origin")]), 200);
+}
+
+#[test]
+fn s6_an_upgrade_from_elsewhere_with_a_cookie_never_reaches_the_engine() {
+    let door = Setup::usual().open();
+    let (cookie, origin, token) = (door.cookie(BOB), door.origin(), door.token(BOB));
+    let upgrade = |method: &str, protocol: &str| {
+        Request::new(method, "/tunnel").header("Connection", "Upgrade").header("Upgrade", protocol)
+    };
+    let bare_get: &[(&str, &str)] = &[("Sec-Fetch-Site", "none")];
+    for proof in FOREIGN.iter().chain(&[bare_get]) {
+        for (method, protocol) in [("GET", "websocket"), ("GET", "tcp"), ("POST", "tcp"), ("POST", "h2c")] {
+            let reply = door.send(&upgrade(method, protocol).headers(proof).cookie(&cookie));
+            assert_eq!(reply.status, 403, "{method} {protocol} {proof:?}: {reply:?}");
+            assert!(reply.header("location").is_none());
+        }
+    }
+    assert!(door.engine.requests_with("/tunnel").is_empty());
+    for proof in [("Origin", origin.as_str()), ("Sec-Fetch-Site", "same-origin")] {
+        let mut open = door.open(&upgrade("GET", "websocket").headers(&[proof]).cookie(&cookie));
+        assert_eq!(open.reply.status, 101, "{proof:?}: {:?}", open.reply);
+        open.await_text("begun\n");
+    }
+    let open = door.open(&upgrade("POST", "tcp").bearer(&token).header("Origin", "https://evil.example"));
+    assert_eq!(open.reply.status, 101);
+}
+
+#[test]
+fn s9_five_tabs_that_show_the_login_page_all_log_in() {
+    let door = Door::shared();
+    for tab in 0..5 {
+        assert_eq!(door.send(&Request::get("/_doorward/login").navigating()).status, 200, "tab {tab}");
+    }
+    let mut jar: Option<String> = None;
+    for tab in 0..5 {
+        let form = [("user", BOB.0), ("password", BOB.1), ("next", "/x")];
+        let request = Request::post("/_doorward/login").by_our_page().form(&form);
+        // The browser's one jar: each login replaces the cookie of the one before.
+        let request = jar.iter().fold(request, |request, cookie| request.cookie(cookie));
+        let reply = door.send(&request);
+        assert_eq!((reply.status, reply.header("location")), (303, Some("/x")), "tab {tab}: {reply:?}");
+        jar = reply.new_cookie();
+    }
+    assert_eq!(door.passes(|request| request.cookie(jar.as_ref().unwrap())), 200);
+}
+
+#[test]
+fn s11_a_script_on_a_page_of_the_engine_gains_nothing_from_the_visitors_cookie() {
+    let door = Setup::usual().open();
+    let (cookie, token) = (door.cookie(BOB), door.token(BOB));
+    let (minted, id) = door.mint(&token, "ci");
+    // Same origin, as the engine's page is: the fetch, the frame and the worker of such a script.
+    for dest in ["empty", "iframe", "frame", "embed", "object", "script", "worker", "image"] {
+        let by_script =
+            [("Sec-Fetch-Site", "same-origin"), ("Sec-Fetch-Dest", dest), ("Sec-Fetch-Mode", "cors")];
+        let ask = |request: Request| door.send(&request.headers(&by_script).cookie(&cookie));
+        let revocation = Request::post("/_doorward/account/revoke").form(&[("kind", "token"), ("id", &id)]);
+        let wish = serde_json::json!({ "name": "stolen" });
+        for request in [
+            Request::get("/_doorward/account"),
+            revocation,
+            Request::get("/_doorward/api/v1/tokens"),
+            Request::post("/_doorward/api/v1/tokens").json(&wish),
+            Request::new("DELETE", &format!("/_doorward/api/v1/tokens/{id}")),
+            Request::get("/_doorward/api/v1/sessions"),
+            Request::new("DELETE", "/_doorward/api/v1/sessions/x"),
+        ] {
+            let reply = ask(request.clone());
+            assert_eq!(reply.status, 403, "{dest}: {request:?}: {reply:?}");
+            assert!(!reply.body.contains(&id) && !reply.body.contains("dwt_"), "{reply:?}");
+        }
+    }
+    // The same with a password that the browser keeps.
+    let by_script = [("Sec-Fetch-Site", "same-origin"), ("Sec-Fetch-Dest", "empty")];
+    let wish = Request::post("/_doorward/api/v1/tokens").json(&serde_json::json!({ "name": "stolen" }));
+    assert_eq!(door.send(&wish.headers(&by_script).basic(BOB.0, BOB.1)).status, 403);
+    assert_eq!(door.passes(|request| request.bearer(&minted)), 200);
+    let tokens = door.send(&Request::get("/_doorward/api/v1/tokens").bearer(&token)).json();
+    assert_eq!(tokens.as_array().unwrap().len(), 2, "{tokens}");
+}
+
+#[test]
+fn s11_the_cookie_alone_looks_after_no_token_whatever_the_headers_say() {
+    let door = Door::shared();
+    let cookie = door.cookie(BOB);
+    for path in ["/_doorward/api/v1/tokens", "/_doorward/api/v1/sessions"] {
+        let reply = door.send(&Request::get(path).by_our_page().cookie(&cookie));
+        assert!(reply.is_engine_error(403).contains("browser session"), "{reply:?}");
+    }
+}
+
+#[test]
+fn s11_the_engine_cannot_take_a_hold_of_our_pages() {
+    let door = Door::shared();
+    let cookie = door.cookie(BOB);
+    for path in ["/_doorward/login", "/_doorward/account", "/_doorward/logout", "/_doorward/nothing"] {
+        let page = door.send(&Request::get(path).navigating().cookie(&cookie));
+        let policy = page.header("content-security-policy").unwrap();
+        assert!(
+            policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"),
+            "{policy}"
+        );
+        assert!(!policy.contains("script-src") && !policy.contains("unsafe"), "{policy}");
+        for (name, value) in [
+            ("x-frame-options", "DENY"),
+            ("x-content-type-options", "nosniff"),
+            ("cache-control", "no-store"),
+            ("cross-origin-opener-policy", "same-origin"),
+            ("referrer-policy", "same-origin"),
+        ] {
+            assert_eq!(page.header(name), Some(value), "{path}");
+        }
+        assert!(!page.body.contains("<script"), "{path}");
+    }
+}
+
+#[test]
+fn no_header_or_field_turns_one_method_into_another() {
+    let door = Setup::usual().open();
+    let token = door.token(BOB);
+    let (minted, id) = door.mint(&token, "ci");
+    let path = format!("/_doorward/api/v1/tokens/{id}");
+    for name in ["X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"] {
+        for method in ["POST", "GET"] {
+            let reply = door.send(&Request::new(method, &path).header(name, "DELETE").bearer(&token));
+            assert!(matches!(reply.status, 404 | 405), "{reply:?}");
+        }
+    }
+    let reply = door.send(&Request::post(&format!("{path}?_method=DELETE")).bearer(&token));
+    assert!(matches!(reply.status, 404 | 405), "{reply:?}");
+    assert_eq!(door.passes(|request| request.bearer(&minted)), 200);
+    let logout = Request::get("/_doorward/logout").header("X-HTTP-Method-Override", "POST");
+    let cookie = door.cookie(BOB);
+    assert_eq!(door.send(&logout.by_our_page().cookie(&cookie)).status, 200);
+    assert_eq!(door.passes(|request| request.cookie(&cookie)), 200);
+}

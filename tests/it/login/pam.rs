@@ -1,0 +1,492 @@
+//! The whole chain with real PAM: launcher, broker, gateway; Unix accounts, real stacks, a hostile module.
+//!
+//! Needs root, to make users and service files; says so and passes where that cannot be.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use nix::unistd::{Pid, geteuid};
+use serde_json::{Value, json};
+
+use super::conversations::hidden;
+use super::door::{Door, Setup, account};
+use super::wire::{Reply, Request};
+
+fn may_run() -> bool {
+    let root = geteuid().is_root();
+    if !root {
+        println!("skipped: real PAM needs root, to make users and PAM service files");
+    }
+    root
+}
+
+fn unique(prefix: &str) -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    format!("{prefix}{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::SeqCst))
+}
+
+/// Runs a tool of the shadow suite, again while another process holds the lock of /etc/passwd.
+fn tool(name: &str, arguments: &[&str], input: &str) {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    for _ in 0..300 {
+        let mut child = Command::new(name)
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        if output.status.success() || !said.contains("lock") {
+            assert!(output.status.success(), "{name} {arguments:?}: {said}");
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    panic!("{name} never got the lock of /etc/passwd");
+}
+
+/// A Unix account with a password, removed on drop.
+struct Person {
+    name: String,
+}
+
+impl Person {
+    fn new(password: &str) -> Self {
+        let person = Self { name: unique("dwl") };
+        tool("useradd", &["-M", "-G", "users", &person.name], "");
+        tool("chpasswd", &["-c", "SHA512"], &format!("{}:{password}\n", person.name));
+        person
+    }
+
+    fn change(&self, name: &str, arguments: &[&str]) {
+        tool(name, &[arguments, &[&self.name]].concat(), "");
+    }
+}
+
+impl Drop for Person {
+    fn drop(&mut self) {
+        tool("userdel", &["-f", &self.name], "");
+    }
+}
+
+/// A file under /etc/pam.d, removed on drop.
+struct Service {
+    name: String,
+}
+
+impl Service {
+    fn new(content: &str) -> Self {
+        let service = Self { name: unique("doorward-test-login-") };
+        fs::write(service.path(), content).unwrap();
+        fs::set_permissions(service.path(), fs::Permissions::from_mode(0o644)).unwrap();
+        service
+    }
+
+    fn unix() -> Self {
+        Self::new(
+            "auth required pam_unix.so\naccount required pam_unix.so\npassword required pam_unix.so sha512\n",
+        )
+    }
+
+    /// The module of tests/pam/hostile.c does `what` for the people named so; for others it is pam_unix.
+    fn hostile_for(name: &str, what: &str) -> Self {
+        Self::new(&format!(
+            "auth [success=1 default=ignore] pam_succeed_if.so quiet user = {name}\n\
+             auth [success=done default=die] pam_unix.so\n\
+             auth required {} {what}\n\
+             account required pam_unix.so\n",
+            hostile().display()
+        ))
+    }
+
+    fn path(&self) -> PathBuf {
+        Path::new("/etc/pam.d").join(&self.name)
+    }
+
+    fn open(&self, arguments: &[&str]) -> Door {
+        Setup::pam().with(&["--pam-service", &self.name]).with(arguments).open()
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(self.path());
+    }
+}
+
+/// The compiled module.
+fn hostile() -> &'static Path {
+    static MODULE: OnceLock<PathBuf> = OnceLock::new();
+    MODULE.get_or_init(|| {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let (module, part) = (folder.join("hostile-login.so"), folder.join(unique("hostile-login.so.")));
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/pam/hostile.c");
+        let status = Command::new("gcc")
+            .args(["-shared", "-fPIC", "-o"])
+            .args([part.as_os_str(), source.as_ref(), "-lpam".as_ref()])
+            .status()
+            .unwrap();
+        assert!(status.success(), "gcc could not compile {source}; is libpam0g-dev installed?");
+        fs::rename(part, &module).unwrap();
+        module
+    })
+}
+
+fn try_token(door: &Door, user: &str, password: &str) -> Reply {
+    door.api_login(&json!({ "user": user, "password": password }))
+}
+
+fn begin(door: &Door, user: &str) -> Value {
+    let reply = door.api_login(&json!({ "user": user }));
+    assert_eq!(reply.status, 200, "{reply:?}");
+    reply.json()
+}
+
+fn answer(door: &Door, step: &Value, text: &str) -> Reply {
+    door.api_login(&json!({ "conversation": step["conversation"], "answers": [text] }))
+}
+
+/// Name of a process's program, and whose it is.
+fn program_and_user(pid: Pid) -> (String, u32) {
+    use std::os::unix::fs::MetadataExt;
+    let folder = PathBuf::from(format!("/proc/{pid}"));
+    let program = fs::read_link(folder.join("exe")).unwrap();
+    (program.file_name().unwrap().to_str().unwrap().to_owned(), fs::metadata(&folder).unwrap().uid())
+}
+
+#[test]
+fn the_right_password_opens_every_door_with_name_and_groups() {
+    if !may_run() {
+        return;
+    }
+    let (person, service) = (Person::new("right horse"), Service::unix());
+    let door = service.open(&[]);
+    let who = (person.name.as_str(), "right horse");
+    let reply = try_token(&door, who.0, who.1);
+    assert_eq!(reply.status, 200, "{reply:?}");
+    let body = reply.json();
+    assert_eq!(body["user"], person.name);
+    assert!(body["groups"].as_array().unwrap().contains(&json!("users")), "{body}");
+    let token = body["token"].as_str().unwrap();
+    let seen = door.send(&Request::get("/who").bearer(token)).body;
+    assert!(seen.contains(&format!("x-forwarded-user: {}\r\n", person.name)), "{seen}");
+    let cookie = door.cookie(who);
+    assert_eq!(door.passes(|request| request.cookie(&cookie)), 200);
+    assert_eq!(door.passes(|request| request.basic(who.0, who.1)), 200);
+    assert_eq!(door.send(&Request::get("/_doorward/readyz")).status, 200);
+}
+
+#[test]
+fn d3_the_launcher_and_the_broker_are_root_and_the_gateway_is_not() {
+    if !may_run() {
+        return;
+    }
+    let service = Service::unix();
+    let door = service.open(&[]);
+    let family: Vec<(String, u32)> = door.processes().into_iter().map(program_and_user).collect();
+    let of = |program: &str| -> Vec<u32> {
+        let mut uids: Vec<u32> =
+            family.iter().filter(|(name, _)| name == program).map(|(_, uid)| *uid).collect();
+        uids.sort_unstable();
+        uids
+    };
+    assert_eq!(of("doorward"), [0, account().uid.as_raw()], "{family:?}");
+    assert_eq!(of("doorward-pam"), [0], "{family:?}");
+    // Nothing of root is left to the gateway, nor can it be had back.
+    let gateway = door.processes().into_iter().find(|pid| program_and_user(*pid).1 != 0).unwrap();
+    let status = fs::read_to_string(format!("/proc/{gateway}/status")).unwrap();
+    let line = |name: &str| status.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
+    assert!(line("CapEff").ends_with("0000000000000000") && line("CapPrm").ends_with("0000000000000000"));
+    assert!(line("NoNewPrivs").ends_with('1'), "{status}");
+    assert!(!line("Groups").split_whitespace().any(|group| group == "0"), "{}", line("Groups"));
+}
+
+#[test]
+fn gb1_a11_unknown_locked_and_wrong_are_told_apart_by_nobody() {
+    if !may_run() {
+        return;
+    }
+    let (known, locked, service) = (Person::new("right horse"), Person::new("right horse"), Service::unix());
+    locked.change("usermod", &["-L"]);
+    let door = service.open(&[]);
+    let people = [(&*known.name, "wrong"), (&*locked.name, "right horse"), ("dwl-nobody", "right horse")];
+    let prompts = people.map(|(user, _)| {
+        let mut step = begin(&door, user);
+        step["conversation"].take();
+        step
+    });
+    assert_eq!(prompts[0]["prompts"], json!([{ "style": "secret", "text": "Password: " }]));
+    assert!(prompts.iter().all(|step| *step == prompts[0]), "{prompts:?}");
+    std::thread::scope(|scope| {
+        let door = &door;
+        let form: Vec<_> = people
+            .map(|(user, password)| {
+                scope.spawn(move || door.submit(&[("user", user), ("password", password)]))
+            })
+            .into();
+        let api: Vec<_> =
+            people.map(|(user, password)| scope.spawn(move || try_token(door, user, password))).into();
+        for reply in api.into_iter().map(|reply| reply.join().unwrap()) {
+            assert_eq!(reply.is_engine_error(401), "wrong user name or password");
+        }
+        let pages: Vec<String> = form
+            .into_iter()
+            .zip(people)
+            .map(|(reply, (user, _))| {
+                let reply = reply.join().unwrap();
+                assert_eq!(reply.status, 401, "{reply:?}");
+                reply.body.replace(user, "USER")
+            })
+            .collect();
+        assert!(pages.iter().all(|page| *page == pages[0]), "{pages:?}");
+    });
+}
+
+#[test]
+fn gb1_an_account_that_has_expired_is_refused_after_the_right_password() {
+    if !may_run() {
+        return;
+    }
+    let (person, service) = (Person::new("right horse"), Service::unix());
+    person.change("chage", &["-E", "2020-01-01"]);
+    let door = service.open(&[]);
+    try_token(&door, &person.name, "right horse").is_engine_error(401);
+    let page = door.submit(&[("user", &person.name), ("password", "right horse")]);
+    assert!(page.status == 401 && page.new_cookie().is_none(), "{page:?}");
+    assert!(page.body.contains("expired"), "the person is not told why: {}", page.body);
+}
+
+#[test]
+fn a12_an_account_without_a_password_stays_closed_whatever_nullok_says() {
+    if !may_run() {
+        return;
+    }
+    let service = Service::new("auth required pam_unix.so nullok\naccount required pam_unix.so\n");
+    let person = Person::new("x");
+    person.change("passwd", &["-d"]);
+    let door = service.open(&[]);
+    for password in ["x", ""] {
+        let reply = try_token(&door, &person.name, password);
+        let reply = match reply.status {
+            // An empty answer is no answer.
+            200 if reply.json()["conversation"].is_string() => answer(&door, &reply.json(), ""),
+            _ => reply,
+        };
+        reply.is_engine_error(401);
+    }
+    assert_eq!(door.passes(|request| request.basic(&person.name, "x")), 401);
+}
+
+#[test]
+fn gb7_a_user_who_is_added_while_the_gateway_runs_logs_in_at_once() {
+    if !may_run() {
+        return;
+    }
+    let service = Service::unix();
+    let door = service.open(&[]);
+    let person = Person::new("brand new");
+    door.token((&person.name, "brand new"));
+    tool("chpasswd", &["-c", "SHA512"], &format!("{}:another one\n", person.name));
+    door.token((&person.name, "another one"));
+    try_token(&door, &person.name, "brand new").is_engine_error(401);
+}
+
+#[test]
+fn a6_two_questions_come_one_after_the_other_with_their_style_over_api_and_form() {
+    if !may_run() {
+        return;
+    }
+    let service =
+        Service::new(&format!("auth required {} two\naccount required pam_permit.so\n", hostile().display()));
+    let door = service.open(&[]);
+    let first = begin(&door, "nobody");
+    assert_eq!(first["prompts"], json!([{ "style": "echo", "text": "Badge: " }]));
+    let second = answer(&door, &first, "42").json();
+    assert_eq!(second["prompts"], json!([{ "style": "secret", "text": "Code: " }]));
+    assert_eq!(second["messages"], json!([{ "level": "info", "text": "A code was sent" }]));
+    assert_ne!(first["conversation"], second["conversation"]);
+    let done = answer(&door, &second, "s3cret").json();
+    assert_eq!((&done["user"], &done["messages"][0]["text"]), (&json!("nobody"), &json!("Welcome")));
+    // A password given at once waits for the first question that hides its answer.
+    let first = door.api_login(&json!({ "user": "nobody", "password": "s3cret" })).json();
+    assert_eq!(first["prompts"][0]["text"], "Badge: ");
+    assert!(answer(&door, &first, "42").json()["token"].is_string());
+
+    let page = door.submit(&[("user", "nobody"), ("password", ""), ("next", "/x")]);
+    assert!(page.body.contains("<bdi>Badge</bdi>") && page.body.contains("name=\"answer0\" type=\"text\""));
+    let fields = [("conversation", &*hidden(&page, "conversation")), ("next", "/x"), ("answer0", "42")];
+    let page = door.submit(&fields);
+    assert!(
+        page.body.contains("A code was sent") && page.body.contains("name=\"answer0\" type=\"password\"")
+    );
+    assert!(page.all("set-cookie").is_empty());
+    let last = [("conversation", &*hidden(&page, "conversation")), ("next", "/x"), ("answer0", "s3cret")];
+    let done = door.submit(&last);
+    assert_eq!((done.status, done.header("location")), (303, Some("/x")), "{done:?}");
+    // The step that is over is over.
+    assert_eq!(door.submit(&last).status, 401);
+}
+
+#[test]
+fn a5_an_expired_password_is_changed_in_the_form_before_there_is_a_session() {
+    if !may_run() {
+        return;
+    }
+    let (person, service) = (Person::new("old horse 1"), Service::unix());
+    person.change("chage", &["-d", "0"]);
+    let door = service.open(&[]);
+    let mut page = door.submit(&[("user", &person.name), ("password", "old horse 1"), ("next", "/x")]);
+    assert!(page.body.contains("required to change your password"), "not told why: {}", page.body);
+    let mut asked = 0;
+    while page.status == 200 {
+        assert!(page.new_cookie().is_none(), "a session before the change: {page:?}");
+        let text = if asked == 0 { "old horse 1" } else { "new battery staple 2" };
+        asked += 1;
+        let id = hidden(&page, "conversation");
+        page = door.submit(&[("conversation", &id), ("next", "/x"), ("answer0", text)]);
+    }
+    assert_eq!((page.status, page.header("location"), asked), (303, Some("/x"), 3), "{page:?}");
+    let cookie = page.new_cookie().unwrap();
+    assert_eq!(door.passes(|request| request.cookie(&cookie)), 200);
+    door.token((&person.name, "new battery staple 2"));
+    try_token(&door, &person.name, "old horse 1").is_engine_error(401);
+}
+
+#[test]
+fn gb3_a1_a2_a_module_that_hangs_crashes_or_exits_costs_its_own_login_and_nothing_else() {
+    if !may_run() {
+        return;
+    }
+    let (person, victim) = (Person::new("right horse"), Person::new("x"));
+    for (what, deadline) in
+        [("hang", "2s"), ("block", "2s"), ("segv", "10s"), ("exit", "10s"), ("abort", "10s")]
+    {
+        let service = Service::hostile_for(&victim.name, what);
+        let door = service.open(&["--pam-compute-timeout", deadline]);
+        let token = door.token((&person.name, "right horse"));
+        std::thread::scope(|scope| {
+            let struck = scope.spawn(|| try_token(&door, &victim.name, "x"));
+            // Meanwhile, and afterwards, others come and go.
+            for _ in 0..3 {
+                door.token((&person.name, "right horse"));
+                assert_eq!(door.passes(|request| request.bearer(&token)), 200);
+                assert_eq!(door.send(&Request::get("/_doorward/healthz")).status, 200);
+            }
+            let reply = struck.join().unwrap();
+            reply.is_engine_error(503);
+            assert!(reply.header("retry-after").is_some(), "{what}: {reply:?}");
+        });
+        door.token((&person.name, "right horse"));
+        let page = door.submit(&[("user", &person.name), ("password", "right horse")]);
+        assert!(page.new_cookie().is_some(), "after {what}: {page:?}");
+    }
+}
+
+#[test]
+fn gb3_b6_over_the_limit_logins_are_told_to_come_back() {
+    if !may_run() {
+        return;
+    }
+    let service = Service::unix();
+    let door = service.open(&["--pam-max-logins", "1"]);
+    let first = begin(&door, "dwl-nobody");
+    let busy = door.api_login(&json!({ "user": "dwl-nobody" }));
+    busy.is_engine_error(429);
+    assert!(busy.header("retry-after").is_some(), "{busy:?}");
+    // Basic cannot wait: it is told that the check is not available, never that the password is wrong.
+    let basic = door.send(&Request::get("/version").basic("dwl-nobody", "x"));
+    basic.is_engine_error(503);
+    answer(&door, &first, "wrong").is_engine_error(401);
+    begin(&door, "dwl-nobody");
+}
+
+#[test]
+fn a_broker_that_was_killed_comes_back_and_logins_fail_closed_meanwhile() {
+    if !may_run() {
+        return;
+    }
+    let (person, service) = (Person::new("right horse"), Service::unix());
+    let door = service.open(&[]);
+    let token = door.token((&person.name, "right horse"));
+    let broker = door.processes().into_iter().find(|pid| program_and_user(*pid).0 == "doorward-pam").unwrap();
+    nix::sys::signal::kill(broker, nix::sys::signal::Signal::SIGKILL).unwrap();
+    door.output.line_with("the PAM broker ended");
+    assert_eq!(door.passes(|request| request.bearer(&token)), 200);
+    let begun = std::time::Instant::now();
+    loop {
+        let reply = try_token(&door, &person.name, "right horse");
+        if reply.status == 200 {
+            return;
+        }
+        assert_eq!(reply.status, 503, "{reply:?}");
+        assert!(begun.elapsed() < super::wire::AT_MOST, "it does not come back");
+    }
+}
+
+#[test]
+fn a9_the_name_that_a_module_leaves_is_the_one_that_counts() {
+    if !may_run() {
+        return;
+    }
+    let person = Person::new("x");
+    let service = Service::new(&format!(
+        "auth required {module} rename {name}\nauth required pam_permit.so\naccount required pam_permit.so\n",
+        module = hostile().display(),
+        name = person.name
+    ));
+    let door = service.open(&[]);
+    let reply = try_token(&door, "somebody-else", "x");
+    assert_eq!(reply.json()["user"], person.name.as_str(), "{reply:?}");
+}
+
+#[test]
+fn a7_what_a_module_says_is_harmless_in_page_and_json() {
+    if !may_run() {
+        return;
+    }
+    for (what, prompt) in [("escape", true), ("flood", false)] {
+        let service = Service::new(&format!(
+            "auth required {} {what}\naccount required pam_permit.so\n",
+            hostile().display()
+        ));
+        let door = service.open(&[]);
+        if prompt {
+            let step = begin(&door, "nobody");
+            let text = step["prompts"][0]["text"].as_str().unwrap();
+            assert!(!text.chars().any(|c| c.is_control() && c != '\n'), "{text:?}");
+            let page = door.submit(&[("user", "nobody"), ("password", "")]);
+            assert!(page.status == 200 && !page.body.contains('\u{1b}') && !page.body.contains('\r'));
+        } else {
+            let page = door.submit(&[("user", "nobody"), ("password", "x")]);
+            assert!(page.status == 401 && page.body.len() < 100_000, "{} bytes", page.body.len());
+        }
+    }
+}
+
+#[test]
+fn a_pam_service_that_does_not_exist_ends_the_start_and_is_named() {
+    if !may_run() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let output = Command::new(super::door::PROGRAM)
+        .args(["serve", "--use-login", "--assume-secure", "--listen", "127.0.0.1:0"])
+        .args(["--pam-service", "doorward-test-missing", "--user", &account().name, "--state"])
+        .arg(folder.path().join("state"))
+        .arg("--runtime-dir")
+        .arg(folder.path().join("run"))
+        .output()
+        .unwrap();
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("/etc/pam.d/doorward-test-missing"), "{said}");
+}

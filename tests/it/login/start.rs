@@ -1,0 +1,93 @@
+//! What `serve` does before anybody can log in.
+
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use super::door::{BOB, Door, PROGRAM, Setup};
+
+/// Exit code and complaints of a start that is refused.
+fn refused(arguments: &[&str]) -> (Option<i32>, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let output = Command::new(PROGRAM)
+        .arg("serve")
+        .args(arguments)
+        .args(["--listen", "127.0.0.1:0", "--state"])
+        .arg(folder.path().join("state"))
+        .arg("--runtime-dir")
+        .arg(folder.path().join("run"))
+        .output()
+        .unwrap();
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn ga1_login_over_open_connections_is_refused_and_the_three_ways_are_named() {
+    let (code, said) = refused(&["--use-login"]);
+    assert_eq!(code, Some(78), "{said}");
+    for way in ["--autocert", "--certfile", "--assume-secure"] {
+        assert!(said.contains(way), "{way} in {said}");
+    }
+}
+
+#[test]
+fn ga4_two_ways_at_once_are_refused() {
+    let (code, said) = refused(&["--use-login", "--assume-secure", "--autocert", "localhost"]);
+    assert_eq!(code, Some(78), "{said}");
+    assert!(said.contains("--assume-secure") && said.contains("--autocert"), "{said}");
+}
+
+#[test]
+fn l4_nobody_said_who_may_come_in() {
+    let (code, said) = refused(&["--assume-secure"]);
+    assert!(
+        code == Some(78) && said.contains("--use-login") && said.contains("--no-login"),
+        "{code:?} {said}"
+    );
+}
+
+#[test]
+fn ga2_the_generated_certificate_names_what_was_asked_and_keeps_its_key() {
+    let mut door = Setup::usual().open();
+    let folder = door.state().join("autocert");
+    let read = |name: &str| std::fs::read(folder.join(name)).unwrap();
+    let key = folder.join("key.pem");
+    let mode = std::fs::metadata(&key).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let (before, _) = (read("key.pem"), door.token(BOB));
+    let said = door.output.lines().join("\n");
+    assert!(said.contains("fingerprint"), "{said}");
+    door.restart(nix::sys::signal::Signal::SIGTERM);
+    assert_eq!(read("key.pem"), before);
+    // The client trusts just this certificate, and asks for it by address.
+    door.token(BOB);
+}
+
+/// A door with the certificate of another in one file, its parts in this order.
+fn with_certfile(other: &Door, order: [&str; 2]) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("server.pem");
+    let parts = order.map(|name| std::fs::read_to_string(other.state().join("autocert").join(name)).unwrap());
+    std::fs::write(&file, parts.concat()).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let trusted = other.state().join("autocert/cert.pem");
+    let door = Setup::certfile(&trusted).with(&["--certfile", file.to_str().unwrap()]).open();
+    door.token(BOB);
+}
+
+#[test]
+fn ga3_a_certfile_serves_with_its_parts_in_either_order_though_only_root_can_read_it() {
+    let other = Door::shared();
+    with_certfile(&other, ["cert.pem", "key.pem"]);
+    with_certfile(&other, ["key.pem", "cert.pem"]);
+}
+
+#[test]
+fn ga3_a_certfile_that_cannot_serve_ends_the_start() {
+    let other = Door::shared();
+    let certificate = other.state().join("autocert/cert.pem");
+    for file in [certificate.to_str().unwrap(), "/nonexistent.pem", "/dev/null"] {
+        let (code, said) = refused(&["--use-login", "--certfile", file]);
+        assert_eq!(code, Some(78), "{said}");
+        assert!(said.contains(file), "{said}");
+    }
+}
