@@ -40,7 +40,7 @@ fn gc2_compose_brings_a_project_up_and_down() {
             }
             command.arg("--project-name").arg(scope.name("project")).arg("--file").arg(&file).args(args);
             environment(&mut command, way, scope);
-            command.env_remove("DOCKER_TLS_VERIFY");
+            command.env_remove("DOCKER_TLS_VERIFY").env_remove("DOCKER_CERT_PATH");
             process::run(command)
         };
         compose(&["up", "-d"]).ok();
