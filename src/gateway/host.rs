@@ -27,7 +27,10 @@ fn is_host(host: &[u8]) -> bool {
     // (RFC 6874). Nobody escapes a control character for a good purpose.
     let is_name = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b'~' | b'%');
     let is_address = |b: &u8| is_name(b) || *b == b':';
-    if percent_encoding::percent_decode(host).any(|b| b.is_ascii_control()) {
+    let is_whole = |rest: &[u8]| rest.len() >= 2 && rest.iter().take(2).all(u8::is_ascii_hexdigit);
+    if !host.split(|b| *b == b'%').skip(1).all(is_whole)
+        || percent_encoding::percent_decode(host).any(|b| b.is_ascii_control())
+    {
         return false;
     }
     let length = match host.strip_prefix(b"[") {

@@ -2,6 +2,7 @@
 
 mod body;
 mod check;
+mod entry;
 mod host;
 mod refuse;
 mod request;

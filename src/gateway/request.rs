@@ -1,52 +1,29 @@
 //! One request, from its head to its answer.
 
 use std::borrow::Cow;
-use std::cell::Cell;
-use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
-use crate::audit::{Closing, Line, Sink, clean};
+use crate::audit::Closing;
 use crate::gateway::body::GatewayBody;
 use crate::gateway::check::check;
-use crate::gateway::refuse::{drain, error, is_navigation, unauthorized};
+use crate::gateway::entry::{Entry, Facts, Noted, RequestId, millis, shown_user};
+use crate::gateway::refuse::{drain, error, failed, failure_reason, is_navigation, unauthorized};
 use crate::gateway::worker::{Mode, Worker};
 use crate::identity::{Identity, Outcome};
-use crate::listener::{Connection, Forwarded, address_text};
+use crate::listener::{Connection, address_text};
 use crate::pages::{self, MOST_BODY_BYTES, PageContext};
 use crate::policy::{self, Target};
-use crate::proxy::{self, ForwardError, TunnelReport};
+use crate::proxy::{self, TunnelReport};
 
 /// Longest wait for the body of a request to one of our own pages. Strangers may send these: one that trickles in must
 /// not hold a connection for ever.
 const BODY_DEADLINE: Duration = Duration::from_secs(10);
-
-/// What is known of a request before anybody is identified.
-struct Facts {
-    id: RequestId,
-    begun: Instant,
-    client: IpAddr,
-    client_text: HeaderValue,
-    forwarded: Forwarded,
-    authority: Option<HeaderValue>,
-    for_browser: bool,
-    method: Method,
-}
-
-/// What the log needs beside the facts.
-#[derive(Default)]
-struct Noted {
-    identity: Option<Identity>,
-    /// As it came, until it has been read.
-    path: Option<PathAndQuery>,
-    reason: Option<Cow<'static, str>>,
-}
 
 impl Worker {
     /// Answers one request and writes its line, also if the client leaves before there is an answer.
@@ -307,102 +284,5 @@ impl Worker {
             *response.body_mut() = Bytes::new();
         }
         response.map(GatewayBody::from)
-    }
-}
-
-fn failure_reason(failure: &ForwardError) -> Cow<'static, str> {
-    let mut text = failure.to_string();
-    let mut source = std::error::Error::source(failure);
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    Cow::Owned(text)
-}
-
-/// Clients hear that it failed, the log says why.
-fn failed(failure: &ForwardError, facts: &Facts) -> Response<GatewayBody> {
-    match failure {
-        ForwardError::Cut => {
-            error(StatusCode::UNAUTHORIZED, "the login has ended", &facts.id.text(), facts.for_browser)
-        }
-        ForwardError::Engine(_) => error(
-            StatusCode::BAD_GATEWAY,
-            "the engine cannot be reached",
-            &facts.id.text(),
-            facts.for_browser,
-        ),
-        ForwardError::NoAnswer(_) | ForwardError::Unasked => {
-            error(StatusCode::BAD_GATEWAY, "the engine did not answer", &facts.id.text(), facts.for_browser)
-        }
-    }
-}
-
-/// Writes the line when the request is over, in whatever way.
-struct Entry<'a> {
-    log: &'a Sink,
-    facts: &'a Facts,
-    noted: Noted,
-    status: u16,
-    bytes: Option<u64>,
-}
-
-impl Drop for Entry<'_> {
-    fn drop(&mut self) {
-        if !self.log.is_on() {
-            return;
-        }
-        let identity = self.noted.identity.as_ref();
-        self.log.request(&Line {
-            time: self.log.time(),
-            event: "request",
-            id: self.facts.id.text().as_str(),
-            user: identity.and_then(shown_user),
-            door: identity.map(|identity| identity.door().as_str()),
-            credential: identity.map(Identity::credential_id),
-            address: self.facts.client,
-            method: clean(self.facts.method.as_str()),
-            path: clean(self.noted.path.as_ref().map_or("", PathAndQuery::path)),
-            status: self.status,
-            bytes: self.bytes,
-            duration_ms: (self.facts.begun.elapsed().as_secs_f64() * 1e6).round() / 1e3,
-            reason: self.noted.reason.as_deref(),
-        });
-    }
-}
-
-fn shown_user(identity: &Identity) -> Option<&str> {
-    (identity.door() != crate::domain::Door::None).then(|| identity.user().as_str())
-}
-
-fn millis(begun: Instant) -> u64 {
-    u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Ids for requests: a random start for each thread, then counted. They are labels, not secrets.
-pub(super) struct RequestIds(Cell<u64>);
-
-impl RequestIds {
-    pub(super) fn new() -> Self {
-        let mut bytes = [0_u8; 8];
-        let _ = aws_lc_rs::rand::fill(&mut bytes);
-        Self(Cell::new(u64::from_le_bytes(bytes)))
-    }
-
-    fn next(&self) -> RequestId {
-        let id = self.0.get().wrapping_add(1);
-        self.0.set(id);
-        RequestId(id)
-    }
-}
-
-/// One request's id; put into words only where it is shown.
-#[derive(Clone, Copy)]
-struct RequestId(u64);
-
-impl RequestId {
-    fn text(self) -> String {
-        format!("{:016x}", self.0)
     }
 }

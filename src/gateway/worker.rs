@@ -98,7 +98,7 @@ pub struct Worker {
     pub(super) doors: Doors,
     pub(super) pool: Rc<Pool>,
     pub(super) pages: PageService,
-    pub(super) ids: super::request::RequestIds,
+    pub(super) ids: super::entry::RequestIds,
 }
 
 impl Worker {
@@ -111,7 +111,7 @@ impl Worker {
             doors: Doors::new(Arc::clone(&gateway.doors)),
             pool: Pool::new(gateway.connector.clone()),
             pages: pages::build(Arc::clone(&gateway.pages)).await?,
-            ids: super::request::RequestIds::new(),
+            ids: super::entry::RequestIds::new(),
             gateway,
         });
         tokio::task::spawn_local(sweep_pool(Rc::downgrade(&worker)));

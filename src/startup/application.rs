@@ -77,7 +77,15 @@ impl Application {
         let doors = Arc::new(doors(settings, &clock)?);
         let pages = Arc::new(PagesState {
             doors: Arc::clone(&doors),
-            connector: connector.clone(),
+            engine: {
+                let connector = connector.clone();
+                Box::new(move || {
+                    let connector = connector.clone();
+                    Box::pin(async move {
+                        connector.connect().await.map(drop).map_err(|error| crate::proxy::with_causes(&error))
+                    })
+                })
+            },
             limits: settings.sessions,
             token_lifetime: settings.token_lifetime,
             certificate: certificate_facts(tls.as_ref(), &settings.tls),
