@@ -5,5 +5,6 @@ mod gateway;
 mod house;
 mod login;
 mod settings;
+mod slow_peers;
 mod stores;
 mod tls_files;
