@@ -8,7 +8,11 @@ use tracing_subscriber::EnvFilter;
 pub(super) fn start() {
     let filter = EnvFilter::try_from_env("DOORWARD_LOG_LEVEL")
         .unwrap_or_else(|_| EnvFilter::new("info,actix_server=warn,actix_web=error,actix_session=warn"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Whoever reads standard error may go away. Saying so there would panic, in the middle of a request or of the end.
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .log_internal_errors(false);
     // A second start (tests in one process) keeps the first.
     let _ = if std::io::stderr().is_terminal() {
         builder.with_target(false).try_init()
