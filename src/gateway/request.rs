@@ -14,7 +14,7 @@ use crate::audit::{Closing, Line, Sink, clean};
 use crate::gateway::body::GatewayBody;
 use crate::gateway::host::check_host;
 use crate::gateway::refuse::{drain, error, is_navigation, unauthorized};
-use crate::gateway::worker::{Mode, Worker};
+use crate::gateway::worker::{Mode, Place, Worker};
 use crate::identity::{Identity, Outcome};
 use crate::listener::{Connection, Forwarded, check_framing};
 use crate::pages::{self, MOST_BODY_BYTES, PageContext};
@@ -30,6 +30,7 @@ struct Facts {
     authority: Option<HeaderValue>,
     for_browser: bool,
     method: Method,
+    place: Place,
 }
 
 /// What the log needs beside the facts.
@@ -45,9 +46,10 @@ impl Worker {
     pub(super) async fn answer(
         &self,
         connection: &Connection,
+        place: &Place,
         request: Request<Incoming>,
     ) -> Response<GatewayBody> {
-        let facts = self.facts(connection, &request);
+        let facts = self.facts(connection, place, &request);
         let mut entry = Entry {
             log: &self.gateway.log,
             facts: &facts,
@@ -70,11 +72,15 @@ impl Worker {
         entry.bytes = http_body::Body::size_hint(response.body()).exact();
         if connection.is_http2 {
             response.headers_mut().remove(header::CONNECTION);
+            // Over HTTP/1 hyper leaves the body of an answer to HEAD away, over HTTP/2 it does not.
+            if facts.method == Method::HEAD && matches!(response.body(), GatewayBody::Own(_)) {
+                *response.body_mut() = GatewayBody::Own(None);
+            }
         }
         response
     }
 
-    fn facts(&self, connection: &Connection, request: &Request<Incoming>) -> Facts {
+    fn facts(&self, connection: &Connection, place: &Place, request: &Request<Incoming>) -> Facts {
         let headers = request.headers();
         let forwarded = self.gateway.trusted.read(connection.peer, headers);
         let named = if request.version() == Version::HTTP_2 {
@@ -90,6 +96,7 @@ impl Worker {
             authority,
             for_browser: is_navigation(request.method(), headers),
             method: request.method().clone(),
+            place: place.clone(),
             forwarded,
         }
     }
@@ -142,7 +149,7 @@ impl Worker {
         let proto = if self.gateway.mode == Mode::Plain { "http" } else { "https" };
         let host = facts.authority.clone();
         let incoming = proxy::Incoming { parts, body, upgrade, client: facts.client, proto, host };
-        let on_close = self.tunnel_end(&facts.id, &user);
+        let on_close = self.tunnel_end(facts, &user);
         match proxy::forward(permit, incoming, &self.pool, on_close).await {
             Ok(forwarded) => self.streamed(facts, forwarded, user),
             Err(failure) => {
@@ -176,9 +183,11 @@ impl Worker {
         })
     }
 
-    fn tunnel_end(&self, id: &str, user: &Identity) -> impl FnOnce(TunnelReport) + use<> {
-        let (log, id, user) = (self.gateway.log.clone(), id.to_owned(), user.clone());
+    fn tunnel_end(&self, facts: &Facts, user: &Identity) -> impl FnOnce(TunnelReport) + use<> {
+        let (log, id, user) = (self.gateway.log.clone(), facts.id.clone(), user.clone());
+        let place = facts.place.clone();
         move |report| {
+            let _until_here = place;
             log.closing(&Closing {
                 time: log.time(),
                 event: "tunnel-end",
