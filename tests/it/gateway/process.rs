@@ -33,10 +33,11 @@ const KEEPER: &str = r#"
     "$@" 3<&- </dev/null &
     gate=$!
     echo "$gate" >&2
-    { read -r _; kill "$gate"; } <&3 2>/dev/null &
+    exec 2>/dev/null
+    { read -r _; kill "$gate"; } <&3 &
     watch=$!
     wait "$gate"; code=$?
-    kill "$watch" 2>/dev/null
+    kill "$watch"
     rm -rf -- "$folder"
     exit "$code"
 "#;
@@ -248,6 +249,7 @@ pub(super) struct Output(Arc<(Mutex<State>, Condvar)>);
 struct State {
     bytes: Vec<u8>,
     has_ended: bool,
+    is_enough: bool,
 }
 
 impl Output {
@@ -262,7 +264,7 @@ impl Output {
                 state.bytes.extend_from_slice(&piece[..read]);
                 state.has_ended = read == 0;
                 writer.1.notify_all();
-                if state.has_ended {
+                if state.has_ended || state.is_enough {
                     return;
                 }
             }
@@ -288,6 +290,11 @@ impl Output {
             assert!(!left.is_zero() && !state.has_ended, "{what} does not show:\n{text}");
             state = self.0.1.wait_timeout(state, left).unwrap().0;
         }
+    }
+
+    /// Reads once more and then leaves: what is written after that finds nobody.
+    pub(super) fn leave_after_next(&self) {
+        self.0.0.lock().unwrap().is_enough = true;
     }
 
     /// Waits for a text.
