@@ -26,7 +26,8 @@ pub(super) const PASSWORD: &str = "correct-horse-7";
 pub(super) const HOST: &str = "gate.example:8100";
 
 /// Starts the gateway, and ends it and its folder when standard input ends: also when a test run is killed, and for
-/// gateways that are shared by tests and never dropped.
+/// gateways that are shared by tests and never dropped. One that does not end in order is killed, so that no test waits for
+/// ever.
 const KEEPER: &str = r#"
     folder=$1; shift
     exec 3<&0
@@ -34,7 +35,12 @@ const KEEPER: &str = r#"
     gate=$!
     echo "$gate" >&2
     exec 2>/dev/null
-    { read -r _; kill "$gate"; } <&3 &
+    {
+        read -r _
+        kill "$gate"
+        sleep 25
+        kill -9 $(cat "/proc/$gate/task/$gate/children") "$gate"
+    } <&3 >/dev/null &
     watch=$!
     wait "$gate"; code=$?
     kill "$watch"
