@@ -14,7 +14,7 @@ use crate::gateway::body::GatewayBody;
 use crate::gateway::check::check;
 use crate::gateway::entry::{Entry, Facts, Noted, RequestId, millis, shown_user};
 use crate::gateway::refuse::{drain, error, failed, failure_reason, is_navigation, unauthorized};
-use crate::gateway::worker::{Mode, Worker};
+use crate::gateway::worker::{Mode, Place, Worker};
 use crate::identity::{Identity, Outcome};
 use crate::listener::{Connection, address_text};
 use crate::pages::{self, MOST_BODY_BYTES, PageContext};
@@ -30,6 +30,7 @@ impl Worker {
     pub(super) async fn answer(
         &self,
         connection: &Connection,
+        place: &Place,
         request: Request<Incoming>,
     ) -> Response<GatewayBody> {
         let facts = self.facts(connection, &request);
@@ -42,7 +43,7 @@ impl Worker {
         };
         entry.noted.path = request.uri().path_and_query().cloned();
         let mut response = match check(connection, &request) {
-            Ok(target) => self.route(&facts, target, request, &mut entry.noted).await,
+            Ok(target) => self.route(&facts, place, target, request, &mut entry.noted).await,
             Err((status, text)) => {
                 entry.noted.reason = Some(Cow::Owned(text.clone()));
                 let mut refusal = error(status, &text, &facts.id.text(), facts.for_browser);
@@ -55,6 +56,10 @@ impl Worker {
         entry.bytes = http_body::Body::size_hint(response.body()).exact();
         if connection.is_http2 {
             response.headers_mut().remove(header::CONNECTION);
+            // Over HTTP/1 hyper leaves the body of an answer to HEAD away, over HTTP/2 it does not.
+            if facts.method == Method::HEAD && matches!(response.body(), GatewayBody::Own(_)) {
+                *response.body_mut() = GatewayBody::Own(None);
+            }
         }
         response
     }
@@ -83,6 +88,7 @@ impl Worker {
     async fn route(
         &self,
         facts: &Facts,
+        place: &Place,
         target: Target,
         request: Request<Incoming>,
         noted: &mut Noted,
@@ -96,7 +102,9 @@ impl Worker {
             return self.own(facts, &target, request, outcome, noted).await;
         }
         match outcome {
-            Outcome::Authenticated(identity) => self.pass(facts, target, request, identity, noted).await,
+            Outcome::Authenticated(identity) => {
+                self.pass(facts, place, target, request, identity, noted).await
+            }
             refused => self.turn_away(facts, &target, request, &refused, noted),
         }
     }
@@ -105,6 +113,7 @@ impl Worker {
     async fn pass(
         &self,
         facts: &Facts,
+        place: &Place,
         target: Target,
         mut request: Request<Incoming>,
         identity: Identity,
@@ -134,7 +143,7 @@ impl Worker {
         let host = facts.authority.clone();
         let incoming =
             proxy::Incoming { parts, body, upgrade, client: facts.client_text.clone(), proto, host };
-        let on_close = self.tunnel_end(facts.id, &user);
+        let on_close = self.tunnel_end(facts.id, &user, place.clone());
         match proxy::forward(permit, incoming, &self.pool, on_close).await {
             Ok(forwarded) => self.streamed(facts, forwarded, user),
             Err(failure) => {
@@ -168,9 +177,10 @@ impl Worker {
         })
     }
 
-    fn tunnel_end(&self, id: RequestId, user: &Identity) -> impl FnOnce(TunnelReport) + use<> {
+    fn tunnel_end(&self, id: RequestId, user: &Identity, place: Place) -> impl FnOnce(TunnelReport) + use<> {
         let (log, user) = (self.gateway.log.clone(), user.clone());
         move |report| {
+            let _until_here = place;
             log.closing(&Closing {
                 time: log.time(),
                 event: "tunnel-end",

@@ -1,5 +1,6 @@
 //! One event loop's part of the gateway, and what all of them share.
 
+use std::convert::Infallible;
 use std::future::poll_fn;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::sync::mpsc;
 
 use crate::audit::Sink;
 use crate::identity::{Doors, Shared};
@@ -84,6 +86,10 @@ impl Stop {
     }
 }
 
+/// Held by whatever lives on a connection; a tunnel outlives the HTTP that it came from, and its connection counts as
+/// open until then: an orderly end waits for it.
+pub(super) type Place = mpsc::Sender<Infallible>;
+
 struct Inside(Arc<AtomicUsize>);
 
 impl Drop for Inside {
@@ -136,10 +142,11 @@ impl Worker {
         let Some(Accepted { io, connection }) = accept(socket, tls).await else { return };
         let (peer, is_http2) = (connection.peer, connection.is_http2);
         let stop = self.gateway.stop.gentle.guard();
-        let connection = Rc::new(connection);
+        let (place, mut left) = mpsc::channel(1);
+        let held = Rc::new((connection, place));
         let service = service_fn(move |request| {
-            let (worker, connection) = (Rc::clone(&self), Rc::clone(&connection));
-            async move { Ok::<_, std::convert::Infallible>(worker.answer(&connection, request).await) }
+            let (worker, held) = (Rc::clone(&self), Rc::clone(&held));
+            async move { Ok::<_, Infallible>(worker.answer(&held.0, &held.1, request).await) }
         });
         let result = if is_http2 {
             let serving = http2_builder().serve_connection(TokioIo::new(io), service);
@@ -151,6 +158,8 @@ impl Worker {
         if let Err(error) = result {
             note(peer, &error);
         }
+        // `None` as soon as nobody holds a place any more; nobody can send.
+        left.recv().await;
     }
 }
 

@@ -82,6 +82,7 @@ pub fn prepare_request(headers: &mut HeaderMap, facts: &Facts<'_>, upgrade: Opti
     });
     if headers.contains_key(header::COOKIE) {
         session::strip(headers);
+        join_cookies(headers);
     }
     if let Some(protocol) = upgrade {
         headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
@@ -148,6 +149,16 @@ fn strip_named_by_connection(headers: &mut HeaderMap) {
 
 fn is_hop_by_hop(name: &HeaderName) -> bool {
     HOP_BY_HOP.contains(name)
+}
+
+/// Over HTTP/2 each cookie may come in a header of its own; HTTP/1.1 knows one (RFC 9113 section 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let crumbs: Vec<&[u8]> = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if crumbs.len() > 1
+        && let Ok(joined) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..]))
+    {
+        headers.insert(header::COOKIE, joined);
+    }
 }
 
 /// One pass over the names that are there is cheaper than a look-up for each name that might be.
@@ -274,6 +285,13 @@ mod tests {
         assert!(!headers.contains_key("authorization"));
         assert_eq!(headers["cookie"], "a=1; b=2");
         assert_eq!(headers["x-registry-auth"], "kept");
+    }
+
+    #[test]
+    fn s12_cookies_in_pieces_become_one_header() {
+        let pieces = [("cookie", "a=1"), ("cookie", "__Host-doorward=secret"), ("cookie", "b=2; c=3")];
+        let headers = prepared(&pieces);
+        assert_eq!(headers.get_all("cookie").iter().collect::<Vec<_>>(), ["a=1; b=2; c=3"]);
     }
 
     #[test]

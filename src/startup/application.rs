@@ -9,7 +9,7 @@ use std::time::Duration;
 use actix_server::{Server, ServerBuilder};
 use anyhow::Context;
 use tokio::net::{TcpStream, UnixStream};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::audit::Sink;
 use crate::config::{LoginMode, Settings, TlsMode};
@@ -148,6 +148,8 @@ impl Application {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         let addresses = self.addresses();
         let Self { gateway, sockets, workers, grace, limits } = self;
+        // Before anybody is told that we listen: a signal that comes sooner would end the process in disorder.
+        let signals = Signals::new()?;
         let watch = gateway.tls.as_ref().map(TlsMaterial::watch).transpose()?;
         // In debug builds as in others, a connection that outlives the grace is dropped by the firm stop, so that the
         // server's own limit is only a backstop.
@@ -165,7 +167,7 @@ impl Application {
         for address in &addresses {
             tracing::info!(%address, "listening");
         }
-        let ending = tokio::task::spawn_local(end_on_signal(Arc::clone(&gateway), handle, grace));
+        let ending = tokio::task::spawn_local(end_on_signal(Arc::clone(&gateway), signals, handle, grace));
         server.await.context("the event loops ended")?;
         ending.abort();
         upkeep.abort();
@@ -339,8 +341,13 @@ async fn flush(gateway: &Gateway) {
 
 /// SIGHUP reloads; SIGTERM and SIGINT end: no new connections at once, streams at three quarters of the grace, the rest
 /// shortly after, so that the end always comes before whoever asked for it loses patience.
-async fn end_on_signal(gateway: Arc<Gateway>, server: actix_server::ServerHandle, grace: Duration) {
-    wait_for_end(&gateway).await;
+async fn end_on_signal(
+    gateway: Arc<Gateway>,
+    mut signals: Signals,
+    server: actix_server::ServerHandle,
+    grace: Duration,
+) {
+    signals.wait_for_end(&gateway).await;
     tracing::info!(open = gateway.stop.inside(), "ending");
     gateway.stop.gentle.fall();
     let firm = {
@@ -359,18 +366,30 @@ async fn end_on_signal(gateway: Arc<Gateway>, server: actix_server::ServerHandle
     server.stop(true).await;
 }
 
-async fn wait_for_end(gateway: &Gateway) {
-    let (Ok(mut term), Ok(mut int), Ok(mut hup)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()))
-    else {
-        tracing::error!("cannot listen for signals");
-        return std::future::pending().await;
-    };
-    loop {
-        tokio::select! {
-            _ = term.recv() => return,
-            _ = int.recv() => return,
-            _ = hup.recv() => reload(gateway),
+/// What the gateway listens for.
+struct Signals {
+    term: Signal,
+    int: Signal,
+    hup: Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Self> {
+        let listen = |kind| signal(kind).context("cannot listen for signals");
+        Ok(Self {
+            term: listen(SignalKind::terminate())?,
+            int: listen(SignalKind::interrupt())?,
+            hup: listen(SignalKind::hangup())?,
+        })
+    }
+
+    async fn wait_for_end(&mut self, gateway: &Gateway) {
+        loop {
+            tokio::select! {
+                _ = self.term.recv() => return,
+                _ = self.int.recv() => return,
+                _ = self.hup.recv() => reload(gateway),
+            }
         }
     }
 }

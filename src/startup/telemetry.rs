@@ -16,7 +16,11 @@ pub(super) fn start_quiet() {
 
 fn start_with(default: &str) {
     let filter = EnvFilter::try_from_env("DOORWARD_LOG_LEVEL").unwrap_or_else(|_| EnvFilter::new(default));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Whoever reads standard error may go away. Saying so there would panic, in the middle of a request or of the end.
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .log_internal_errors(false);
     // A second start (tests in one process) keeps the first.
     let _ = if std::io::stderr().is_terminal() {
         builder.with_target(false).try_init()

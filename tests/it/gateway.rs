@@ -13,11 +13,16 @@
 )]
 
 mod engine;
+mod errors;
 mod framing;
 mod headers;
+mod http2;
+mod life;
+mod logs;
 mod paths;
 mod pool;
 mod process;
+mod secured;
 mod streaming;
 mod tunnels;
 mod wire;

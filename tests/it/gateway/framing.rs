@@ -114,6 +114,22 @@ fn f1_a_chunked_head_that_comes_with_much_of_its_body_is_found() {
 }
 
 #[test]
+fn f1_chunks_in_http_10_get_400_and_a_plain_request_of_that_age_is_served() {
+    let gateway = TestGateway::tls();
+    let old = |method: &str, target: &str, more: &str| {
+        gateway.head(method, target, more).replace(" HTTP/1.1\r\n", " HTTP/1.0\r\n")
+    };
+    let mut wire = gateway.connect();
+    wire.send(old("POST", "/f1bad-10", "Transfer-Encoding: chunked\r\n") + "5\r\nhello\r\n0\r\n\r\n");
+    assert_eq!(wire.answer().status, 400);
+    wire.expect_close();
+    let mut wire = gateway.connect();
+    assert_eq!(wire.ask(old("GET", "/f1-10", "")).text(), "plain\n");
+    wire.expect_close();
+    expect_untouched(gateway);
+}
+
+#[test]
 fn f2_lengths_that_are_no_plain_number_get_400() {
     let gateway = TestGateway::tls();
     for lines in [

@@ -26,17 +26,24 @@ pub(super) const PASSWORD: &str = "correct-horse-7";
 pub(super) const HOST: &str = "gate.example:8100";
 
 /// Starts the gateway, and ends it and its folder when standard input ends: also when a test run is killed, and for
-/// gateways that are shared by tests and never dropped.
+/// gateways that are shared by tests and never dropped. One that does not end in order is killed, so that no test waits for
+/// ever.
 const KEEPER: &str = r#"
     folder=$1; shift
     exec 3<&0
     "$@" 3<&- </dev/null &
     gate=$!
     echo "$gate" >&2
-    { read -r _; kill "$gate"; } <&3 2>/dev/null &
+    exec 2>/dev/null
+    {
+        read -r _
+        kill "$gate"
+        sleep 25
+        kill -9 $(cat "/proc/$gate/task/$gate/children") "$gate"
+    } <&3 >/dev/null &
     watch=$!
     wait "$gate"; code=$?
-    kill "$watch" 2>/dev/null
+    kill "$watch"
     rm -rf -- "$folder"
     exit "$code"
 "#;
@@ -248,6 +255,7 @@ pub(super) struct Output(Arc<(Mutex<State>, Condvar)>);
 struct State {
     bytes: Vec<u8>,
     has_ended: bool,
+    is_enough: bool,
 }
 
 impl Output {
@@ -262,7 +270,7 @@ impl Output {
                 state.bytes.extend_from_slice(&piece[..read]);
                 state.has_ended = read == 0;
                 writer.1.notify_all();
-                if state.has_ended {
+                if state.has_ended || state.is_enough {
                     return;
                 }
             }
@@ -288,6 +296,11 @@ impl Output {
             assert!(!left.is_zero() && !state.has_ended, "{what} does not show:\n{text}");
             state = self.0.1.wait_timeout(state, left).unwrap().0;
         }
+    }
+
+    /// Reads once more and then leaves: what is written after that finds nobody.
+    pub(super) fn leave_after_next(&self) {
+        self.0.0.lock().unwrap().is_enough = true;
     }
 
     /// Waits for a text.

@@ -134,8 +134,9 @@ impl Wire {
                 self.buffer = buffer.split_off(end + 4);
                 return String::from_utf8_lossy(&buffer).into_owned();
             }
-            if let Err(error) = self.fill(&mut buffer) {
-                panic!("no response but {error}, after {:?}", String::from_utf8_lossy(&buffer));
+            match self.fill(&mut buffer) {
+                Ok(true) => {}
+                end => panic!("no response but {end:?}, after {:?}", String::from_utf8_lossy(&buffer)),
             }
         }
     }
@@ -143,7 +144,7 @@ impl Wire {
     pub(super) fn read_exact(&mut self, length: usize) -> Vec<u8> {
         let mut buffer = std::mem::take(&mut self.buffer);
         while buffer.len() < length {
-            self.fill(&mut buffer).expect("more bytes");
+            assert!(self.fill(&mut buffer).expect("more bytes"), "the end came too soon: {buffer:?}");
         }
         self.buffer = buffer.split_off(length);
         buffer

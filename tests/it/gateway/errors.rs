@@ -1,0 +1,102 @@
+//! How the gateway says no.
+
+use super::process::{HOST, TestGateway};
+use super::wire::Answer;
+
+/// A refused request of each kind: its status, and its bytes from a program that reads JSON.
+fn refusals(gateway: &TestGateway) -> Vec<(u16, String)> {
+    let host = format!("Host: {HOST}\r\n");
+    let stranger = |line: &str, more: &str| format!("{line} HTTP/1.1\r\n{host}{more}\r\n");
+    let cookie = format!("Cookie: {}\r\n", gateway.cookie());
+    vec![
+        (400, gateway.get("/gg1//x")),
+        (400, gateway.get("/gg1").replace(HOST, "a b")),
+        (405, gateway.head("TRACE", "/gg1", "")),
+        (401, stranger("GET /gg1", "")),
+        (401, stranger("GET /gg1", "Authorization: Bearer dwt_x\r\n")),
+        (401, stranger("GET /gg1", "Authorization: Digest x\r\n")),
+        (401, stranger("GET /gg1", "Authorization: Basic !!!\r\n")),
+        (401, stranger("GET /gg1", "Cookie: __Host-doorward=x\r\n")),
+        (401, stranger("GET /gg1", "Connection: Upgrade\r\nUpgrade: tcp\r\nAccept: text/html\r\n")),
+        (401, stranger("GET /_doorward/api/v1/whoami", "")),
+        (403, stranger("POST /gg1", &format!("{cookie}Sec-Fetch-Site: cross-site\r\nContent-Length: 0\r\n"))),
+        (404, gateway.get("/_doorward/nothing")),
+        (404, gateway.get("/_doorward/api/v1/nothing")),
+    ]
+}
+
+#[test]
+fn gg1_every_error_to_a_program_is_json_in_the_engines_shape() {
+    for gateway in [TestGateway::tls(), TestGateway::assumed()] {
+        for (status, request) in refusals(gateway) {
+            let answer = gateway.ask(&request);
+            assert_eq!(answer.status, status, "{request}");
+            assert!(!answer.message().is_empty(), "{request}");
+            assert!(answer.values("location").is_empty(), "{request}");
+        }
+        assert!(gateway.engine.heard("/gg1").is_empty());
+    }
+}
+
+#[test]
+fn gg1_an_error_to_head_has_no_body() {
+    let gateway = TestGateway::tls();
+    for (_, request) in refusals(gateway).into_iter().filter(|(_, request)| request.starts_with("GET ")) {
+        let mut wire = gateway.connect();
+        let answer: Answer = wire.ask(request.replacen("GET", "HEAD", 1));
+        assert!((400..500).contains(&answer.status), "{}", answer.head);
+        // If a body came, it would stand before the next answer.
+        wire.send(format!("GET /_doorward/healthz HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n"));
+        let (rest, _) = wire.read_to_end();
+        let closes = answer.values("connection") == ["close"];
+        assert!(if closes { rest.is_empty() } else { rest.starts_with(b"HTTP/1.1 200") }, "{request}");
+    }
+}
+
+#[test]
+fn gg1_a_browser_on_its_way_to_a_page_gets_pages_and_a_script_does_not() {
+    let gateway = TestGateway::tls();
+    let ask = |method: &str, more: &str| {
+        gateway.ask(format!(
+            "{method} /gg1-page?a=1 HTTP/1.1\r\nHost: {HOST}\r\nAccept: text/html,*/*\r\n{more}\r\n"
+        ))
+    };
+    let page = ask("GET", "");
+    assert_eq!(
+        (page.status, page.values("location")),
+        (303, vec!["/_doorward/login?next=/gg1-page%3Fa%3D1".into()])
+    );
+    assert_eq!(ask("POST", "Content-Length: 0\r\n").status, 401);
+    assert_eq!(ask("GET", "Connection: Upgrade\r\nUpgrade: websocket\r\n").status, 401);
+    let bad = gateway.ask(format!("GET /gg1//page HTTP/1.1\r\nHost: {HOST}\r\nAccept: text/html\r\n\r\n"));
+    assert_eq!((bad.status, bad.values("content-type")), (400, vec!["text/html; charset=utf-8".into()]));
+}
+
+#[test]
+fn gf13_a_ping_without_login_says_the_engines_version_and_the_ways_in() {
+    let gateway = TestGateway::tls();
+    // Each event loop learns the version at its start; a proxied answer makes sure of this one.
+    let mut wire = gateway.connect();
+    assert_eq!(wire.ask(gateway.get("/_ping")).status, 200);
+    for method in ["HEAD", "GET"] {
+        let answer = wire.ask(format!("{method} /_ping HTTP/1.1\r\nHost: {HOST}\r\n\r\n"));
+        assert_eq!((answer.status, answer.values("api-version")), (401, vec!["1.47".into()]));
+        let ways = answer.values("www-authenticate").join(", ");
+        assert!(ways.contains("Bearer") && ways.contains("Basic"), "{ways}");
+    }
+    let script = wire.ask(format!("GET /_ping HTTP/1.1\r\nHost: {HOST}\r\nSec-Fetch-Mode: cors\r\n\r\n"));
+    assert!(!script.values("www-authenticate").join(", ").contains("Basic"), "{}", script.head);
+}
+
+#[test]
+fn gg3_a_refused_upgrade_stands_in_the_log_with_the_id_that_was_answered() {
+    let gateway = TestGateway::tls();
+    let cookie = gateway.cookie();
+    let answer = gateway.ask(format!(
+        "POST /gg3 HTTP/1.1\r\nHost: {HOST}\r\nCookie: {cookie}\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n"
+    ));
+    let line = &gateway.lines_about("/gg3", 1)[0];
+    assert_eq!((answer.status, line["status"].as_u64()), (403, Some(403)));
+    assert_eq!(answer.values("x-request-id"), [line["id"].as_str().unwrap()]);
+    assert!(line["reason"].as_str().unwrap().contains("another site"), "{line}");
+}
