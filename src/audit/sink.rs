@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -71,7 +71,7 @@ impl Sink {
         let for_writer = Arc::clone(&shared);
         let handle = std::thread::Builder::new()
             .name("log".to_owned())
-            .spawn(move || write_all(&for_writer, output, path))
+            .spawn(move || write_all(&for_writer, output, path.as_deref()))
             .map_err(|error| SinkError { path: PathBuf::from("writer thread"), error })?;
         *lock(&shared.writer) = Some(handle);
         Ok(Self(Some(shared)))
@@ -153,21 +153,21 @@ impl Output {
     }
 }
 
-fn open(path: &PathBuf) -> Result<File, SinkError> {
+fn open(path: &Path) -> Result<File, SinkError> {
     OpenOptions::new()
         .create(true)
         .append(true)
         .mode(0o640)
         .open(path)
-        .map_err(|error| SinkError { path: path.clone(), error })
+        .map_err(|error| SinkError { path: path.to_owned(), error })
 }
 
-fn write_all(shared: &Shared, mut output: Output, path: Option<PathBuf>) {
+fn write_all(shared: &Shared, mut output: Output, path: Option<&Path>) {
     let mut batch = Vec::new();
     loop {
         let stopping = wait(shared, &mut batch);
         if shared.reopen.swap(false, Ordering::AcqRel)
-            && let Some(path) = &path
+            && let Some(path) = path
         {
             match open(path) {
                 Ok(file) => output = Output::File(file),

@@ -46,7 +46,7 @@ impl Serve {
                 return report::problems(&problems);
             }
         }
-        match startup::serve(settings, self.as_gateway) {
+        match startup::serve(&settings, self.as_gateway) {
             Ok(()) => exit::OK,
             Err(error) => {
                 report::complain(format_args!("error: {error:#}"));

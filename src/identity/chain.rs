@@ -90,9 +90,11 @@ pub struct Doors {
 /// Raw header values in which a credential was found good before. Two maps, so that a value is good only where it was.
 #[derive(Default)]
 struct Remembered {
-    authorizations: HashMap<Box<[u8]>, Identity>,
-    cookies: HashMap<Box<[u8]>, Identity>,
+    authorizations: Found,
+    cookies: Found,
 }
+
+type Found = HashMap<Box<[u8]>, Identity>;
 
 /// Where a credential stands on a request, and its bytes.
 #[derive(Clone, Copy)]
@@ -102,7 +104,7 @@ enum Raw<'a> {
 }
 
 impl Remembered {
-    fn find(&mut self, raw: Raw<'_>) -> (&mut HashMap<Box<[u8]>, Identity>, Box<[u8]>) {
+    fn find(&mut self, raw: Raw<'_>) -> (&mut Found, Box<[u8]>) {
         match raw {
             Raw::Authorization(value) => (&mut self.authorizations, value.into()),
             Raw::Cookie(value) => (&mut self.cookies, value.into()),

@@ -125,7 +125,7 @@ fn client_config(
     match ca {
         Some(path) => {
             for certificate in certificates("--engine-ca", path)? {
-                roots.add(certificate).map_err(|error| file("--engine-ca", path, error))?;
+                roots.add(certificate).map_err(|error| file("--engine-ca", path, &error))?;
             }
         }
         None => {
@@ -138,8 +138,8 @@ fn client_config(
         Some((certificate, key)) => {
             let chain = certificates("--engine-cert", certificate)?;
             let private =
-                PrivateKeyDer::from_pem_file(key).map_err(|error| file("--engine-key", key, error))?;
-            builder.with_client_auth_cert(chain, private).map_err(|error| file("--engine-key", key, error))
+                PrivateKeyDer::from_pem_file(key).map_err(|error| file("--engine-key", key, &error))?;
+            builder.with_client_auth_cert(chain, private).map_err(|error| file("--engine-key", key, &error))
         }
     }
 }
@@ -147,11 +147,11 @@ fn client_config(
 fn certificates(option: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, EngineError> {
     let found: Vec<_> = CertificateDer::pem_file_iter(path)
         .and_then(Iterator::collect)
-        .map_err(|error| file(option, path, error))?;
-    if found.is_empty() { Err(file(option, path, "no certificate block")) } else { Ok(found) }
+        .map_err(|error| file(option, path, &error))?;
+    if found.is_empty() { Err(file(option, path, &"no certificate block")) } else { Ok(found) }
 }
 
-fn file(option: &'static str, path: &Path, text: impl ToString) -> EngineError {
+fn file(option: &'static str, path: &Path, text: &dyn std::fmt::Display) -> EngineError {
     EngineError::File { option, path: path.to_owned(), text: text.to_string() }
 }
 

@@ -99,7 +99,7 @@ pub async fn forward(
     headers::prepare_response(response.headers_mut(), is_tunnel);
     if is_tunnel && let Some(client_side) = upgrade {
         let engine_side = hyper::upgrade::on(&mut response);
-        tunnel::spawn(client_side, engine_side, identity, on_close);
+        tunnel::spawn(client_side, engine_side, &identity, on_close);
     }
     let response = response.map(|body| EngineBody::new(body, lease, guard));
     Ok(Forwarded { response, is_tunnel })

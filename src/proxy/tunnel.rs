@@ -39,7 +39,7 @@ pub struct TunnelReport {
 pub(super) fn spawn(
     client: OnUpgrade,
     engine: OnUpgrade,
-    identity: Identity,
+    identity: &Identity,
     on_close: impl FnOnce(TunnelReport) + 'static,
 ) {
     let guard = identity.credential().cut().guard();

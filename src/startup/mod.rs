@@ -22,20 +22,20 @@ pub use demo::{DemoOptions, demo};
 ///
 /// # Errors
 /// What kept it from starting, or made it end early.
-pub fn serve(settings: Settings, as_gateway: bool) -> anyhow::Result<()> {
+pub fn serve(settings: &Settings, as_gateway: bool) -> anyhow::Result<()> {
     telemetry::start();
     for warning in settings.warnings() {
         tracing::warn!("{warning}");
     }
-    if !as_gateway && needs_launcher(&settings) {
-        return launcher::run(&settings);
+    if !as_gateway && needs_launcher(settings) {
+        return launcher::run(settings);
     }
     let sockets = listeners::bind(&settings.listen)?;
     // Read as root what only root may read; everything after this line runs without privileges.
-    let early_tls = privileges::load_certfile_first(&settings)?;
-    privileges::leave_root(&settings)?;
+    let early_tls = privileges::load_certfile_first(settings)?;
+    privileges::leave_root(settings)?;
     let _parent = as_gateway.then(privileges::die_with_parent);
-    application::run(&settings, sockets, early_tls)
+    application::run(settings, sockets, early_tls)
 }
 
 fn needs_launcher(settings: &Settings) -> bool {

@@ -1,5 +1,7 @@
 //! Peers that take their time: what a stranger may hold open, and for how long.
 
+#![allow(clippy::expect_used, clippy::panic, reason = "helpers of tests fail the test that calls them")]
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
