@@ -294,7 +294,9 @@ class Doorward(Server):
         """Logs in over both doors."""
         found = []
         try:
-            found.append(Target("doorward-cookie", self, [f"Cookie: {self.login_cookie()}"], primary=False))
+            # A cookie request that uploads must say where it comes from, as browsers do.
+            origin = f"Origin: https://127.0.0.1:{self.port}"
+            found.append(Target("doorward-cookie", self, [f"Cookie: {self.login_cookie()}", origin], primary=False))
         except Failed as fault:
             self.run.note(f"doorward-cookie left out: {fault}")
         found.append(Target("doorward-token", self, [f"Authorization: Bearer {self.login_token()}"]))

@@ -3,12 +3,11 @@
 //! Each credential owns one [`Cut`]; each tunnel and each streaming response holds a [`Guard`] of it. No list of
 //! streams is kept: a stream waits on the cut itself, so ten thousand of them cost ten thousand wakers and no scan.
 
-use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use slab::Slab;
 
 /// The end of a credential, as seen by the streams that live on it.
 #[derive(Clone, Debug, Default)]
@@ -17,8 +16,14 @@ pub struct Cut(Arc<State>);
 #[derive(Debug, Default)]
 struct State {
     fallen: AtomicBool,
-    open: AtomicUsize,
-    token: CancellationToken,
+    /// Who waits. Only streams that do wait are in it: most answers are over before they would.
+    waiting: Mutex<Slab<Waker>>,
+}
+
+impl State {
+    fn lock(&self) -> MutexGuard<'_, Slab<Waker>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Cut {
@@ -30,27 +35,29 @@ impl Cut {
 
     /// Ends every stream that holds a guard, and every one that will ask.
     pub fn fall(&self) {
-        self.0.fallen.store(true, Ordering::Release);
-        self.0.token.cancel();
+        // Before the lock: a stream that comes to wait after it must see this.
+        self.0.fallen.store(true, Ordering::SeqCst);
+        for (_, waker) in self.0.lock().iter() {
+            waker.wake_by_ref();
+        }
     }
 
     /// Whether it has fallen. One atomic load: asked on every request.
     #[must_use]
     pub fn has_fallen(&self) -> bool {
-        self.0.fallen.load(Ordering::Acquire)
+        self.0.fallen.load(Ordering::SeqCst)
     }
 
-    /// How many streams are open under it.
+    /// How many streams wait under it.
     #[must_use]
-    pub fn open_streams(&self) -> usize {
-        self.0.open.load(Ordering::Relaxed)
+    pub fn waiting_streams(&self) -> usize {
+        self.0.lock().len()
     }
 
     /// Registers one stream.
     #[must_use]
     pub fn guard(&self) -> Guard {
-        self.0.open.fetch_add(1, Ordering::Relaxed);
-        Guard { cut: self.clone(), waiting: None }
+        Guard { cut: self.clone(), place: None }
     }
 }
 
@@ -58,8 +65,8 @@ impl Cut {
 #[derive(Debug)]
 pub struct Guard {
     cut: Cut,
-    /// Made on the first wait only: most answers are over before they would ever wait.
-    waiting: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    /// Where we wait, and by which waker.
+    place: Option<(usize, Waker)>,
 }
 
 impl Guard {
@@ -68,9 +75,22 @@ impl Guard {
         if self.cut.has_fallen() {
             return Poll::Ready(());
         }
-        let token = &self.cut.0.token;
-        let waiting = self.waiting.get_or_insert_with(|| Box::pin(token.clone().cancelled_owned()));
-        waiting.as_mut().poll(cx)
+        match &mut self.place {
+            // Waiting already: nothing to do, and no lock to take. A connection comes by here on every request.
+            Some((_, waker)) if waker.will_wake(cx.waker()) => return Poll::Pending,
+            Some((place, waker)) => {
+                waker.clone_from(cx.waker());
+                if let Some(waiting) = self.cut.0.lock().get_mut(*place) {
+                    waiting.clone_from(waker);
+                }
+            }
+            None => {
+                let place = self.cut.0.lock().insert(cx.waker().clone());
+                self.place = Some((place, cx.waker().clone()));
+            }
+        }
+        // It may have fallen between the first look and the lock.
+        if self.cut.has_fallen() { Poll::Ready(()) } else { Poll::Pending }
     }
 
     /// Whether the cut has fallen.
@@ -87,7 +107,9 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        self.cut.0.open.fetch_sub(1, Ordering::Relaxed);
+        if let Some((place, _)) = self.place.take() {
+            self.cut.0.lock().try_remove(place);
+        }
     }
 }
 
@@ -104,13 +126,14 @@ mod tests {
                 tokio::spawn(async move { guard.fallen().await })
             })
             .collect();
-        tokio::task::yield_now().await;
-        assert_eq!(cut.open_streams(), 100);
+        while cut.waiting_streams() < 100 {
+            tokio::task::yield_now().await;
+        }
         cut.fall();
         for wait in waits {
             wait.await.unwrap();
         }
-        assert_eq!(cut.open_streams(), 0);
+        assert_eq!(cut.waiting_streams(), 0);
         cut.guard().fallen().await;
     }
 }

@@ -1,6 +1,7 @@
 //! What a log line says. Pure: facts in, bytes out.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::net::IpAddr;
 
 use serde::Serialize;
@@ -148,10 +149,21 @@ pub fn clean(text: &str) -> Cow<'_, str> {
     Cow::Owned(kept)
 }
 
-/// `2026-11-21T23:00:00.123Z`.
+/// `2026-11-21T23:00:00.123Z`. A thread writes many lines in one second, so it remembers that second's text.
 #[must_use]
 pub(super) fn rfc3339(millis: UnixMillis) -> String {
-    jiff::Timestamp::from_millisecond(millis).map_or_else(|_| millis.to_string(), |time| format!("{time:.3}"))
+    thread_local! {
+        static SECOND: RefCell<(i64, String)> = const { RefCell::new((i64::MIN, String::new())) };
+    }
+    let (second, rest) = (millis.div_euclid(1000), millis.rem_euclid(1000));
+    SECOND.with_borrow_mut(|(known, text)| {
+        if *known != second {
+            *known = second;
+            *text = jiff::Timestamp::from_second(second)
+                .map_or_else(|_| second.to_string(), |time| time.to_string());
+        }
+        format!("{}.{rest:03}Z", text.trim_end_matches('Z'))
+    })
 }
 
 #[cfg(test)]

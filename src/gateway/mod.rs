@@ -2,6 +2,8 @@
 
 mod body;
 mod check;
+mod entry;
+mod host;
 mod refuse;
 mod request;
 mod worker;

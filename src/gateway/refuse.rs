@@ -1,5 +1,6 @@
 //! The gateway's own refusals: to programs in the engine's shape, to browsers as pages or a way to the login.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,8 +10,10 @@ use hyper::body::Incoming;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::gateway::body::GatewayBody;
+use crate::gateway::entry::Facts;
 use crate::pages;
 use crate::policy::Target;
+use crate::proxy::{ForwardError, with_causes};
 
 /// Longest that a refused upload is read on, so that its sender gets to read why.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -101,4 +104,27 @@ pub(super) fn drain(headers: &HeaderMap, mut body: Incoming) {
         let drained = async { while let Some(Ok(_)) = body.frame().await {} };
         let _ = tokio::time::timeout(DRAIN, drained).await;
     });
+}
+
+/// Why there is no answer, with all causes, for the log.
+pub(super) fn failure_reason(failure: &ForwardError) -> Cow<'static, str> {
+    Cow::Owned(with_causes(failure))
+}
+
+/// Clients hear that it failed, the log says why.
+pub(super) fn failed(failure: &ForwardError, facts: &Facts) -> Response<GatewayBody> {
+    match failure {
+        ForwardError::Cut => {
+            error(StatusCode::UNAUTHORIZED, "the login has ended", &facts.id.text(), facts.for_browser)
+        }
+        ForwardError::Engine(_) => error(
+            StatusCode::BAD_GATEWAY,
+            "the engine cannot be reached",
+            &facts.id.text(),
+            facts.for_browser,
+        ),
+        ForwardError::NoAnswer(_) | ForwardError::Unasked => {
+            error(StatusCode::BAD_GATEWAY, "the engine did not answer", &facts.id.text(), facts.for_browser)
+        }
+    }
 }

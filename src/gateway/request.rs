@@ -1,8 +1,6 @@
 //! One request, from its head to its answer.
 
 use std::borrow::Cow;
-use std::cell::Cell;
-use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,39 +9,21 @@ use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
-use crate::audit::{Closing, Line, Sink, clean};
+use crate::audit::Closing;
 use crate::gateway::body::GatewayBody;
 use crate::gateway::check::check;
-use crate::gateway::refuse::{drain, error, is_navigation, unauthorized};
+use crate::gateway::entry::{Entry, Facts, Noted, RequestId, millis, shown_user};
+use crate::gateway::refuse::{drain, error, failed, failure_reason, is_navigation, unauthorized};
 use crate::gateway::worker::{Mode, Worker};
 use crate::identity::{Identity, Outcome};
-use crate::listener::{Connection, Forwarded};
+use crate::listener::{Connection, address_text};
 use crate::pages::{self, MOST_BODY_BYTES, PageContext};
 use crate::policy::{self, Target};
-use crate::proxy::{self, ForwardError, TunnelReport};
+use crate::proxy::{self, TunnelReport};
 
 /// Longest wait for the body of a request to one of our own pages. Strangers may send these: one that trickles in must
 /// not hold a connection for ever.
 const BODY_DEADLINE: Duration = Duration::from_secs(10);
-
-/// What is known of a request before anybody is identified.
-struct Facts {
-    id: String,
-    begun: Instant,
-    client: IpAddr,
-    forwarded: Forwarded,
-    authority: Option<HeaderValue>,
-    for_browser: bool,
-    method: Method,
-}
-
-/// What the log needs beside the facts.
-#[derive(Default)]
-struct Noted {
-    identity: Option<Identity>,
-    path: String,
-    reason: Option<Cow<'static, str>>,
-}
 
 impl Worker {
     /// Answers one request and writes its line, also if the client leaves before there is an answer.
@@ -60,12 +40,12 @@ impl Worker {
             status: 499,
             bytes: None,
         };
-        entry.noted.path = clean(request.uri().path()).into_owned();
+        entry.noted.path = request.uri().path_and_query().cloned();
         let mut response = match check(connection, &request) {
             Ok(target) => self.route(&facts, target, request, &mut entry.noted).await,
             Err((status, text)) => {
                 entry.noted.reason = Some(Cow::Owned(text.clone()));
-                let mut refusal = error(status, &text, &facts.id, facts.for_browser);
+                let mut refusal = error(status, &text, &facts.id.text(), facts.for_browser);
                 // What follows on this connection may be read in two ways.
                 refusal.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
                 refusal
@@ -92,6 +72,7 @@ impl Worker {
             id: self.ids.next(),
             begun: Instant::now(),
             client: forwarded.client.unwrap_or(connection.peer),
+            client_text: forwarded.client.map_or_else(|| connection.peer_text.clone(), address_text),
             authority,
             for_browser: is_navigation(request.method(), headers),
             method: request.method().clone(),
@@ -106,7 +87,7 @@ impl Worker {
         request: Request<Incoming>,
         noted: &mut Noted,
     ) -> Response<GatewayBody> {
-        noted.path = clean(target.path()).into_owned();
+        noted.path = Some(target.forwarded().clone());
         let outcome = self.doors.identify(request.headers(), facts.client).await;
         if let Outcome::Authenticated(identity) = &outcome {
             noted.identity = Some(identity.clone());
@@ -136,7 +117,12 @@ impl Worker {
                 noted.reason = Some(Cow::Owned(denied.to_string()));
                 let (parts, body) = request.into_parts();
                 drain(&parts.headers, body);
-                return error(StatusCode::FORBIDDEN, &denied.to_string(), &facts.id, facts.for_browser);
+                return error(
+                    StatusCode::FORBIDDEN,
+                    &denied.to_string(),
+                    &facts.id.text(),
+                    facts.for_browser,
+                );
             }
         };
         let user = permit.identity().clone();
@@ -146,8 +132,9 @@ impl Worker {
         let (parts, body) = request.into_parts();
         let proto = if self.gateway.mode == Mode::Plain { "http" } else { "https" };
         let host = facts.authority.clone();
-        let incoming = proxy::Incoming { parts, body, upgrade, client: facts.client, proto, host };
-        let on_close = self.tunnel_end(&facts.id, &user);
+        let incoming =
+            proxy::Incoming { parts, body, upgrade, client: facts.client_text.clone(), proto, host };
+        let on_close = self.tunnel_end(facts.id, &user);
         match proxy::forward(permit, incoming, &self.pool, on_close).await {
             Ok(forwarded) => self.streamed(facts, forwarded, user),
             Err(failure) => {
@@ -163,7 +150,7 @@ impl Worker {
         forwarded.response.map(|mut body| {
             let length = http_body::Body::size_hint(&body).exact();
             if length.is_none() && !is_tunnel && self.gateway.log.is_on() {
-                let (log, id, begun) = (self.gateway.log.clone(), facts.id.clone(), facts.begun);
+                let (log, id, begun) = (self.gateway.log.clone(), facts.id.text(), facts.begun);
                 body.on_end(move |bytes| {
                     log.closing(&Closing {
                         time: log.time(),
@@ -181,13 +168,13 @@ impl Worker {
         })
     }
 
-    fn tunnel_end(&self, id: &str, user: &Identity) -> impl FnOnce(TunnelReport) + use<> {
-        let (log, id, user) = (self.gateway.log.clone(), id.to_owned(), user.clone());
+    fn tunnel_end(&self, id: RequestId, user: &Identity) -> impl FnOnce(TunnelReport) + use<> {
+        let (log, user) = (self.gateway.log.clone(), user.clone());
         move |report| {
             log.closing(&Closing {
                 time: log.time(),
                 event: "tunnel-end",
-                id: &id,
+                id: &id.text(),
                 user: shown_user(&user),
                 bytes_in: Some(report.bytes_in),
                 bytes_out: report.bytes_out,
@@ -212,7 +199,8 @@ impl Worker {
             Outcome::Unavailable => {
                 noted.reason = Some(Cow::Borrowed("the login cannot be checked"));
                 let text = "the login cannot be checked right now, try again";
-                let mut response = error(StatusCode::SERVICE_UNAVAILABLE, text, &facts.id, facts.for_browser);
+                let mut response =
+                    error(StatusCode::SERVICE_UNAVAILABLE, text, &facts.id.text(), facts.for_browser);
                 response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
                 return response;
             }
@@ -225,12 +213,19 @@ impl Worker {
                 "login required: this engine is behind Doorward, get a token at /_doorward/account"
             }
         };
-        unauthorized(target, &parts.headers, text, &facts.id, facts.for_browser, self.pool.api_version())
+        unauthorized(
+            target,
+            &parts.headers,
+            text,
+            &facts.id.text(),
+            facts.for_browser,
+            self.pool.api_version(),
+        )
     }
 
     /// What is left of the body is not read, so that nothing can follow it on this connection.
     fn refuse_body(facts: &Facts, status: StatusCode, text: &str) -> Response<GatewayBody> {
-        let mut refusal = error(status, text, &facts.id, facts.for_browser);
+        let mut refusal = error(status, text, &facts.id.text(), facts.for_browser);
         refusal.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         refusal
     }
@@ -275,8 +270,8 @@ impl Worker {
             identity,
             is_insecure: self.gateway.mode == Mode::Assumed
                 && facts.forwarded.proto.as_deref() == Some("http"),
-            is_stopping: self.gateway.stop.gentle.is_cancelled(),
-            request_id: facts.id.clone(),
+            is_stopping: self.gateway.stop.gentle.has_fallen(),
+            request_id: facts.id.text(),
             headers: parts.headers,
             method: parts.method,
         };
@@ -289,89 +284,5 @@ impl Worker {
             *response.body_mut() = Bytes::new();
         }
         response.map(GatewayBody::from)
-    }
-}
-
-fn failure_reason(failure: &ForwardError) -> Cow<'static, str> {
-    let mut text = failure.to_string();
-    let mut source = std::error::Error::source(failure);
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    Cow::Owned(text)
-}
-
-/// Clients hear that it failed, the log says why.
-fn failed(failure: &ForwardError, facts: &Facts) -> Response<GatewayBody> {
-    match failure {
-        ForwardError::Cut => {
-            error(StatusCode::UNAUTHORIZED, "the login has ended", &facts.id, facts.for_browser)
-        }
-        ForwardError::Engine(_) => {
-            error(StatusCode::BAD_GATEWAY, "the engine cannot be reached", &facts.id, facts.for_browser)
-        }
-        ForwardError::NoAnswer(_) => {
-            error(StatusCode::BAD_GATEWAY, "the engine did not answer", &facts.id, facts.for_browser)
-        }
-    }
-}
-
-/// Writes the line when the request is over, in whatever way.
-struct Entry<'a> {
-    log: &'a Sink,
-    facts: &'a Facts,
-    noted: Noted,
-    status: u16,
-    bytes: Option<u64>,
-}
-
-impl Drop for Entry<'_> {
-    fn drop(&mut self) {
-        if !self.log.is_on() {
-            return;
-        }
-        let identity = self.noted.identity.as_ref();
-        self.log.request(&Line {
-            time: self.log.time(),
-            event: "request",
-            id: &self.facts.id,
-            user: identity.and_then(shown_user),
-            door: identity.map(|identity| identity.door().as_str()),
-            credential: identity.map(Identity::credential_id),
-            address: self.facts.client,
-            method: clean(self.facts.method.as_str()),
-            path: Cow::Borrowed(&self.noted.path),
-            status: self.status,
-            bytes: self.bytes,
-            duration_ms: (self.facts.begun.elapsed().as_secs_f64() * 1e6).round() / 1e3,
-            reason: self.noted.reason.as_deref(),
-        });
-    }
-}
-
-fn shown_user(identity: &Identity) -> Option<&str> {
-    (identity.door() != crate::domain::Door::None).then(|| identity.user().as_str())
-}
-
-fn millis(begun: Instant) -> u64 {
-    u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Ids for requests: a random start for each thread, then counted. They are labels, not secrets.
-pub(super) struct RequestIds(Cell<u64>);
-
-impl RequestIds {
-    pub(super) fn new() -> Self {
-        let mut bytes = [0_u8; 8];
-        let _ = aws_lc_rs::rand::fill(&mut bytes);
-        Self(Cell::new(u64::from_le_bytes(bytes)))
-    }
-
-    fn next(&self) -> String {
-        let id = self.0.get().wrapping_add(1);
-        self.0.set(id);
-        format!("{id:016x}")
     }
 }

@@ -1,15 +1,16 @@
 //! One event loop's part of the gateway, and what all of them share.
 
+use std::future::poll_fn;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio_util::sync::CancellationToken;
 
 use crate::audit::Sink;
 use crate::identity::{Doors, Shared};
@@ -17,6 +18,7 @@ use crate::listener::tls::TlsMaterial;
 use crate::listener::{Accepted, Socket, TrustedProxies, accept};
 use crate::pages::{self, PageService, PagesState};
 use crate::proxy::{self, Connector, Pool};
+use crate::streams::{Cut, Guard};
 
 /// Longest wait for a request's head, and longest idle keep-alive. A head that trickles in holds a connection no longer;
 /// answers and tunnels have no such limit.
@@ -63,9 +65,9 @@ pub struct Gateway {
 #[derive(Clone, Debug, Default)]
 pub struct Stop {
     /// No new work.
-    pub gentle: CancellationToken,
+    pub gentle: Cut,
     /// Whatever is still open is dropped.
-    pub firm: CancellationToken,
+    pub firm: Cut,
     inside: Arc<AtomicUsize>,
 }
 
@@ -96,7 +98,7 @@ pub struct Worker {
     pub(super) doors: Doors,
     pub(super) pool: Rc<Pool>,
     pub(super) pages: PageService,
-    pub(super) ids: super::request::RequestIds,
+    pub(super) ids: super::entry::RequestIds,
 }
 
 impl Worker {
@@ -109,7 +111,7 @@ impl Worker {
             doors: Doors::new(Arc::clone(&gateway.doors)),
             pool: Pool::new(gateway.connector.clone()),
             pages: pages::build(Arc::clone(&gateway.pages)).await?,
-            ids: super::request::RequestIds::new(),
+            ids: super::entry::RequestIds::new(),
             gateway,
         });
         tokio::task::spawn_local(sweep_pool(Rc::downgrade(&worker)));
@@ -121,18 +123,19 @@ impl Worker {
     pub async fn serve(self: Rc<Self>, socket: Socket) {
         let _inside = self.gateway.stop.enter();
         let tls = self.gateway.tls.as_ref().map(|material| material.current());
-        let firm = self.gateway.stop.firm.clone();
-        tokio::select! {
-            biased;
-            () = firm.cancelled() => {}
-            () = self.serve_http(socket, tls) => {}
-        }
+        let mut firm = self.gateway.stop.firm.guard();
+        let mut serving = std::pin::pin!(self.serve_http(socket, tls));
+        // By hand and not by select!: this runs on every request, and a guard that waits already costs one load.
+        poll_fn(
+            |cx| if firm.poll_fallen(cx).is_ready() { Poll::Ready(()) } else { serving.as_mut().poll(cx) },
+        )
+        .await;
     }
 
     async fn serve_http(self: Rc<Self>, socket: Socket, tls: Option<Arc<rustls::ServerConfig>>) {
         let Some(Accepted { io, connection }) = accept(socket, tls).await else { return };
         let (peer, is_http2) = (connection.peer, connection.is_http2);
-        let stop = self.gateway.stop.gentle.clone();
+        let stop = self.gateway.stop.gentle.guard();
         let connection = Rc::new(connection);
         let service = service_fn(move |request| {
             let (worker, connection) = (Rc::clone(&self), Rc::clone(&connection));
@@ -177,16 +180,23 @@ fn http2_builder() -> http2::Builder<Local> {
 /// Lets a connection run; once the gateway is to end, it finishes what it has and takes no more.
 async fn until_stop<C>(
     serving: C,
-    stop: CancellationToken,
+    mut stop: Guard,
     finish: impl FnOnce(std::pin::Pin<&mut C>),
 ) -> Result<(), hyper::Error>
 where
     C: Future<Output = Result<(), hyper::Error>>,
 {
     let mut serving = std::pin::pin!(serving);
+    let ended = poll_fn(|cx| match serving.as_mut().poll(cx) {
+        Poll::Ready(result) => Poll::Ready(Some(result)),
+        Poll::Pending => stop.poll_fallen(cx).map(|()| None),
+    });
+    if let Some(result) = ended.await {
+        return result;
+    }
     tokio::select! {
         result = serving.as_mut() => return result,
-        () = async { stop.cancelled().await; tokio::time::sleep(LAME_DUCK).await } => {}
+        () = tokio::time::sleep(LAME_DUCK) => {}
     }
     finish(serving.as_mut());
     serving.await

@@ -68,8 +68,10 @@ impl Registry {
 
     /// Ends everything of users of whom `is_lost` says that they may not come in any more; gives their names.
     pub fn revoke_lost(&self, is_lost: impl Fn(&Username) -> bool) -> HashSet<Username> {
-        let users: HashSet<Username> =
-            lock(&self.live).values().map(|live| super::Identity::new(Arc::clone(live)).user().clone()).collect();
+        let users: HashSet<Username> = lock(&self.live)
+            .values()
+            .map(|live| super::Identity::new(Arc::clone(live)).user().clone())
+            .collect();
         // Asked without the lock: the answer may take a look at a file.
         let lost: HashSet<Username> = users.into_iter().filter(|user| is_lost(user)).collect();
         for user in &lost {

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderValue;
 use rustls::ServerConfig;
 use tokio::io::AsyncWriteExt;
 use tokio_rustls::TlsAcceptor;
@@ -18,12 +19,26 @@ pub const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
 pub struct Connection {
     /// The other end; the unspecified address for a socket file.
     pub peer: IpAddr,
+    /// The same as a header value, made once.
+    pub peer_text: HeaderValue,
     /// Whether this very connection is TLS.
     pub is_tls: bool,
     /// Whether HTTP/2 was agreed on.
     pub is_http2: bool,
     /// The bytes last read, on HTTP/1.
     pub head_log: HeadLog,
+}
+
+impl Connection {
+    fn new(peer: IpAddr, is_tls: bool, is_http2: bool, head_log: HeadLog) -> Self {
+        Self { peer, peer_text: address_text(peer), is_tls, is_http2, head_log }
+    }
+}
+
+/// An address as a header value. Its characters are always allowed there.
+#[must_use]
+pub fn address_text(address: IpAddr) -> HeaderValue {
+    HeaderValue::try_from(address.to_string()).unwrap_or_else(|_| HeaderValue::from_static("unknown"))
 }
 
 /// A connection that is ready for HTTP.
@@ -46,10 +61,7 @@ pub async fn accept(socket: Socket, tls: Option<Arc<ServerConfig>>) -> Option<Ac
     let head_log = HeadLog::default();
     let Some(config) = tls else {
         let io = ClientIo::plain(socket, Some(head_log.clone()));
-        return Some(Accepted {
-            io,
-            connection: Connection { peer, is_tls: false, is_http2: false, head_log },
-        });
+        return Some(Accepted { io, connection: Connection::new(peer, false, false, head_log) });
     };
     let stream = match tokio::time::timeout(HANDSHAKE_DEADLINE, handshake(socket, config)).await {
         Ok(Ok(stream)) => stream,
@@ -64,7 +76,7 @@ pub async fn accept(socket: Socket, tls: Option<Arc<ServerConfig>>) -> Option<Ac
     };
     let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     let io = ClientIo::tls(stream, (!is_http2).then(|| head_log.clone()));
-    Some(Accepted { io, connection: Connection { peer, is_tls: true, is_http2, head_log } })
+    Some(Accepted { io, connection: Connection::new(peer, true, is_http2, head_log) })
 }
 
 /// Small answers must not wait for more, and a peer that is gone must be noticed though nothing is sent

@@ -9,8 +9,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
 
-/// Most bytes kept for the framing check: a request head that the gateway accepts is smaller.
-const HEAD_LOG_BYTES: usize = 16 * 1024;
+/// Most bytes kept of one read, from its start: a head begins there unless its sender pipelines.
+const READ_BYTES: usize = 16 * 1024;
+/// Most bytes kept for the framing check: a head that came in with two reads, or behind the end of a body.
+const HEAD_LOG_BYTES: usize = 2 * READ_BYTES;
 
 /// The last bytes read from a client, for [`super::check_framing`]. One thread uses it; the lock is there because
 /// hyper wants streams that could move.
@@ -23,18 +25,18 @@ impl HeadLog {
         check(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Drops what was read so far: the next head follows.
-    pub fn forget(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    /// Drops the first bytes: they were checked. Those of a pipelined head may stand behind them.
+    pub fn forget(&self, bytes: usize) {
+        let mut log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = bytes.min(log.len());
+        log.drain(..bytes);
     }
 
     fn note(&self, bytes: &[u8]) {
         let mut log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let recent = bytes.get(bytes.len().saturating_sub(HEAD_LOG_BYTES)..).unwrap_or(bytes);
-        if log.len() + recent.len() > HEAD_LOG_BYTES {
-            log.clear();
-        }
-        log.extend_from_slice(recent);
+        log.extend_from_slice(bytes.get(..READ_BYTES).unwrap_or(bytes));
+        let excess = log.len().saturating_sub(HEAD_LOG_BYTES);
+        log.drain(..excess);
     }
 }
 

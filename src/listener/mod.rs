@@ -7,6 +7,6 @@ mod io;
 pub mod tls;
 
 pub use address::{Forwarded, TrustedProxies};
-pub use connection::{Accepted, Connection, HANDSHAKE_DEADLINE, accept};
+pub use connection::{Accepted, Connection, HANDSHAKE_DEADLINE, accept, address_text};
 pub use framing::{AmbiguousFraming, check_framing};
 pub use io::{ClientIo, HeadLog, Socket};

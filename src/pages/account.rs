@@ -78,7 +78,7 @@ async fn gather(
 ) -> Result<HttpResponse, StoreError> {
     let doors = &state.doors;
     let now = doors.clock.now();
-    let engine_ok = state.connector.connect().await.is_ok();
+    let engine_ok = (state.engine)().await.is_ok();
     let credential = identity.credential();
     let certificate = (state.certificate)();
     let idle = span(state.limits.idle.as_secs());

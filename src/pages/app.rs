@@ -6,21 +6,21 @@ use actix_service::{IntoServiceFactory, ServiceFactory};
 use actix_web::dev::AppConfig;
 use actix_web::http::StatusCode;
 use actix_web::{App, HttpResponse, web};
+use futures_util::future::BoxFuture;
 
 use crate::config::SessionLimits;
 use crate::identity::Shared;
 use crate::pages::bridge::PageService;
 use crate::pages::context::PageContext;
 use crate::pages::{account, api, assets, health, login, refusals, tokens};
-use crate::proxy::Connector;
 use crate::session::{self, StoreAdapter};
 
 /// What all pages share, across threads.
 pub struct PagesState {
     /// Doors, store, registry and clock.
     pub doors: Arc<Shared>,
-    /// The way to the engine, for `readyz` and the account page.
-    pub connector: Connector,
+    /// Whether the engine can be reached, for `readyz` and the account page; what is wrong is for the log.
+    pub engine: Box<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>,
     /// Session life times.
     pub limits: SessionLimits,
     /// Longest life of a token.

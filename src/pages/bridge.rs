@@ -57,7 +57,8 @@ fn convert(uri: &Uri, context: PageContext, body: Bytes) -> Option<ActixRequest>
     let mut request = ActixRequest::with_payload(Payload::from(body));
     let head = request.head_mut();
     // `HEAD` is answered like `GET`; the caller leaves the body out.
-    let method = if context.method == http::Method::HEAD { http::Method::GET } else { context.method.clone() };
+    let method =
+        if context.method == http::Method::HEAD { http::Method::GET } else { context.method.clone() };
     head.method = actix_web::http::Method::from_bytes(method.as_str().as_bytes()).ok()?;
     head.uri = uri.path_and_query()?.as_str().parse().ok()?;
     let mut headers = context.headers.clone();

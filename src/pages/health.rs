@@ -15,12 +15,12 @@ pub(super) async fn alive() -> HttpResponse {
 /// detail stands in the server's log.
 pub(super) async fn ready(state: web::Data<PagesState>, context: PageContext) -> HttpResponse {
     let (engine, store, login) = tokio::join!(
-        state.connector.connect(),
+        (state.engine)(),
         state.doors.store.ping(),
         state.doors.conversations.authenticator().ping(),
     );
     if let Err(error) = &engine {
-        tracing::warn!(error = error as &dyn std::error::Error, "not ready: engine");
+        tracing::warn!(%error, "not ready: engine");
     }
     if let Err(error) = &store {
         tracing::warn!(%error, "not ready: store");

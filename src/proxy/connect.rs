@@ -56,6 +56,19 @@ pub enum EngineError {
     Name,
 }
 
+/// An error and all its causes in one line, for the log.
+#[must_use]
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
 impl Connector {
     /// Reads the TLS files, if the engine is at `https:`.
     ///

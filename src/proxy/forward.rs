@@ -1,6 +1,5 @@
 //! Request in, answer out. Takes a [`Permit`]: there is no other way to the engine.
 
-use std::net::IpAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
@@ -27,8 +26,8 @@ pub struct Incoming {
     pub body: hyper::body::Incoming,
     /// The client's half of a change of protocol.
     pub upgrade: Option<OnUpgrade>,
-    /// Where the client is.
-    pub client: IpAddr,
+    /// Where the client is, as a header value.
+    pub client: HeaderValue,
     /// `https` or `http`.
     pub proto: &'static str,
     /// The host it asked for.
@@ -52,6 +51,10 @@ pub enum ForwardError {
     /// The engine closed the connection or answered what is not HTTP.
     #[error("the engine did not answer")]
     NoAnswer(#[source] hyper::Error),
+    /// The engine answered `101` to a request that did not ask to change protocol. Passed on, nobody would know any
+    /// more what the connection speaks.
+    #[error("the engine changed protocol unasked")]
+    Unasked,
     /// The login ended while the request was under way.
     #[error("the login has ended")]
     Cut,
@@ -89,7 +92,10 @@ pub async fn forward(
     let own_task = has_body || asks_upgrade;
     let (mut response, lease) = send(request, pool, has_body, own_task, &mut guard).await?;
     pool.note_api_version(response.headers());
-    let is_tunnel = response.status() == StatusCode::SWITCHING_PROTOCOLS && asks_upgrade;
+    let is_tunnel = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    if is_tunnel && !asks_upgrade {
+        return Err(ForwardError::Unasked);
+    }
     headers::prepare_response(response.headers_mut(), is_tunnel);
     if is_tunnel && let Some(client_side) = upgrade {
         let engine_side = hyper::upgrade::on(&mut response);

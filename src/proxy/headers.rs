@@ -3,8 +3,6 @@
 //! Order matters (behaviour H4): first the hop's own headers go, with those that `Connection` names; then every
 //! spelling of our identity headers; last ours are added, so that nothing a client wrote can remove or shadow them.
 
-use std::net::IpAddr;
-
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use crate::identity::Identity;
@@ -22,7 +20,7 @@ pub const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-pro
 pub const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// RFC 9110 section 7.6.1, and the historical ones.
-const HOP_BY_HOP: [HeaderName; 8] = [
+static HOP_BY_HOP: [HeaderName; 8] = [
     header::CONNECTION,
     HeaderName::from_static("keep-alive"),
     header::PROXY_AUTHENTICATE,
@@ -63,7 +61,7 @@ pub struct Facts<'a> {
     /// Who was let in.
     pub identity: &'a Identity,
     /// Where they are.
-    pub client: IpAddr,
+    pub client: HeaderValue,
     /// `https` or `http`.
     pub proto: &'static str,
     /// The host they asked for.
@@ -71,13 +69,20 @@ pub struct Facts<'a> {
 }
 
 /// Makes a client's headers fit for the engine. `upgrade` keeps the request to change protocol, in canonical form.
+///
+/// `Authorization` is ours. `Expect` has been answered on this hop: hyper sends 100 as soon as the engine's side wants
+/// the body.
 pub fn prepare_request(headers: &mut HeaderMap, facts: &Facts<'_>, upgrade: Option<HeaderValue>) {
-    strip_hop_by_hop(headers);
-    headers.remove(header::AUTHORIZATION);
-    // Already answered on this hop: hyper sends 100 as soon as the engine's side wants the body.
-    headers.remove(header::EXPECT);
-    session::strip(headers);
-    strip_identity(headers);
+    strip_named_by_connection(headers);
+    strip_where(headers, |name| {
+        is_hop_by_hop(name)
+            || name == header::AUTHORIZATION
+            || name == header::EXPECT
+            || is_identity(name.as_str())
+    });
+    if headers.contains_key(header::COOKIE) {
+        session::strip(headers);
+    }
     if let Some(protocol) = upgrade {
         headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
         headers.insert(header::UPGRADE, protocol);
@@ -86,9 +91,7 @@ pub fn prepare_request(headers: &mut HeaderMap, facts: &Facts<'_>, upgrade: Opti
         headers.insert(FORWARDED_USER, facts.identity.user_header().clone());
         headers.insert(FORWARDED_GROUPS, facts.identity.groups_header().clone());
     }
-    if let Ok(client) = HeaderValue::try_from(facts.client.to_string()) {
-        headers.insert(FORWARDED_FOR, client);
-    }
+    headers.insert(FORWARDED_FOR, facts.client.clone());
     headers.insert(FORWARDED_PROTO, HeaderValue::from_static(facts.proto));
     if let Some(host) = facts.host {
         headers.insert(FORWARDED_HOST, host.clone());
@@ -125,29 +128,38 @@ fn connection_tokens(headers: &HeaderMap) -> impl Iterator<Item = &str> {
 }
 
 fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    if headers.contains_key(header::CONNECTION) {
-        let named: Vec<HeaderName> =
-            connection_tokens(headers).filter_map(|token| HeaderName::try_from(token).ok()).collect();
-        for name in named {
-            // `Content-Length` and `Host` are not the hop's to take away: a request would change its meaning.
-            if name != header::CONTENT_LENGTH && name != header::HOST {
-                headers.remove(name);
-            }
+    strip_named_by_connection(headers);
+    strip_where(headers, is_hop_by_hop);
+}
+
+fn strip_named_by_connection(headers: &mut HeaderMap) {
+    if !headers.contains_key(header::CONNECTION) {
+        return;
+    }
+    let named: Vec<HeaderName> =
+        connection_tokens(headers).filter_map(|token| HeaderName::try_from(token).ok()).collect();
+    for name in named {
+        // `Content-Length` and `Host` are not the hop's to take away: a request would change its meaning.
+        if name != header::CONTENT_LENGTH && name != header::HOST {
+            headers.remove(name);
         }
     }
-    for name in &HOP_BY_HOP {
+}
+
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    HOP_BY_HOP.contains(name)
+}
+
+/// One pass over the names that are there is cheaper than a look-up for each name that might be.
+fn strip_where(headers: &mut HeaderMap, is_doomed: impl Fn(&HeaderName) -> bool) {
+    let doomed: Vec<HeaderName> = headers.keys().filter(|name| is_doomed(name)).cloned().collect();
+    for name in doomed {
         headers.remove(name);
     }
 }
 
-/// Backends read `Remote_User` and `Remote.User` as `Remote-User` (CGI, WSGI and many frameworks do).
-fn strip_identity(headers: &mut HeaderMap) {
-    let forged: Vec<HeaderName> = headers.keys().filter(|name| is_identity(name.as_str())).cloned().collect();
-    for name in forged {
-        headers.remove(name);
-    }
-}
-
+/// Whether a backend might read this name as who the visitor is: many (CGI, WSGI, frameworks) take `Remote_User` and
+/// `Remote.User` for `Remote-User`.
 fn is_identity(name: &str) -> bool {
     // Quick no for nearly every header: all such names begin with one of these.
     if !matches!(name.as_bytes().first(), Some(b'a' | b'f' | b'r' | b's' | b't' | b'v' | b'x' | b'_' | b'.'))
@@ -200,7 +212,7 @@ mod tests {
         let upgrade = requested_upgrade(&headers);
         let facts = Facts {
             identity: &identity,
-            client: "198.51.100.7".parse().unwrap(),
+            client: HeaderValue::from_static("198.51.100.7"),
             proto: "https",
             host: host.as_ref(),
         };

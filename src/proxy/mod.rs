@@ -10,7 +10,7 @@ mod splice;
 mod tunnel;
 
 pub use body::{BoxError, EngineBody, RequestBody};
-pub use connect::{Connector, EngineError, EngineStream};
+pub use connect::{Connector, EngineError, EngineStream, with_causes};
 pub use forward::{ForwardError, Forwarded, Incoming, forward};
 pub use pool::{Pool, learn_api_version};
 pub use tunnel::TunnelReport;

@@ -77,7 +77,15 @@ impl Application {
         let doors = Arc::new(doors(settings, &clock)?);
         let pages = Arc::new(PagesState {
             doors: Arc::clone(&doors),
-            connector: connector.clone(),
+            engine: {
+                let connector = connector.clone();
+                Box::new(move || {
+                    let connector = connector.clone();
+                    Box::pin(async move {
+                        connector.connect().await.map(drop).map_err(|error| crate::proxy::with_causes(&error))
+                    })
+                })
+            },
             limits: settings.sessions,
             token_lifetime: settings.token_lifetime,
             certificate: certificate_facts(tls.as_ref(), &settings.tls),
@@ -154,9 +162,6 @@ impl Application {
         let server = builder.run();
         let handle = server.handle();
         let upkeep = tokio::task::spawn_local(upkeep(Arc::clone(&gateway), limits));
-        if let Some(tls) = &gateway.tls {
-            tracing::info!(fingerprint = tls.fingerprint(), source = tls.source(), "certificate (SHA-256)");
-        }
         for address in &addresses {
             tracing::info!(%address, "listening");
         }
@@ -337,7 +342,7 @@ async fn flush(gateway: &Gateway) {
 async fn end_on_signal(gateway: Arc<Gateway>, server: actix_server::ServerHandle, grace: Duration) {
     wait_for_end(&gateway).await;
     tracing::info!(open = gateway.stop.inside(), "ending");
-    gateway.stop.gentle.cancel();
+    gateway.stop.gentle.fall();
     let firm = {
         let gateway = Arc::clone(&gateway);
         async move {
@@ -347,7 +352,7 @@ async fn end_on_signal(gateway: Arc<Gateway>, server: actix_server::ServerHandle
                 everybody.credential().cut().fall();
             }
             tokio::time::sleep(grace.mul_f32(0.1)).await;
-            gateway.stop.firm.cancel();
+            gateway.stop.firm.fall();
         }
     };
     tokio::task::spawn_local(firm);

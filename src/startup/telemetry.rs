@@ -6,8 +6,16 @@ use tracing_subscriber::EnvFilter;
 
 /// Starts diagnostics: readable on a terminal, JSON elsewhere. `DOORWARD_LOG_LEVEL` takes tracing's filter syntax.
 pub(super) fn start() {
-    let filter = EnvFilter::try_from_env("DOORWARD_LOG_LEVEL")
-        .unwrap_or_else(|_| EnvFilter::new("info,actix_server=warn,actix_web=error,actix_session=warn"));
+    start_with("info,actix_server=warn,actix_web=error,actix_session=warn");
+}
+
+/// Starts diagnostics for a person who looks at something else: warnings only.
+pub(super) fn start_quiet() {
+    start_with("warn,actix_web=error");
+}
+
+fn start_with(default: &str) {
+    let filter = EnvFilter::try_from_env("DOORWARD_LOG_LEVEL").unwrap_or_else(|_| EnvFilter::new(default));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // A second start (tests in one process) keeps the first.
     let _ = if std::io::stderr().is_terminal() {

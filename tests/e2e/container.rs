@@ -1,5 +1,7 @@
 //! The container image, run by the lines that the README gives.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use crate::support::cli::Cli;
@@ -46,6 +48,7 @@ fn gb7_the_documented_lines_give_a_gateway_whose_new_user_logs_in_at_once() {
 fn ga3_a_mounted_certificate_is_found_by_a_dot() {
     let scope = Scope::new();
     let pem = tls::certificate_with_key(&scope);
+    fs::set_permissions(&pem, Permissions::from_mode(0o600)).expect("a private key of one's own");
     let mount = format!("{}:/etc/doorward/server.pem:ro", pem.display());
     let (name, port) = run(&scope, &["-v", &mount], &["--certfile", ".", "--use-login"]);
     image::await_ready(&name, &Target::Unverified(port));

@@ -33,8 +33,14 @@ fn gc2_compose_brings_a_project_up_and_down() {
         let file = project(scope);
         let compose = |args: &[&str]| {
             let mut command = Command::new(program);
+            // By environment variables it insists on a client certificate; by options it does not.
+            if let Some(certificate) = trusted(way) {
+                command.arg("--tlsverify").arg("--tlscacert").arg(certificate);
+                command.arg("--host").arg(format!("tcp://127.0.0.1:{}", gateway::shared(way).port));
+            }
             command.arg("--project-name").arg(scope.name("project")).arg("--file").arg(&file).args(args);
             environment(&mut command, way, scope);
+            command.env_remove("DOCKER_TLS_VERIFY").env_remove("DOCKER_CERT_PATH");
             process::run(command)
         };
         compose(&["up", "-d"]).ok();
@@ -59,9 +65,16 @@ fn everywhere(scenario: impl Fn(Way, &Scope) -> Finished) -> String {
     expected
 }
 
+/// The certificate that a TLS gateway is known by.
+fn trusted(way: Way) -> Option<PathBuf> {
+    if way == Way::Socket { None } else { gateway::shared(way).certificate.clone() }
+}
+
 /// Where these programs look for the engine and its credentials.
 fn environment(command: &mut Command, way: Way, scope: &Scope) {
-    for name in ["DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH", "DOCKER_CONTEXT"] {
+    // The last two would have Python's requests ignore the certificate that it is given.
+    let foreign = ["DOCKER_CONTEXT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"];
+    for name in ["DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH"].into_iter().chain(foreign) {
         command.env_remove(name);
     }
     let folder = scope.file("config");

@@ -15,11 +15,12 @@ if os.environ.get("DOCKER_TLS_VERIFY"):
 client = docker.DockerClient(base_url=os.environ["DOCKER_HOST"], tls=tls, version="auto", timeout=60)
 
 print("ping:", client.ping())
-container = client.containers.create(
-    "busybox:latest", "sh -c 'read line; echo echo of $line; exit 6'", name=name, labels={label: value},
-    stdin_open=True)
-attached = container.attach_socket(params={"stdin": 1, "stdout": 1, "stream": 1})
-container.start()
+container = client.containers.run(
+    "busybox:latest", "sh -c 'trap \"exit 6\" TERM; echo up; while :; do sleep 0.1; done'", name=name,
+    labels={label: value}, detach=True)
+# Not attach_socket: this library forgets HttpHeaders there, and so the token.
+started = client.api.exec_create(container.id, ["sh", "-c", "read line; echo echo of $line"], stdin=True)
+attached = client.api.exec_start(started["Id"], socket=True)
 raw = getattr(attached, "_sock", attached)
 raw.sendall(b"words\n")
 data = b""
@@ -27,6 +28,7 @@ while b"\n" not in data:
     data += raw.recv(4096)
 print("attached:", data[8:].decode(), end="")  # eight bytes of frame header
 attached.close()
+container.stop(timeout=10)
 print("waited:", container.wait())
 print("logs:", [line.decode() for line in container.logs(stream=True, follow=True)])
 container.remove()

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rcgen::{
-    CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
+    CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
     PKCS_ECDSA_P256_SHA256, SanType, SerialNumber, date_time_ymd,
 };
 use rustls::pki_types::pem::PemObject;
@@ -147,7 +147,9 @@ fn parameters(names: &[String], now: UnixSeconds) -> Result<CertificateParams, T
         names.iter().map(|name| alternative_name(name)).collect::<Result<_, _>>()?;
     parameters.distinguished_name = subject;
     parameters.is_ca = IsCa::ExplicitNoCa;
-    parameters.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    // No key usage at all: it would have to leave out certificate signing, and then OpenSSL (so Python, docker-compose)
+    // refuses the certificate as the anchor of its own chain, although it is given as `tlscacert`.
+    parameters.key_usages = Vec::new();
     parameters.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     parameters.serial_number = Some(serial_number()?);
     let epoch = date_time_ymd(1970, 1, 1);

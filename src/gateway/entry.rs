@@ -1,0 +1,102 @@
+//! What is known of a request while it is under way, and its line in the log when it is over.
+
+use std::borrow::Cow;
+use std::cell::Cell;
+use std::net::IpAddr;
+
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Method};
+use tokio::time::Instant;
+
+use crate::audit::{Line, Sink, clean};
+use crate::identity::Identity;
+use crate::listener::Forwarded;
+
+/// What is known of a request before anybody is identified.
+pub(super) struct Facts {
+    pub(super) id: RequestId,
+    pub(super) begun: Instant,
+    pub(super) client: IpAddr,
+    pub(super) client_text: HeaderValue,
+    pub(super) forwarded: Forwarded,
+    pub(super) authority: Option<HeaderValue>,
+    pub(super) for_browser: bool,
+    pub(super) method: Method,
+}
+
+/// What the log needs beside the facts.
+#[derive(Default)]
+pub(super) struct Noted {
+    pub(super) identity: Option<Identity>,
+    /// As it came, until it has been read.
+    pub(super) path: Option<PathAndQuery>,
+    pub(super) reason: Option<Cow<'static, str>>,
+}
+
+/// Writes the line when the request is over, in whatever way.
+pub(super) struct Entry<'a> {
+    pub(super) log: &'a Sink,
+    pub(super) facts: &'a Facts,
+    pub(super) noted: Noted,
+    pub(super) status: u16,
+    pub(super) bytes: Option<u64>,
+}
+
+impl Drop for Entry<'_> {
+    fn drop(&mut self) {
+        if !self.log.is_on() {
+            return;
+        }
+        let identity = self.noted.identity.as_ref();
+        self.log.request(&Line {
+            time: self.log.time(),
+            event: "request",
+            id: self.facts.id.text().as_str(),
+            user: identity.and_then(shown_user),
+            door: identity.map(|identity| identity.door().as_str()),
+            credential: identity.map(Identity::credential_id),
+            address: self.facts.client,
+            method: clean(self.facts.method.as_str()),
+            path: clean(self.noted.path.as_ref().map_or("", PathAndQuery::path)),
+            status: self.status,
+            bytes: self.bytes,
+            duration_ms: (self.facts.begun.elapsed().as_secs_f64() * 1e6).round() / 1e3,
+            reason: self.noted.reason.as_deref(),
+        });
+    }
+}
+
+pub(super) fn shown_user(identity: &Identity) -> Option<&str> {
+    (identity.door() != crate::domain::Door::None).then(|| identity.user().as_str())
+}
+
+pub(super) fn millis(begun: Instant) -> u64 {
+    u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Ids for requests: a random start for each thread, then counted. They are labels, not secrets.
+pub(super) struct RequestIds(Cell<u64>);
+
+impl RequestIds {
+    pub(super) fn new() -> Self {
+        let mut bytes = [0_u8; 8];
+        let _ = aws_lc_rs::rand::fill(&mut bytes);
+        Self(Cell::new(u64::from_le_bytes(bytes)))
+    }
+
+    pub(super) fn next(&self) -> RequestId {
+        let id = self.0.get().wrapping_add(1);
+        self.0.set(id);
+        RequestId(id)
+    }
+}
+
+/// One request's id; put into words only where it is shown.
+#[derive(Clone, Copy)]
+pub(super) struct RequestId(u64);
+
+impl RequestId {
+    pub(super) fn text(self) -> String {
+        format!("{:016x}", self.0)
+    }
+}
