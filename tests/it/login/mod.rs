@@ -18,6 +18,8 @@ mod health;
 #[path = "../../e2e/support/keeper.rs"]
 mod keeper;
 #[cfg(test)]
+mod openapi;
+#[cfg(test)]
 mod origins;
 #[cfg(test)]
 mod output;
@@ -25,6 +27,8 @@ mod output;
 mod pam;
 #[cfg(test)]
 mod passwords;
+#[cfg(test)]
+mod people;
 #[cfg(test)]
 mod redirects;
 #[cfg(test)]

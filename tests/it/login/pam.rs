@@ -3,143 +3,16 @@
 //! Needs root, to make users and service files; says so and passes where that cannot be.
 
 use std::fs;
-use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::path::PathBuf;
+use std::process::Command;
 
-use nix::unistd::{Pid, geteuid};
+use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use super::conversations::hidden;
-use super::door::{Door, Setup, account};
+use super::door::{Door, account};
+use super::people::{Person, Service, hostile, may_run, tool};
 use super::wire::{Reply, Request};
-
-fn may_run() -> bool {
-    let root = geteuid().is_root();
-    if !root {
-        println!("skipped: real PAM needs root, to make users and PAM service files");
-    }
-    root
-}
-
-fn unique(prefix: &str) -> String {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    format!("{prefix}{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::SeqCst))
-}
-
-/// Runs a tool of the shadow suite, again while another process holds the lock of /etc/passwd.
-fn tool(name: &str, arguments: &[&str], input: &str) {
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    for _ in 0..300 {
-        let mut child = Command::new(name)
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-        let output = child.wait_with_output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
-        if output.status.success() || !said.contains("lock") {
-            assert!(output.status.success(), "{name} {arguments:?}: {said}");
-            return;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(100));
-    }
-    panic!("{name} never got the lock of /etc/passwd");
-}
-
-/// A Unix account with a password, removed on drop.
-struct Person {
-    name: String,
-}
-
-impl Person {
-    fn new(password: &str) -> Self {
-        let person = Self { name: unique("dwl") };
-        tool("useradd", &["-M", "-G", "users", &person.name], "");
-        tool("chpasswd", &["-c", "SHA512"], &format!("{}:{password}\n", person.name));
-        person
-    }
-
-    fn change(&self, name: &str, arguments: &[&str]) {
-        tool(name, &[arguments, &[&self.name]].concat(), "");
-    }
-}
-
-impl Drop for Person {
-    fn drop(&mut self) {
-        tool("userdel", &["-f", &self.name], "");
-    }
-}
-
-/// A file under /etc/pam.d, removed on drop.
-struct Service {
-    name: String,
-}
-
-impl Service {
-    fn new(content: &str) -> Self {
-        let service = Self { name: unique("doorward-test-login-") };
-        fs::write(service.path(), content).unwrap();
-        fs::set_permissions(service.path(), fs::Permissions::from_mode(0o644)).unwrap();
-        service
-    }
-
-    fn unix() -> Self {
-        Self::new(
-            "auth required pam_unix.so\naccount required pam_unix.so\npassword required pam_unix.so sha512\n",
-        )
-    }
-
-    /// The module of tests/pam/hostile.c does `what` for the people named so; for others it is pam_unix.
-    fn hostile_for(name: &str, what: &str) -> Self {
-        Self::new(&format!(
-            "auth [success=1 default=ignore] pam_succeed_if.so quiet user = {name}\n\
-             auth [success=done default=die] pam_unix.so\n\
-             auth required {} {what}\n\
-             account required pam_unix.so\n",
-            hostile().display()
-        ))
-    }
-
-    fn path(&self) -> PathBuf {
-        Path::new("/etc/pam.d").join(&self.name)
-    }
-
-    fn open(&self, arguments: &[&str]) -> Door {
-        Setup::pam().with(&["--pam-service", &self.name]).with(arguments).open()
-    }
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(self.path());
-    }
-}
-
-/// The compiled module.
-fn hostile() -> &'static Path {
-    static MODULE: OnceLock<PathBuf> = OnceLock::new();
-    MODULE.get_or_init(|| {
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
-        let (module, part) = (folder.join("hostile-login.so"), folder.join(unique("hostile-login.so.")));
-        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/pam/hostile.c");
-        let status = Command::new("gcc")
-            .args(["-shared", "-fPIC", "-o"])
-            .args([part.as_os_str(), source.as_ref(), "-lpam".as_ref()])
-            .status()
-            .unwrap();
-        assert!(status.success(), "gcc could not compile {source}; is libpam0g-dev installed?");
-        fs::rename(part, &module).unwrap();
-        module
-    })
-}
 
 fn try_token(door: &Door, user: &str, password: &str) -> Reply {
     door.api_login(&json!({ "user": user, "password": password }))

@@ -25,6 +25,7 @@ fn shape(reply: &Reply) -> (u16, Vec<String>, String) {
 #[test]
 fn gb1_unknown_locked_and_wrong_look_the_same_at_every_door() {
     let door = Door::shared();
+    let begun = std::time::Instant::now();
     let people = [(BOB.0, "wrong"), LOU, (LOU.0, "wrong"), UNKNOWN];
     let api = in_parallel(&people, |(user, password)| {
         door.api_login(&json!({ "user": user, "password": password }))
@@ -43,6 +44,9 @@ fn gb1_unknown_locked_and_wrong_look_the_same_at_every_door() {
             assert!(reply.all("set-cookie").is_empty(), "{reply:?}");
         }
     }
+    // Each of the three rounds has paid for its failures: two seconds, give or take a quarter. An upper bound would
+    // measure the machine, the lower one is the promise.
+    assert!(begun.elapsed() >= std::time::Duration::from_millis(4400), "{:?}", begun.elapsed());
     assert_eq!(api[0].1.is_engine_error(401), "wrong user name or password");
     assert!(form[0].1.body.contains("Wrong user name or password."), "{}", form[0].1.body);
 }

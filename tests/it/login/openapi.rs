@@ -1,0 +1,335 @@
+//! `openapi.json` held to the code: the same paths, and answers as described.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::door::{BOB, Door, Setup};
+use super::wire::{Reply, Request};
+
+fn description() -> Value {
+    serde_json::from_str(include_str!("../../../static/openapi.json")).unwrap()
+}
+
+/// `GET /path` of every route in the source of the application.
+fn routes() -> BTreeSet<String> {
+    let source = include_str!("../../../src/pages/app.rs");
+    let mut scopes: Vec<(usize, String)> = Vec::new();
+    let mut found = BTreeSet::new();
+    for line in source.lines() {
+        let depth = line.len() - line.trim_start().len();
+        let line = line.trim();
+        scopes.retain(|(outer, _)| *outer < depth || (*outer == depth && line.starts_with('.')));
+        if let Some(path) = line.strip_prefix("web::scope(\"") {
+            scopes.push((depth, path.split('"').next().unwrap().to_owned()));
+        } else if let Some(rest) = line.strip_prefix(".route(\"") {
+            let path = rest.split('"').next().unwrap();
+            let method = rest.split("web::").nth(1).unwrap().split('(').next().unwrap();
+            let scope: String = scopes.iter().map(|(_, scope)| scope.as_str()).collect();
+            found.insert(format!("{} {scope}{path}", method.to_uppercase()));
+        }
+    }
+    found
+}
+
+fn operations(description: &Value) -> BTreeSet<String> {
+    let paths = description["paths"].as_object().unwrap();
+    paths
+        .iter()
+        .flat_map(|(path, methods)| {
+            methods.as_object().unwrap().keys().map(move |method| format!("{} {path}", method.to_uppercase()))
+        })
+        .collect()
+}
+
+#[test]
+fn every_route_is_described_and_no_other() {
+    let routes = routes();
+    assert!(routes.contains("DELETE /_doorward/api/v1/tokens/{id}") && routes.len() > 15, "{routes:#?}");
+    assert_eq!(routes, operations(&description()));
+}
+
+#[test]
+fn every_reference_leads_somewhere_and_every_operation_has_a_name_of_its_own() {
+    let description = description();
+    let text = description.to_string();
+    for reference in text.split("\"$ref\":\"").skip(1).map(|rest| rest.split('"').next().unwrap()) {
+        assert!(description.pointer(&reference[1..]).is_some(), "{reference}");
+    }
+    let names: Vec<&str> =
+        text.split("\"operationId\":\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+    assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), operations(&description).len(), "{names:?}");
+    for path in description["paths"].as_object().unwrap().values() {
+        for operation in path.as_object().unwrap().values() {
+            for required in ["summary", "security", "responses", "tags"] {
+                assert!(!operation[required].is_null(), "{required} in {operation}");
+            }
+        }
+    }
+}
+
+/// Asks the gateway and holds every answer to the description.
+struct Checked<'a> {
+    door: &'a Door,
+    description: Value,
+    /// `GET /path 200` of every answer that was seen.
+    seen: BTreeSet<String>,
+}
+
+impl Checked<'_> {
+    /// `template` is the path as described; `path` what is asked for.
+    fn ask(&mut self, method: &str, template: &str, path: &str, with: impl Fn(Request) -> Request) -> Reply {
+        let reply = self.door.send(&with(Request::new(method, path)));
+        let operation = &self.description["paths"][template][method.to_lowercase()];
+        let response = self.follow(&operation["responses"][reply.status.to_string()]);
+        assert!(response.is_object(), "{method} {template}: {} is not described: {reply:?}", reply.status);
+        for (name, header) in response["headers"].as_object().into_iter().flatten() {
+            let value = reply.all(name).first().copied();
+            assert!(
+                value.is_some() || header["required"] != true,
+                "{method} {template}: no {name}: {reply:?}"
+            );
+        }
+        match response["content"].as_object() {
+            None => assert_eq!(reply.body, "", "{method} {template}"),
+            Some(kinds) => {
+                let kind = reply.header("content-type").unwrap();
+                let described = kinds.get(kind.split(';').next().unwrap());
+                let schema = described.unwrap_or_else(|| panic!("{method} {template}: {kind}"));
+                if kind == "application/json" {
+                    self.check(&schema["schema"], &reply.json(), &format!("{method} {template}"));
+                }
+            }
+        }
+        self.seen.insert(format!("{method} {template} {}", reply.status));
+        reply
+    }
+
+    fn follow<'v>(&'v self, value: &'v Value) -> &'v Value {
+        match value["$ref"].as_str() {
+            Some(reference) => self.follow(self.description.pointer(&reference[1..]).unwrap()),
+            None => value,
+        }
+    }
+
+    /// The part of JSON Schema that the description uses; a word that it does not know fails the test.
+    fn check(&self, schema: &Value, value: &Value, place: &str) {
+        let problems = self.problems(self.follow(schema), value);
+        assert!(problems.is_empty(), "{place}: {value}: {problems:?}");
+    }
+
+    fn problems(&self, schema: &Value, value: &Value) -> Vec<String> {
+        let mut problems = Vec::new();
+        let mut note = |ok: bool, what: &str| {
+            if !ok {
+                problems.push(format!("{what}: {value}"));
+            }
+        };
+        let mut deeper = Vec::new();
+        for (word, rule) in schema.as_object().unwrap() {
+            match word.as_str() {
+                "description" | "format" => {}
+                "type" => note(is_of_type(rule, value), "type"),
+                "const" => note(rule == value, "const"),
+                "enum" => note(rule.as_array().unwrap().contains(value), "enum"),
+                "minLength" => note(length(value) >= rule.as_u64().unwrap(), "minLength"),
+                "maxLength" => note(length(value) <= rule.as_u64().unwrap(), "maxLength"),
+                "minItems" => {
+                    note(value.as_array().unwrap().len() as u64 >= rule.as_u64().unwrap(), "minItems")
+                }
+                "minimum" => note(value.as_i64().is_none_or(|n| n >= rule.as_i64().unwrap()), "minimum"),
+                "pattern" => note(matches(rule.as_str().unwrap(), value.as_str().unwrap()), "pattern"),
+                "items" => {
+                    for item in value.as_array().unwrap() {
+                        deeper.extend(self.problems(self.follow(rule), item));
+                    }
+                }
+                "required" => {
+                    for name in rule.as_array().unwrap() {
+                        note(value.get(name.as_str().unwrap()).is_some(), &format!("required {name}"));
+                    }
+                }
+                "additionalProperties" => {
+                    for name in value.as_object().unwrap().keys() {
+                        note(schema["properties"].get(name).is_some(), &format!("additional {name}"));
+                    }
+                }
+                "properties" => {
+                    for (name, rule) in rule.as_object().unwrap() {
+                        if let Some(value) = value.get(name) {
+                            deeper.extend(self.problems(self.follow(rule), value));
+                        }
+                    }
+                }
+                "oneOf" => {
+                    let fitting = rule.as_array().unwrap().iter();
+                    let count =
+                        fitting.filter(|one| self.problems(self.follow(one), value).is_empty()).count();
+                    note(count == 1, &format!("{count} of oneOf fit"));
+                }
+                other => panic!("the test does not know {other}"),
+            }
+        }
+        problems.extend(deeper);
+        problems
+    }
+}
+
+fn length(value: &Value) -> u64 {
+    value.as_str().map_or(0, |text| text.chars().count() as u64)
+}
+
+fn is_of_type(rule: &Value, value: &Value) -> bool {
+    let is = |name: &Value| match name.as_str().unwrap() {
+        "array" => value.is_array(),
+        "integer" => value.is_u64() || value.is_i64(),
+        "null" => value.is_null(),
+        "object" => value.is_object(),
+        "string" => value.is_string(),
+        other => panic!("the test does not know the type {other}"),
+    };
+    rule.as_array().map_or_else(|| is(rule), |types| types.iter().any(is))
+}
+
+/// The few patterns of the description, written out: no regular expressions are at hand here.
+fn matches(pattern: &str, text: &str) -> bool {
+    let all = |text: &str, length: usize, allowed: fn(char) -> bool| {
+        text.len() == length && text.chars().all(allowed)
+    };
+    let is_id = all(text, 12, |c| matches!(c, '0'..='9' | 'a'..='f'));
+    match pattern {
+        "^[0-9a-f]{12}$" => is_id,
+        "^([0-9a-f]{12}|basic|none)$" => is_id || ["basic", "none"].contains(&text),
+        "^dwt_[0-9a-v]{56}$" => text
+            .strip_prefix("dwt_")
+            .is_some_and(|rest| all(rest, 56, |c| matches!(c, '0'..='9' | 'a'..='v'))),
+        "^[A-Za-z0-9_-]{43}$" => all(text, 43, |c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-')),
+        "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}Z$" => {
+            text.len() == 20 && text.parse::<jiff::Timestamp>().is_ok()
+        }
+        other => panic!("the test does not know {other}"),
+    }
+}
+
+const LOGIN: &str = "/_doorward/api/v1/login";
+const TOKENS: &str = "/_doorward/api/v1/tokens";
+const TOKEN: &str = "/_doorward/api/v1/tokens/{id}";
+const SESSIONS: &str = "/_doorward/api/v1/sessions";
+const SESSION: &str = "/_doorward/api/v1/sessions/{id}";
+
+#[test]
+fn answers_are_as_described() {
+    let door = Setup::usual().open();
+    let cookie = door.cookie(BOB);
+    let mut api = Checked { door: &door, description: description(), seen: BTreeSet::new() };
+    logins(&mut api);
+    let token = door.token(BOB);
+    tokens_and_sessions(&mut api, &token, &cookie);
+    pages(&mut api, &cookie);
+    for (template, with_login) in [
+        ("/_doorward/api/v1/whoami", true),
+        ("/_doorward/auth", true),
+        ("/_doorward/api/v1/openapi.json", false),
+    ] {
+        api.ask("GET", template, template, |r| r.bearer(&token));
+        api.ask("GET", template, template, |r| r.cookie(&cookie));
+        api.ask("GET", template, template, |r| r.basic(BOB.0, BOB.1));
+        assert_eq!(api.ask("GET", template, template, |r| r).status, if with_login { 401 } else { 200 });
+        api.ask("GET", template, template, |r| r.header("Host", "a%0d"));
+    }
+    api.ask("GET", "/_doorward/healthz", "/_doorward/healthz", |r| r);
+    api.ask("GET", "/_doorward/readyz", "/_doorward/readyz", |r| r);
+    std::fs::rename(door.folder.path().join("engine.sock"), door.folder.path().join("aside.sock")).unwrap();
+    door.await_status(503, &Request::get("/_doorward/readyz"));
+    api.ask("GET", "/_doorward/readyz", "/_doorward/readyz", |r| r);
+    let logout = "/_doorward/api/v1/logout";
+    api.ask("POST", logout, logout, |r| r);
+    api.ask("POST", logout, logout, |r| r.cookie(&cookie));
+    api.ask("POST", logout, logout, |r| r.bearer(&token));
+    // Every operation was tried, and every one that can succeed did.
+    for operation in operations(&api.description) {
+        let went_well = |code: &str| api.seen.contains(&format!("{operation} {code}"));
+        assert!(
+            ["200", "201", "204", "303"].iter().any(|code| went_well(code)),
+            "{operation} never succeeded"
+        );
+    }
+}
+
+fn logins(api: &mut Checked<'_>) {
+    let question = api.ask("POST", LOGIN, LOGIN, |r| r.json(&json!({ "user": "bob" }))).json();
+    let answer = json!({ "conversation": question["conversation"], "answers": [BOB.1], "name": "x" });
+    api.ask("POST", LOGIN, LOGIN, |r| r.json(&answer));
+    let whole = json!({ "user": "bob", "password": BOB.1 });
+    let schema =
+        api.description["paths"][LOGIN]["post"]["requestBody"]["content"]["application/json"]["schema"]
+            .clone();
+    for body in [&answer, &whole, &json!({ "user": "bob" })] {
+        api.check(&schema, body, "a login's body");
+    }
+    for body in
+        [json!({ "user": "bob", "conversation": "x" }), json!({ "answers": [] }), json!({ "user": 1 })]
+    {
+        assert!(!api.problems(&schema, &body).is_empty(), "{body}");
+        assert_eq!(api.ask("POST", LOGIN, LOGIN, |r| r.json(&body)).status, 400);
+    }
+    api.ask("POST", LOGIN, LOGIN, |r| r.json(&answer));
+    api.ask("POST", LOGIN, LOGIN, |r| r.body("text/plain", whole.to_string()));
+    api.ask("POST", LOGIN, LOGIN, |r| r.header("Origin", "null").json(&whole));
+    api.ask("POST", LOGIN, LOGIN, |r| r.json(&json!({ "user": "x".repeat(70_000) })));
+    for _ in 0..128 {
+        api.door.api_login(&json!({ "user": "bob" }));
+    }
+    assert_eq!(api.ask("POST", LOGIN, LOGIN, |r| r.json(&json!({ "user": "bob" }))).status, 429);
+}
+
+fn tokens_and_sessions(api: &mut Checked<'_>, token: &str, cookie: &str) {
+    let wish = json!({ "name": "ci", "expires_in": 60 });
+    let made = api.ask("POST", TOKENS, TOKENS, |r| r.bearer(token).json(&wish)).json();
+    api.ask("POST", TOKENS, TOKENS, |r| r.bearer(token).json(&json!({ "name": "ci", "expires_in": null })));
+    api.ask("POST", TOKENS, TOKENS, |r| r.bearer(token).json(&json!({})));
+    let minted = made["token"].as_str().unwrap();
+    assert_eq!(api.ask("GET", TOKENS, TOKENS, |r| r.bearer(minted)).status, 403);
+    assert_eq!(api.door.passes(|r| r.bearer(minted)), 200);
+    for list in [TOKENS, SESSIONS] {
+        assert!(!api.ask("GET", list, list, |r| r.bearer(token)).json().as_array().unwrap().is_empty());
+        api.ask("GET", list, list, |r| r.cookie(cookie));
+        api.ask("GET", list, list, |r| r);
+    }
+    let id = format!("{TOKENS}/{}", made["id"].as_str().unwrap());
+    for with in [Some(minted), None, Some(token), Some(token)] {
+        api.ask("DELETE", TOKEN, &id, |r| with.iter().fold(r, |r, token| r.bearer(token)));
+    }
+    let other = api.door.cookie(BOB);
+    let me =
+        api.ask("GET", "/_doorward/api/v1/whoami", "/_doorward/api/v1/whoami", |r| r.cookie(&other)).json();
+    let id = format!("{SESSIONS}/{}", me["credential"].as_str().unwrap());
+    for status in [204, 404] {
+        assert_eq!(api.ask("DELETE", SESSION, &id, |r| r.bearer(token)).status, status);
+    }
+}
+
+fn pages(api: &mut Checked<'_>, cookie: &str) {
+    let (login, logout, account) = ("/_doorward/login", "/_doorward/logout", "/_doorward/account");
+    let revoke = "/_doorward/account/revoke";
+    let page = api.ask("GET", login, login, Request::navigating).body;
+    let style =
+        page.split("href=\"").find(|rest| rest.contains(".css\"")).unwrap().split('"').next().unwrap();
+    api.ask("GET", "/_doorward/static/{name}", style, |r| r);
+    api.ask("GET", "/_doorward/static/{name}", "/_doorward/static/x", |r| r);
+    let form = [("user", BOB.0), ("password", BOB.1)];
+    let fresh = api.ask("POST", login, login, |r| r.by_our_page().form(&form)).new_cookie().unwrap();
+    api.ask("POST", login, login, |r| r.form(&form));
+    api.ask("POST", login, login, |r| r.by_our_page().form(&[("user", BOB.0)]));
+    for path in [account, logout] {
+        api.ask("GET", path, path, |r| r.navigating().cookie(cookie));
+        api.ask("GET", path, path, Request::navigating);
+    }
+    api.ask("GET", account, account, |r| r.header("Sec-Fetch-Dest", "empty").cookie(cookie));
+    for kind in ["token", "nonsense"] {
+        let form = [("kind", kind), ("id", "x")];
+        api.ask("POST", revoke, revoke, |r| r.by_our_page().form(&form).cookie(cookie));
+    }
+    api.ask("POST", logout, logout, |r| r.cookie(&fresh));
+    api.ask("POST", logout, logout, |r| r.by_our_page().cookie(&fresh));
+}
