@@ -9,7 +9,6 @@ use std::time::Duration;
 use actix_server::{Server, ServerBuilder};
 use anyhow::Context;
 use tokio::net::{TcpStream, UnixStream};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::audit::Sink;
 use crate::config::{LoginMode, Settings, TlsMode};
@@ -26,13 +25,10 @@ use crate::proxy::Connector;
 use crate::session::CookieKey;
 use crate::startup::launcher::socket_path;
 use crate::startup::listeners::Bound;
+use crate::startup::upkeep::{Signals, end_on_signal, flush, upkeep};
 use crate::store::{SqliteStore, Store};
 use crate::users::Users;
 
-/// Upkeep: expiry is noticed, and streams are cut, at most this late.
-const TICK: Duration = Duration::from_secs(1);
-/// What expired is removed from the store this often.
-const PURGE: Duration = Duration::from_secs(600);
 /// What a refusal costs in time where no setting says otherwise.
 const FAILURE_DELAY: Duration = Duration::from_secs(2);
 
@@ -301,104 +297,5 @@ fn certificate_facts(
             Box::new(move || Some((tls.fingerprint(), tls.source())))
         }
         _ => Box::new(|| None),
-    }
-}
-
-/// Ends what is over, frees what was abandoned, and writes down last uses.
-async fn upkeep(gateway: Arc<Gateway>, limits: crate::config::SessionLimits) {
-    let mut ticks = tokio::time::interval(TICK);
-    let mut until_purge = Duration::ZERO;
-    loop {
-        ticks.tick().await;
-        gateway.doors.conversations.sweep();
-        gateway.doors.basic.sweep(gateway.doors.clock.now());
-        let authenticator = gateway.doors.conversations.authenticator();
-        for user in gateway.doors.registry.revoke_lost(|user| authenticator.has_lost(user)) {
-            tracing::info!(%user, "no longer in the user file: what they had open has ended");
-        }
-        flush(&gateway).await;
-        if until_purge.is_zero() {
-            let now = gateway.doors.clock.now();
-            let idle = i64::try_from(limits.idle.as_secs()).unwrap_or(i64::MAX);
-            if let Err(error) = gateway.doors.store.purge(now, now.saturating_sub(idle)).await {
-                tracing::error!(%error, "cannot remove what expired");
-            }
-            until_purge = PURGE;
-        }
-        until_purge = until_purge.saturating_sub(TICK);
-    }
-}
-
-async fn flush(gateway: &Gateway) {
-    let (sessions, tokens) = gateway.doors.registry.sweep(gateway.doors.clock.now());
-    if sessions.is_empty() && tokens.is_empty() {
-        return;
-    }
-    if let Err(error) = gateway.doors.store.touch(sessions, tokens).await {
-        tracing::error!(%error, "cannot note last uses");
-    }
-}
-
-/// SIGHUP reloads; SIGTERM and SIGINT end: no new connections at once, streams at three quarters of the grace, the rest
-/// shortly after, so that the end always comes before whoever asked for it loses patience.
-async fn end_on_signal(
-    gateway: Arc<Gateway>,
-    mut signals: Signals,
-    server: actix_server::ServerHandle,
-    grace: Duration,
-) {
-    signals.wait_for_end(&gateway).await;
-    tracing::info!(open = gateway.stop.inside(), "ending");
-    gateway.stop.gentle.fall();
-    let firm = {
-        let gateway = Arc::clone(&gateway);
-        async move {
-            tokio::time::sleep(grace.mul_f32(0.75)).await;
-            gateway.doors.registry.cut_all();
-            if let Some(everybody) = &gateway.doors.everybody {
-                everybody.credential().cut().fall();
-            }
-            tokio::time::sleep(grace.mul_f32(0.1)).await;
-            gateway.stop.firm.fall();
-        }
-    };
-    tokio::task::spawn_local(firm);
-    server.stop(true).await;
-}
-
-/// What the gateway listens for.
-struct Signals {
-    term: Signal,
-    int: Signal,
-    hup: Signal,
-}
-
-impl Signals {
-    fn new() -> anyhow::Result<Self> {
-        let listen = |kind| signal(kind).context("cannot listen for signals");
-        Ok(Self {
-            term: listen(SignalKind::terminate())?,
-            int: listen(SignalKind::interrupt())?,
-            hup: listen(SignalKind::hangup())?,
-        })
-    }
-
-    async fn wait_for_end(&mut self, gateway: &Gateway) {
-        loop {
-            tokio::select! {
-                _ = self.term.recv() => return,
-                _ = self.int.recv() => return,
-                _ = self.hup.recv() => reload(gateway),
-            }
-        }
-    }
-}
-
-fn reload(gateway: &Gateway) {
-    gateway.log.reopen();
-    let Some(tls) = &gateway.tls else { return };
-    match tls.reload() {
-        Ok(outcome) => tracing::info!(?outcome, fingerprint = tls.fingerprint(), "certificate read again"),
-        Err(error) => tracing::error!(%error, "the new certificate is no good; the old one stays in use"),
     }
 }

@@ -10,6 +10,7 @@ mod listeners;
 mod privileges;
 mod sample;
 mod telemetry;
+mod upkeep;
 
 use anyhow::Context;
 
