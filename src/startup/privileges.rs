@@ -89,9 +89,14 @@ pub(super) fn die_with_parent() {
     }
 }
 
-/// The group that may use the engine's socket.
+/// The group that may use the engine's socket, if the socket lets its group in and not everybody anyway.
 pub(super) fn engine_group(path: &Path) -> Option<Gid> {
-    std::fs::metadata(path).ok().map(|found| Gid::from_raw(found.gid()))
+    let found = std::fs::metadata(path).ok()?;
+    let by_group = found.mode() & 0o020 != 0 && found.mode() & 0o002 == 0;
+    if by_group && found.gid() == 0 {
+        tracing::warn!(socket = %path.display(), "the engine's socket belongs to group root: the gateway keeps that group");
+    }
+    by_group.then(|| Gid::from_raw(found.gid()))
 }
 
 pub(super) fn find_user(name: &str) -> anyhow::Result<User> {
