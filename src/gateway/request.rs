@@ -99,7 +99,8 @@ impl Worker {
             noted.identity = Some(identity.clone());
         }
         if target.is_own() {
-            return self.own(facts, &target, request, outcome, noted).await;
+            // Boxed: its room would else be made on every request, and it is for the few that are our own.
+            return Box::pin(self.own(facts, &target, request, outcome, noted)).await;
         }
         match outcome {
             Outcome::Authenticated(identity) => {

@@ -131,7 +131,8 @@ impl Doors {
             return Outcome::Authenticated(everybody.clone());
         }
         let now = self.shared.clock.now();
-        let Some(raw) = raw_credential(headers) else { return self.ask(headers, address).await };
+        // The look-up is boxed: once a credential is known, no request needs its room.
+        let Some(raw) = raw_credential(headers) else { return Box::pin(self.ask(headers, address)).await };
         if let Some(identity) = self.recall(raw) {
             if identity.credential().is_live(now) {
                 identity.credential().touch(now);
@@ -139,7 +140,7 @@ impl Doors {
             }
             self.forget(raw);
         }
-        let outcome = self.ask(headers, address).await;
+        let outcome = Box::pin(self.ask(headers, address)).await;
         if let Outcome::Authenticated(identity) = &outcome {
             // Only here, where nothing is remembered yet: whoever leaves later is noticed by the upkeep.
             if self.shared.conversations.authenticator().has_lost(identity.user()) {

@@ -136,8 +136,9 @@ async fn send(
             },
         }
     }
-    let lease = pool.open().await?;
-    match try_send(request, lease, own_task, guard).await {
+    // Boxed, like the second attempt: most requests find a connection and never need this room.
+    let lease = Box::pin(pool.open()).await?;
+    match Box::pin(try_send(request, lease, own_task, guard)).await {
         Ok(answer) => Ok(answer),
         Err(Failure::Cut) => Err(ForwardError::Cut),
         Err(Failure::Lost(error)) => Err(ForwardError::NoAnswer(error)),
