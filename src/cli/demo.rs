@@ -11,10 +11,11 @@ use crate::startup::{self, DemoOptions};
 const EXAMPLES: &str = "\
 Examples:
   doorward demo
-      try the login at the address that is printed, without an engine and without PAM
+      stand before the Docker socket if it can be used, else before a small engine that is built in; the user demo and
+      a random password are printed
   doorward demo --engine unix:///var/run/docker.sock --listen 127.0.0.1:9000";
 
-/// Try the gateway on this machine with made-up users; not for production
+/// Try the gateway on this machine with one made-up user; not for production
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Demo {
@@ -24,7 +25,7 @@ pub(super) struct Demo {
     /// Keep keys and sessions here [default: a folder that is removed at the end]
     #[arg(long, value_name = "FOLDER")]
     state: Option<PathBuf>,
-    /// Engine to guard [default: a small one that is built in]
+    /// Engine to guard [default: /var/run/docker.sock if it can be used, else a small one that is built in]
     #[arg(long, value_name = "URL")]
     engine: Option<String>,
 }

@@ -36,7 +36,7 @@ impl Settings {
     }
 
     fn about_login(&self) -> Vec<String> {
-        if self.login == LoginMode::NoLogin && self.is_open_to_the_network() {
+        if self.login == LoginMode::NoLogin {
             return vec!["--no-login lets everybody who reaches the port use the engine".to_owned()];
         }
         Vec::new()

@@ -6,6 +6,7 @@ use hyper::body::Incoming;
 use crate::gateway::host::check_host;
 use crate::listener::{Connection, check_framing};
 use crate::policy::Target;
+use crate::token::{self, Token};
 
 /// Refuses what could be read in two ways, and gives the target in its one meaning.
 ///
@@ -24,6 +25,12 @@ pub(super) fn check(
         return Err(bad("the method must be written in capital letters"));
     }
     check_host(request)?;
+    // Queries stand in the histories and logs of everybody on the way: a token there is a token lost.
+    if request.uri().query().is_some_and(holds_token) {
+        return Err(bad(
+            "a token must not stand in the address: send it as Authorization: Bearer, and revoke this one",
+        ));
+    }
     if !connection.is_http2 {
         let checked = connection
             .head_log
@@ -33,4 +40,26 @@ pub(super) fn check(
     }
     let is_http2 = request.version() == Version::HTTP_2;
     Target::parse(request.uri(), is_http2).map_err(|invalid| bad(&invalid.to_string()))
+}
+
+fn holds_token(query: &str) -> bool {
+    query.match_indices(token::PREFIX).any(|(start, _)| {
+        let rest = query.get(start..).unwrap_or_default();
+        let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
+        rest.get(..end).is_some_and(|text| Token::parse(text).is_ok())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::holds_token;
+    use crate::token::Token;
+
+    #[test]
+    fn k1_a_token_in_the_query_is_noticed_and_what_only_looks_like_one_is_not() {
+        let token = Token::generate().unwrap();
+        assert!(holds_token(&format!("a=1&token={}&b", token.expose())));
+        assert!(holds_token(token.expose()));
+        assert!(!holds_token("name=dwt_something&all=1"));
+    }
 }

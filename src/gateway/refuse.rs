@@ -123,6 +123,12 @@ pub(super) fn failed(failure: &ForwardError, facts: &Facts) -> Response<GatewayB
             &facts.id.text(),
             facts.for_browser,
         ),
+        ForwardError::BadBody(_) => {
+            let text = "the body of the request is broken";
+            let mut refusal = error(StatusCode::BAD_REQUEST, text, &facts.id.text(), facts.for_browser);
+            refusal.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            refusal
+        }
         ForwardError::NoAnswer(_) | ForwardError::Unasked => {
             error(StatusCode::BAD_GATEWAY, "the engine did not answer", &facts.id.text(), facts.for_browser)
         }

@@ -209,11 +209,7 @@ impl Worker {
         let text = match outcome {
             Outcome::Unavailable => {
                 noted.reason = Some(Cow::Borrowed("the login cannot be checked"));
-                let text = "the login cannot be checked right now, try again";
-                let mut response =
-                    error(StatusCode::SERVICE_UNAVAILABLE, text, &facts.id.text(), facts.for_browser);
-                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
-                return response;
+                return unavailable(facts);
             }
             Outcome::Failed(reason) => {
                 noted.reason = Some(Cow::Borrowed(reason.as_str()));
@@ -268,6 +264,11 @@ impl Worker {
         } else {
             Bytes::new()
         };
+        // "Nobody" would be a wrong answer where it could not be found out; what needs no identity goes on.
+        if matches!(outcome, Outcome::Unavailable) && !needs_nobody(target.path()) {
+            noted.reason = Some(Cow::Borrowed("the login cannot be checked"));
+            return unavailable(facts);
+        }
         if let Outcome::Failed(reason) = &outcome {
             noted.reason = Some(Cow::Borrowed(reason.as_str()));
         }
@@ -289,6 +290,11 @@ impl Worker {
         let is_head = context.method == Method::HEAD;
         let uri = Uri::from(target.forwarded().clone());
         let mut response = pages::call(&self.pages, &uri, context, body).await;
+        if response.status() == StatusCode::UNAUTHORIZED
+            && let Some(version) = self.pool.api_version()
+        {
+            response.headers_mut().insert("api-version", version);
+        }
         if is_head {
             let length = HeaderValue::from(response.body().len());
             response.headers_mut().insert(header::CONTENT_LENGTH, length);
@@ -296,4 +302,18 @@ impl Worker {
         }
         response.map(GatewayBody::from)
     }
+}
+
+/// Whether one of our own paths is there for people who have not come in.
+fn needs_nobody(path: &str) -> bool {
+    let own = path.strip_prefix("/_doorward/").unwrap_or_default();
+    matches!(own, "login" | "api/v1/login" | "api/v1/openapi.json" | "healthz" | "readyz")
+        || own.starts_with("static/")
+}
+
+fn unavailable(facts: &Facts) -> Response<GatewayBody> {
+    let text = "the login cannot be checked right now, try again";
+    let mut response = error(StatusCode::SERVICE_UNAVAILABLE, text, &facts.id.text(), facts.for_browser);
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
+    response
 }

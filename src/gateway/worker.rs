@@ -169,7 +169,7 @@ fn http1_builder() -> http1::Builder {
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_DEADLINE)
         .max_headers(128)
-        .max_buf_size(MOST_HEAD_BYTES * 4);
+        .max_buf_size(MOST_HEAD_BYTES);
     builder
 }
 
@@ -226,6 +226,9 @@ async fn sweep_pool(worker: std::rc::Weak<Worker>) {
         tick.tick().await;
         let Some(worker) = worker.upgrade() else { return };
         worker.pool.sweep();
+        if worker.pool.api_version().is_none() {
+            proxy::learn_api_version(Rc::clone(&worker.pool)).await;
+        }
     }
 }
 

@@ -14,6 +14,9 @@ use zeroize::Zeroizing;
 use crate::domain::{Clock, Message, Password, Prompt, PromptStyle, UnixSeconds, Username};
 use crate::identity::authenticator::{Authenticator, Dialogue, Step, Verified};
 
+/// Most conversations of one address that wait for an answer; a further one ends the oldest.
+const MOST_WAITING_OF_ONE: usize = 8;
+
 /// Hash of a conversation's id: the table holds no value that could be replayed.
 type IdHash = [u8; 32];
 
@@ -150,9 +153,14 @@ impl Conversations {
     pub async fn check(&self, user: Username, password: Password, address: IpAddr) -> Reply {
         let begin =
             Begin { user: user.as_str().to_owned(), password: Some(password.expose().to_owned()), address };
+        let submitted = Instant::now();
         match self.begin(begin).await {
-            Reply::Ask { conversation, .. } => {
+            // Refused at once, this would tell a right password from a wrong one.
+            Reply::Ask { conversation, user, .. } => {
                 drop(self.take(&conversation, address));
+                let why = "more questions than Basic can answer";
+                tracing::info!(target: "doorward::login", %user, %address, why, "login refused");
+                self.pay(submitted, Duration::ZERO).await;
                 Reply::Refused(Vec::new())
             }
             other => other,
@@ -200,7 +208,19 @@ impl Conversations {
         let user = waiting.user.clone();
         waiting.asked = self.clock.now();
         let mut table = self.lock();
-        if table.len() >= self.most {
+        // Whoever asks without answering must not use up the places: one address keeps its newest few, all together
+        // keep half, and the other half is for logins that bring their password along.
+        let own: Vec<(IdHash, UnixSeconds)> = table
+            .iter()
+            .filter(|(_, other)| other.address == waiting.address)
+            .map(|(id, other)| (*id, other.asked))
+            .collect();
+        if own.len() >= MOST_WAITING_OF_ONE
+            && let Some((oldest, _)) = own.iter().min_by_key(|(_, asked)| *asked)
+        {
+            table.remove(oldest);
+        }
+        if table.len() >= self.most.div_ceil(2) {
             return Reply::Busy(Duration::from_secs(5));
         }
         table.insert(hash, waiting);

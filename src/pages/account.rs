@@ -167,7 +167,7 @@ fn cli_lines(context: &PageContext, identity: &Identity, is_self_signed: bool) -
     let mut blocks = Vec::new();
     let (ca, tls) = if is_self_signed {
         blocks.push(CliBlock {
-            title: "1. Fetch the certificate of this host, and compare the fingerprint".to_owned(),
+            title: "Fetch the certificate of this host, and compare the fingerprint".to_owned(),
             text: format!(
                 "openssl s_client -connect {with_port} </dev/null 2>/dev/null | openssl x509 > doorward.pem\n\
                  openssl x509 -in doorward.pem -noout -fingerprint -sha256"
@@ -189,7 +189,7 @@ fn cli_lines(context: &PageContext, identity: &Identity, is_self_signed: bool) -
         title: "Use docker with it".to_owned(),
         text: format!(
             "mkdir -p ~/.docker-doorward && (umask 077; printf '{{\"HttpHeaders\":{{\"Authorization\":\"Bearer %s\"}}}}' \"$TOKEN\" > ~/.docker-doorward/config.json)\n\
-             docker --config ~/.docker-doorward --tls {tls} -H tcp://{with_port} ps"
+             docker --config ~/.docker-doorward --tlsverify {tls} -H tcp://{with_port} ps"
         ),
     });
     blocks

@@ -39,14 +39,11 @@ pub(super) async fn login(
     }
     // A page elsewhere can make a browser post a form or plain text here, but not JSON, and not without saying so.
     if policy::check_same_origin(&context.method, &context.headers, context.authority.as_deref()).is_err()
-        && (context.headers.contains_key("sec-fetch-site") || context.headers.contains_key("origin"))
+        && policy::is_by_browser(&context.headers)
     {
         return refuse(StatusCode::FORBIDDEN, "this request came from another site");
     }
-    if !context
-        .header("content-type")
-        .is_some_and(|kind| kind.to_ascii_lowercase().starts_with("application/json"))
-    {
+    if !context.is_json() {
         return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send JSON with Content-Type: application/json");
     }
     // serde's own message may quote what was sent, and that may be a password.
@@ -177,7 +174,8 @@ async fn end_token(state: &PagesState, identity: &crate::identity::Identity) -> 
 /// they meant it, so that the same proof of origin is asked for as on our own way to the engine.
 pub(super) async fn forward_auth(context: PageContext) -> HttpResponse {
     let Some(identity) = &context.identity else { return unauthorized() };
-    let is_by_browser = identity.door() == Door::Basic && context.headers.contains_key("sec-fetch-site");
+    let is_by_browser =
+        matches!(identity.door(), Door::Basic | Door::None) && policy::is_by_browser(&context.headers);
     if (identity.door() == Door::Session || is_by_browser) && is_foreign(&context) {
         return refuse(StatusCode::FORBIDDEN, "this request came from another site");
     }

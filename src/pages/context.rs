@@ -43,6 +43,13 @@ impl PageContext {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
+    /// Whether the body says that it is JSON.
+    #[must_use]
+    pub fn is_json(&self) -> bool {
+        self.header("content-type")
+            .is_some_and(|kind| kind.to_ascii_lowercase().starts_with("application/json"))
+    }
+
     /// Whether a script on some page made this request, be it our engine's own: such a script must not read or change
     /// what belongs to the person (CVE-2024-39315). `Sec-Fetch-Dest` cannot be set by scripts.
     #[must_use]

@@ -15,6 +15,7 @@ use crate::pages::app::PagesState;
 use crate::pages::context::PageContext;
 use crate::pages::moments::iso;
 use crate::pages::refusals::{later, refuse};
+use crate::policy;
 use crate::store::{StoreError, TokenKind};
 use crate::token::{self, TokenRequest};
 
@@ -53,6 +54,10 @@ pub(super) async fn create(
         Ok(identity) => identity,
         Err(refusal) => return refusal,
     };
+    // No page elsewhere can make a browser send this type without asking first.
+    if !context.is_json() {
+        return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send JSON with Content-Type: application/json");
+    }
     let Ok(wish) = serde_json::from_slice::<Wish>(&body) else {
         return refuse(
             StatusCode::BAD_REQUEST,
@@ -170,7 +175,7 @@ pub(super) async fn revoke_session(
 fn owner(context: &PageContext) -> Result<&Identity, HttpResponse> {
     let Some(identity) = &context.identity else { return Err(unauthorized()) };
     match (identity.door(), identity.credential().token_kind()) {
-        (Door::Basic, _) if context.headers.contains_key("sec-fetch-site") => Err(refuse(
+        (Door::Basic, _) if policy::is_by_browser(&context.headers) => Err(refuse(
             StatusCode::FORBIDDEN,
             "a browser may add a password by itself: use a token from /_doorward/api/v1/login",
         )),

@@ -4,6 +4,6 @@ mod origin;
 mod permit;
 mod target;
 
-pub use origin::{ForeignOrigin, check_same_origin};
+pub use origin::{ForeignOrigin, check_same_origin, is_by_browser};
 pub use permit::{Denied, Permit, decide};
 pub use target::{InvalidTarget, OWN_PREFIX, Target};

@@ -22,6 +22,10 @@ pub fn check_same_origin(
     authority: Option<&str>,
 ) -> Result<(), ForeignOrigin> {
     let is_upgrade = headers.contains_key(header::UPGRADE);
+    let twice = |name: &http::HeaderName| headers.get_all(name).iter().count() > 1;
+    if twice(&header::ORIGIN) || twice(&http::HeaderName::from_static("sec-fetch-site")) {
+        return Err(ForeignOrigin);
+    }
     if method.is_safe() && !is_upgrade {
         return Ok(());
     }
@@ -38,6 +42,13 @@ pub fn check_same_origin(
         None if origin.is_some_and(|origin| is_this_site(origin, authority)) => Ok(()),
         None => Err(ForeignOrigin),
     }
+}
+
+/// Whether a browser made this request: programs send neither header. Older browsers, and some for WebSockets, send only
+/// `Origin`. What a browser adds by itself, be it a cookie or a password that it was once told, does not prove intent.
+#[must_use]
+pub fn is_by_browser(headers: &HeaderMap) -> bool {
+    headers.contains_key("sec-fetch-site") || headers.contains_key(header::ORIGIN)
 }
 
 fn is_this_site(origin: &[u8], authority: Option<&str>) -> bool {
@@ -89,6 +100,14 @@ mod tests {
         assert!(!allowed(&Method::GET, &[("upgrade", "websocket"), ("origin", "https://evil.example")]));
         assert!(!allowed(&Method::GET, &[("upgrade", "tcp"), ("sec-fetch-site", "none")]));
         assert!(allowed(&Method::GET, &[("upgrade", "websocket"), ("origin", "https://gate.example:8100")]));
+    }
+
+    #[test]
+    fn s5_a_second_origin_is_never_overlooked() {
+        let mut headers = HeaderMap::new();
+        headers.append("origin", "https://gate.example:8100".parse().unwrap());
+        headers.append("origin", "https://evil.example".parse().unwrap());
+        assert!(check_same_origin(&Method::POST, &headers, Some("gate.example:8100")).is_err());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use thiserror::Error;
 
 use crate::domain::Door;
 use crate::identity::Identity;
-use crate::policy::origin::{ForeignOrigin, check_same_origin};
+use crate::policy::origin::{ForeignOrigin, check_same_origin, is_by_browser};
 use crate::policy::target::Target;
 
 /// Proof that this identity may send this request. Its fields are private and only [`decide`] builds one, so a
@@ -51,11 +51,60 @@ pub fn decide(
     headers: &HeaderMap,
     authority: Option<&str>,
 ) -> Result<Permit, Denied> {
-    // Programs send no Fetch metadata. A browser that does, and that was once told a password for this site, adds it
-    // by itself to whatever a page makes it send, as it does with a cookie.
-    let is_by_browser = identity.door() == Door::Basic && headers.contains_key("sec-fetch-site");
-    if identity.door() == Door::Session || is_by_browser {
+    // A token is put on a request by whoever makes it. All else a browser adds by itself to whatever a page makes it
+    // send: a cookie, a password that it was once told, and the nothing that `--no-login` asks for.
+    let by_itself = matches!(identity.door(), Door::Basic | Door::None) && is_by_browser(headers);
+    if identity.door() == Door::Session || by_itself {
         check_same_origin(method, headers, authority)?;
     }
     Ok(Permit { identity, target })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use http::{HeaderMap, Method};
+
+    use super::decide;
+    use crate::domain::Username;
+    use crate::identity::{Credential, Identity};
+    use crate::policy::Target;
+
+    fn allowed(credential: Credential, method: &Method, headers: &[(&'static str, &'static str)]) -> bool {
+        let identity = Identity::new(Arc::new(credential));
+        let target = Target::parse(&"/containers/create".parse().unwrap(), false).unwrap();
+        let headers: HeaderMap =
+            headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
+        decide(identity, target, method, &headers, Some("gate.example")).is_ok()
+    }
+
+    fn basic() -> Credential {
+        Credential::from_password([0; 32], Username::parse("bob").unwrap(), Vec::new(), 0, 9)
+    }
+
+    fn everybody() -> Credential {
+        Credential::for_everybody(Username::parse("anonymous").unwrap(), 0)
+    }
+
+    #[test]
+    fn s5_what_a_browser_adds_by_itself_does_not_prove_intent() {
+        for made in [basic, everybody] {
+            assert!(allowed(made(), &Method::POST, &[]), "a program");
+            assert!(allowed(made(), &Method::POST, &[("origin", "https://gate.example")]));
+            assert!(
+                !allowed(made(), &Method::POST, &[("origin", "https://evil.example")]),
+                "an older browser"
+            );
+            assert!(!allowed(made(), &Method::POST, &[("sec-fetch-site", "cross-site")]));
+        }
+    }
+
+    #[test]
+    fn s6_a_cross_origin_websocket_is_refused_whatever_the_browser_adds() {
+        let upgrade = [("upgrade", "websocket"), ("origin", "https://evil.example")];
+        assert!(!allowed(basic(), &Method::GET, &upgrade));
+        assert!(!allowed(everybody(), &Method::GET, &upgrade));
+        assert!(allowed(basic(), &Method::GET, &[("upgrade", "tcp")]), "the docker client");
+    }
 }

@@ -39,9 +39,13 @@ impl Body for RequestBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        match &mut self.0 {
-            None => Poll::Ready(None),
-            Some(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+        let Some(body) = &mut self.0 else { return Poll::Ready(None) };
+        loop {
+            match std::task::ready!(Pin::new(&mut *body).poll_frame(cx)) {
+                // Trailers come after the headers were judged, and some engines merge the two: they end here.
+                Some(Ok(frame)) if !frame.is_data() => {}
+                other => return Poll::Ready(other.map(|result| result.map_err(Into::into))),
+            }
         }
     }
 

@@ -55,6 +55,9 @@ pub enum ForwardError {
     /// more what the connection speaks.
     #[error("the engine changed protocol unasked")]
     Unasked,
+    /// The client's body broke off or was not framed as it said.
+    #[error("the body of the request is broken")]
+    BadBody(#[source] hyper::Error),
     /// The login ended while the request was under way.
     #[error("the login has ended")]
     Cut,
@@ -132,7 +135,7 @@ async fn send(
                     request = spare;
                     break;
                 }
-                _ => return Err(ForwardError::NoAnswer(error)),
+                _ => return Err(lost(error)),
             },
         }
     }
@@ -141,11 +144,16 @@ async fn send(
     match Box::pin(try_send(request, lease, own_task, guard)).await {
         Ok(answer) => Ok(answer),
         Err(Failure::Cut) => Err(ForwardError::Cut),
-        Err(Failure::Lost(error)) => Err(ForwardError::NoAnswer(error)),
+        Err(Failure::Lost(error)) => Err(lost(error)),
         Err(Failure::Unsent(_)) => {
             Err(EngineError::Connect(std::io::ErrorKind::ConnectionAborted.into()).into())
         }
     }
+}
+
+/// hyper calls a body that we gave it, and that failed, the user's error: here that is the client's.
+fn lost(error: hyper::Error) -> ForwardError {
+    if error.is_user() { ForwardError::BadBody(error) } else { ForwardError::NoAnswer(error) }
 }
 
 enum Failure {

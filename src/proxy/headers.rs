@@ -52,8 +52,20 @@ const IDENTITY: [&str; 16] = [
 ];
 
 /// Families of such names.
-const IDENTITY_PREFIXES: [&str; 5] =
-    ["x-auth-request-", "x-forwarded-", "x-remote-", "x-ssl-client-", "ssl-client-"];
+const IDENTITY_PREFIXES: [&str; 11] = [
+    "ssl-client-",
+    "x-auth-request-",
+    "x-authentik-",
+    "x-cluster-client-",
+    "x-forwarded-",
+    // These two name another path than the one that was judged.
+    "x-original-",
+    "x-rewrite-",
+    "x-originating-",
+    "x-remote-",
+    "x-ssl-client-",
+    "x-webauth-",
+];
 
 /// What the gateway says of a request.
 #[derive(Debug)]
@@ -70,7 +82,7 @@ pub struct Facts<'a> {
 
 /// Makes a client's headers fit for the engine. `upgrade` keeps the request to change protocol, in canonical form.
 ///
-/// `Authorization` is ours. `Expect` has been answered on this hop: hyper sends 100 as soon as the engine's side wants
+/// `Authorization` is ours. Trailers are not passed on. `Expect` has been answered on this hop: hyper sends 100 as soon as the engine's side wants
 /// the body.
 pub fn prepare_request(headers: &mut HeaderMap, facts: &Facts<'_>, upgrade: Option<HeaderValue>) {
     strip_named_by_connection(headers);
@@ -78,6 +90,7 @@ pub fn prepare_request(headers: &mut HeaderMap, facts: &Facts<'_>, upgrade: Opti
         is_hop_by_hop(name)
             || name == header::AUTHORIZATION
             || name == header::EXPECT
+            || name == header::TRAILER
             || is_identity(name.as_str())
     });
     if headers.contains_key(header::COOKIE) {
@@ -250,6 +263,8 @@ mod tests {
             "x-auth-request-email",
             "x-webauth-user",
             "_remote-user",
+            "x-original-url",
+            "x_rewrite_url",
         ] {
             let headers = prepared(&[(name, "root")]);
             assert!(!headers.values().any(|value| value == "root"), "{name}");

@@ -134,6 +134,9 @@ impl Broker {
         words.insert("--service", pam.service.clone().into());
         words.insert("--allow-uid", settings.user.clone().into());
         words.insert("--max-children", pam.max_logins.to_string().into());
+        // Behind a terminator that is not trusted, everybody has one address.
+        let of_one_address = (pam.max_logins / 2).max(16).min(pam.max_logins);
+        words.insert("--max-per-address", of_one_address.to_string().into());
         words.insert("--compute-seconds", whole_seconds(pam.compute_deadline));
         words.insert("--prompt-seconds", whole_seconds(pam.prompt_deadline));
         words.insert("--login-seconds", whole_seconds(pam.login_deadline));

@@ -6,12 +6,12 @@ use tracing_subscriber::EnvFilter;
 
 /// Starts diagnostics: readable on a terminal, JSON elsewhere. `DOORWARD_LOG_LEVEL` takes tracing's filter syntax.
 pub(super) fn start() {
-    start_with("info,actix_server=warn,actix_web=error,actix_session=warn");
+    start_with("info,actix_server=warn,actix_web=error,actix_session=warn,rustls=error");
 }
 
 /// Starts diagnostics for a person who looks at something else: warnings only.
 pub(super) fn start_quiet() {
-    start_with("warn,actix_web=error");
+    start_with("warn,actix_web=error,rustls=error");
 }
 
 fn start_with(default: &str) {

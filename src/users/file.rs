@@ -17,7 +17,7 @@ use crate::domain::{Password, Username};
 use crate::store::replace_private;
 
 const HEADER: &str = "\
-# Users of doorward, changed with `doorward users` or by hand. Changes count at once, without a restart.
+# Users of doorward, changed by hand. Changes count at once, without a restart.
 # Keep it to its owner (chmod 600).
 
 ";

@@ -55,8 +55,8 @@ pub fn hash_password(password: &Password) -> Result<String, UsersError> {
 impl Hash {
     /// Reads a PHC string, refusing everything that could later fail, be weak by mistake, or exhaust the machine.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
-        let phc =
-            PasswordHash::new(text).map_err(|_| "the password is no hash; make one with `doorward users`")?;
+        let phc = PasswordHash::new(text)
+            .map_err(|_| "the password is no hash; make one with: argon2 SALT -id -e -m 15 -t 2 -p 1")?;
         if phc.algorithm != ARGON2ID_IDENT || phc.version != Some(Version::V0x13.into()) {
             return Err("only argon2id hashes of version 19 ($argon2id$v=19$…) are accepted".to_owned());
         }

@@ -69,7 +69,7 @@ const ROOMS: &[Room] = &[
            why: "stage 4: it takes a permit by value, strips our cookie and registers what it opens" },
     Room { name: "pages", may_import: &["identity", "session", "token", "users", "store", "pam", "policy", "streams", "audit", "config"],
            why: "our own HTTP surface: writes what the stages read, but never touches a listener or the proxy" },
-    Room { name: "gateway", may_import: &["audit", "config", "identity", "listener", "pages", "policy", "proxy", "session", "streams"],
+    Room { name: "gateway", may_import: &["audit", "config", "identity", "listener", "pages", "policy", "proxy", "session", "streams", "token"],
            why: "the heart: it alone sees all stages, and calls them in their order" },
     Room { name: "startup", may_import: &["audit", "config", "gateway", "identity", "listener", "pages", "pam", "policy", "proxy",
                                          "session", "store", "streams", "token", "users"],

@@ -240,3 +240,14 @@ fn f9_keep_alive_probes_run_on_client_connections_so_that_a_dead_peer_is_found()
     });
     assert!(running, "no keep-alive on the gateway's side of client connections");
 }
+
+#[test]
+fn h3_a_trailer_cannot_say_who_somebody_is() {
+    let gateway = TestGateway::tls();
+    let more = "Trailer: X-Forwarded-User, Authorization\r\nTransfer-Encoding: chunked\r\n";
+    let body = "2\r\nhi\r\n0\r\nX-Forwarded-User: forged-trailer\r\nAuthorization: forged-trailer\r\n\r\n";
+    assert_eq!(gateway.ask(gateway.head("POST", "/h3-trailer", more) + body).status, 200);
+    let heard = gateway.engine.only("/h3-trailer");
+    assert!(heard.values("trailer").is_empty(), "{}", heard.head);
+    assert!(!gateway.engine.has_received("forged-trailer"));
+}

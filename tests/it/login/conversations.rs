@@ -106,19 +106,38 @@ fn a_conversation_is_no_credential_and_says_nothing_about_its_user() {
     assert_eq!(me["user"], "bob");
 }
 
+/// Begins a login from an address that a trusted terminator names, without a password.
+fn begin_from(door: &Door, address: &str) -> Reply {
+    let body = json!({ "user": BOB.0 });
+    door.send(&Request::post("/_doorward/api/v1/login").header("X-Forwarded-For", address).json(&body))
+}
+
 #[test]
 fn b6_too_many_open_conversations_are_told_to_come_back_and_logins_with_a_password_go_on() {
-    let door = Setup::usual().open();
-    for _ in 0..128 {
-        begin(&door);
+    let door = Setup::behind_terminator().with(&["--trusted-proxy", "127.0.0.1/32"]).open();
+    for number in 1..=64 {
+        assert_eq!(begin_from(&door, &format!("198.51.100.{number}")).status, 200);
     }
-    let reply = door.api_login(&json!({ "user": BOB.0 }));
+    let reply = begin_from(&door, "203.0.113.1");
     reply.is_engine_error(429);
     assert!(reply.header("retry-after").unwrap().parse::<u32>().unwrap() >= 1, "{reply:?}");
     let page = door.submit(&[("user", BOB.0), ("password", "")]);
     assert_eq!(page.status, 429, "{page:?}");
     door.token(BOB);
     door.cookie(BOB);
+}
+
+#[test]
+fn b6_one_address_that_asks_and_never_answers_only_ends_its_own_oldest_conversations() {
+    let door = Setup::behind_terminator().with(&["--trusted-proxy", "127.0.0.1/32"]).open();
+    let honest = begin_from(&door, "198.51.100.7").json()["conversation"].as_str().unwrap().to_owned();
+    for _ in 0..100 {
+        assert_eq!(begin_from(&door, "203.0.113.66").status, 200);
+    }
+    let answer = json!({ "conversation": honest, "answers": [BOB.1] });
+    let request =
+        Request::post("/_doorward/api/v1/login").header("X-Forwarded-For", "198.51.100.7").json(&answer);
+    assert_eq!(door.send(&request).status, 200);
 }
 
 #[test]
