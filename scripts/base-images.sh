@@ -58,10 +58,10 @@ make_debian() {
         root=$(mktemp -d); chmod 755 "$root"
         debootstrap --variant=minbase bookworm "$root" >"$cache/debootstrap.log" 2>&1 \
             || fail "debootstrap failed, see $cache/debootstrap.log"
-        # Security updates, as the published image has them.
-        printf '%s\n' 'deb http://deb.debian.org/debian bookworm main' \
-            'deb http://deb.debian.org/debian bookworm-updates main' \
-            'deb http://deb.debian.org/debian-security bookworm-security main' > "$root/etc/apt/sources.list"
+        # Updates come from where this machine has its own.
+        for sources in sources.list sources.list.d/debian.sources; do
+            [ ! -s "/etc/apt/$sources" ] || cp "/etc/apt/$sources" "$root/etc/apt/$sources"
+        done
         rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/* "$root"/usr/share/{doc,man,locale}/*
         tar -C "$root" --numeric-owner -cf "$archive.part" .
         mv "$archive.part" "$archive"

@@ -55,6 +55,8 @@ class Terminal:
             if now > deadline:
                 self.fail(f"no {pattern!r}")
             if nudge and now >= next_nudge:
+                # The client may not have listened yet when its window changed.
+                os.kill(self.pid, signal.SIGWINCH)
                 self.send(nudge)
                 next_nudge = now + 0.5
             if not self.read(0.1) and not re.search(pattern, self.seen, re.IGNORECASE):
