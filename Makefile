@@ -39,6 +39,7 @@ build: ## Build both binaries, optimised
 
 test: ## Run every test: unit, integration, end to end, documentation examples
 	@scripts/install-deps.sh test
+	@scripts/prepare-host.sh
 	$(CARGO) test --locked --no-fail-fast $(TEST_FLAGS)
 
 check: fmt deny ## Check formatting, lints, documentation and dependencies; change nothing
