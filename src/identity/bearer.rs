@@ -2,7 +2,8 @@
 
 use crate::domain::{Clock, Door};
 use crate::identity::chain::{Outcome, Reason};
-use crate::identity::credential::{Credential, Identity};
+use crate::identity::credential::Credential;
+use crate::identity::look_up::look_up;
 use crate::identity::registry::Registry;
 use crate::store::Store;
 use crate::token::Token;
@@ -14,30 +15,6 @@ pub(super) async fn check(text: &[u8], store: &dyn Store, registry: &Registry, c
         return Outcome::Failed(Reason::Malformed);
     };
     let key = token.hash();
-    for _ in 0..3 {
-        let generation = registry.generation();
-        if let Some(credential) = registry.find(Door::Token, key) {
-            return live(Identity::new(credential), clock);
-        }
-        let record = match store.token(key).await {
-            Ok(Some(record)) => record,
-            Ok(None) => return Outcome::Failed(Reason::Unknown),
-            Err(error) => {
-                tracing::error!(%error, "cannot look a token up");
-                return Outcome::Unavailable;
-            }
-        };
-        if let Some(credential) = registry.admit(Door::Token, Credential::from_token(record), generation) {
-            return live(Identity::new(credential), clock);
-        }
-    }
-    Outcome::Unavailable
-}
-
-fn live(identity: Identity, clock: &Clock) -> Outcome {
-    if identity.credential().is_live(clock.now()) {
-        Outcome::Authenticated(identity)
-    } else {
-        Outcome::Failed(Reason::Over)
-    }
+    let fetch = || async move { Ok(store.token(key).await?.map(Credential::from_token)) };
+    look_up(Door::Token, key, registry, clock, fetch).await
 }

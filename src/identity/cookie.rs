@@ -2,7 +2,8 @@
 
 use crate::domain::{Clock, Door};
 use crate::identity::chain::{Outcome, Reason};
-use crate::identity::credential::{Credential, Identity};
+use crate::identity::credential::Credential;
+use crate::identity::look_up::look_up;
 use crate::identity::registry::Registry;
 use crate::session::{self, CookieKey, CookieOutcome};
 use crate::store::Store;
@@ -22,33 +23,9 @@ pub(super) async fn check(
         CookieOutcome::Key(text) => text,
     };
     let hash = session::hash(text.expose());
-    for _ in 0..3 {
-        let generation = registry.generation();
-        if let Some(credential) = registry.find(Door::Session, hash) {
-            return live(Identity::new(credential), clock);
-        }
-        let record = match store.session(hash).await {
-            Ok(Some(record)) => record,
-            Ok(None) => return Outcome::Failed(Reason::Unknown),
-            Err(error) => {
-                tracing::error!(%error, "cannot look a session up");
-                return Outcome::Unavailable;
-            }
-        };
-        let Some(credential) = Credential::from_session(record, idle_seconds) else {
-            return Outcome::Failed(Reason::Unknown);
-        };
-        if let Some(credential) = registry.admit(Door::Session, credential, generation) {
-            return live(Identity::new(credential), clock);
-        }
-    }
-    Outcome::Unavailable
-}
-
-fn live(identity: Identity, clock: &Clock) -> Outcome {
-    if identity.credential().is_live(clock.now()) {
-        Outcome::Authenticated(identity)
-    } else {
-        Outcome::Failed(Reason::Over)
-    }
+    let fetch = || async move {
+        let record = store.session(hash).await?;
+        Ok(record.and_then(|record| Credential::from_session(record, idle_seconds)))
+    };
+    look_up(Door::Session, hash, registry, clock, fetch).await
 }

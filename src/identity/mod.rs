@@ -7,6 +7,7 @@ mod chain;
 mod conversations;
 mod cookie;
 mod credential;
+mod look_up;
 mod registry;
 
 pub use authenticator::{Authenticator, Dialogue, Step, Verified};
