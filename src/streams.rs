@@ -2,9 +2,12 @@
 //!
 //! Each credential owns one [`Cut`]; each tunnel and each streaming response holds a [`Guard`] of it. No list of
 //! streams is kept: a stream waits on the cut itself, so ten thousand of them cost ten thousand wakers and no scan.
+//!
+//! Requests of one credential run on several threads. Each thread works with a [`Cut::branch`] of its own: it falls with
+//! the credential's cut, but what a request counts and locks there is not handed from one core's cache to another's.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 
 use slab::Slab;
@@ -18,12 +21,29 @@ struct State {
     fallen: AtomicBool,
     /// Who waits. Only streams that do wait are in it: most answers are over before they would.
     waiting: Mutex<Slab<Waker>>,
+    /// What falls with it.
+    branches: Mutex<Vec<Weak<State>>>,
 }
 
 impl State {
     fn lock(&self) -> MutexGuard<'_, Slab<Waker>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.waiting)
     }
+
+    fn fall(&self) {
+        // Before the locks: whoever comes to wait or to branch off after this must see it.
+        self.fallen.store(true, Ordering::SeqCst);
+        for (_, waker) in self.lock().iter() {
+            waker.wake_by_ref();
+        }
+        for branch in lock(&self.branches).iter().filter_map(Weak::upgrade) {
+            branch.fall();
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Cut {
@@ -35,11 +55,22 @@ impl Cut {
 
     /// Ends every stream that holds a guard, and every one that will ask.
     pub fn fall(&self) {
-        // Before the lock: a stream that comes to wait after it must see this.
-        self.0.fallen.store(true, Ordering::SeqCst);
-        for (_, waker) in self.0.lock().iter() {
-            waker.wake_by_ref();
+        self.0.fall();
+    }
+
+    /// A cut that falls with this one; it can also fall alone.
+    #[must_use]
+    pub fn branch(&self) -> Self {
+        let branch = Self::new();
+        let mut branches = lock(&self.0.branches);
+        branches.retain(|branch| branch.strong_count() > 0);
+        branches.push(Arc::downgrade(&branch.0));
+        drop(branches);
+        // It may have fallen before the branch was on the list.
+        if self.has_fallen() {
+            branch.fall();
         }
+        branch
     }
 
     /// Whether it has fallen. One atomic load: asked on every request.
@@ -48,10 +79,11 @@ impl Cut {
         self.0.fallen.load(Ordering::SeqCst)
     }
 
-    /// How many streams wait under it.
+    /// How many streams wait under it and its branches.
     #[must_use]
     pub fn waiting_streams(&self) -> usize {
-        self.0.lock().len()
+        let branches: Vec<_> = lock(&self.0.branches).iter().filter_map(Weak::upgrade).collect();
+        self.0.lock().len() + branches.iter().map(|branch| branch.lock().len()).sum::<usize>()
     }
 
     /// Registers one stream.
@@ -135,5 +167,31 @@ mod tests {
         }
         assert_eq!(cut.waiting_streams(), 0);
         cut.guard().fallen().await;
+    }
+
+    #[tokio::test]
+    async fn s7_a_branch_falls_with_its_cut_and_never_the_other_way() {
+        let cut = Cut::new();
+        let (early, other) = (cut.branch(), cut.branch());
+        let mut guard = early.guard();
+        let wait = tokio::spawn(async move { guard.fallen().await });
+        while cut.waiting_streams() < 1 {
+            tokio::task::yield_now().await;
+        }
+        other.fall();
+        assert!(!cut.has_fallen() && !early.has_fallen());
+        cut.fall();
+        wait.await.unwrap();
+        assert!(early.has_fallen() && cut.branch().has_fallen());
+    }
+
+    #[test]
+    fn branches_that_are_gone_are_forgotten() {
+        let cut = Cut::new();
+        for _ in 0..100 {
+            drop(cut.branch());
+        }
+        let _kept = cut.branch();
+        assert_eq!(super::lock(&cut.0.branches).len(), 1);
     }
 }

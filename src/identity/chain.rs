@@ -10,7 +10,7 @@ use http::{HeaderMap, header};
 use crate::domain::Clock;
 use crate::identity::basic::BasicDoor;
 use crate::identity::conversations::Conversations;
-use crate::identity::credential::Identity;
+use crate::identity::credential::{Credential, Identity};
 use crate::identity::registry::Registry;
 use crate::identity::{bearer, cookie};
 use crate::session::{self, CookieKey, RawCookie};
@@ -78,12 +78,13 @@ pub struct Shared {
     /// The time.
     pub clock: Clock,
     /// Set where the operator said `--no-login`.
-    pub everybody: Option<Identity>,
+    pub everybody: Option<Arc<Credential>>,
 }
 
 /// One thread's doors: the shared ones behind a cache of its own, so that a request costs no lock and no I/O.
 pub struct Doors {
     shared: Arc<Shared>,
+    everybody: Option<Identity>,
     remembered: RefCell<Remembered>,
 }
 
@@ -116,7 +117,8 @@ impl Doors {
     /// Doors for one thread.
     #[must_use]
     pub fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, remembered: RefCell::default() }
+        let everybody = shared.everybody.clone().map(Identity::new);
+        Self { shared, everybody, remembered: RefCell::default() }
     }
 
     /// What the doors share.
@@ -127,7 +129,7 @@ impl Doors {
 
     /// Finds out who sent these headers.
     pub async fn identify(&self, headers: &HeaderMap, address: IpAddr) -> Outcome {
-        if let Some(everybody) = &self.shared.everybody {
+        if let Some(everybody) = &self.everybody {
             return Outcome::Authenticated(everybody.clone());
         }
         let now = self.shared.clock.now();

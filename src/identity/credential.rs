@@ -141,10 +141,28 @@ impl Credential {
         self.key
     }
 
-    /// Its streams' end.
+    /// The end of everything that works under it, on all threads.
     #[must_use]
     pub const fn cut(&self) -> &Cut {
         &self.cut
+    }
+
+    /// By which door it comes in.
+    #[must_use]
+    pub const fn door(&self) -> Door {
+        self.door
+    }
+
+    /// Its public id.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Whose it is.
+    #[must_use]
+    pub const fn user(&self) -> &Username {
+        &self.user
     }
 
     /// How the token came to be, if it is one.
@@ -171,56 +189,72 @@ fn header_value(text: &str) -> HeaderValue {
 }
 
 /// Who sent a request: a proven person, or everybody where the operator said `--no-login`.
+///
+/// Several copies are made on each request. So each thread makes an identity of its own for a credential and copies that
+/// one: copies of one identity share a counter and a [`Cut`], which would else wander between the cores' caches.
 #[derive(Clone, Debug)]
-pub struct Identity(Arc<Credential>);
+pub struct Identity(Arc<Proven>);
+
+#[derive(Debug)]
+struct Proven {
+    credential: Arc<Credential>,
+    cut: Cut,
+}
 
 impl Identity {
     /// The identity that a credential proves.
     #[must_use]
-    pub const fn new(credential: Arc<Credential>) -> Self {
-        Self(credential)
+    pub fn new(credential: Arc<Credential>) -> Self {
+        let cut = credential.cut.branch();
+        Self(Arc::new(Proven { credential, cut }))
     }
 
     /// How they came in.
     #[must_use]
     pub fn door(&self) -> Door {
-        self.0.door
+        self.0.credential.door
     }
 
     /// Who they are.
     #[must_use]
     pub fn user(&self) -> &Username {
-        &self.0.user
+        &self.0.credential.user
     }
 
     /// Their groups.
     #[must_use]
     pub fn groups(&self) -> &[String] {
-        &self.0.groups
+        &self.0.credential.groups
     }
 
     /// Public id of the credential.
     #[must_use]
     pub fn credential_id(&self) -> &str {
-        &self.0.id
+        &self.0.credential.id
     }
 
     /// The credential behind it.
     #[must_use]
-    pub const fn credential(&self) -> &Arc<Credential> {
-        &self.0
+    pub fn credential(&self) -> &Arc<Credential> {
+        &self.0.credential
+    }
+
+    /// The end of the streams that work under this identity; it comes with the credential's.
+    #[must_use]
+    pub fn cut(&self) -> &Cut {
+        &self.0.cut
     }
 
     /// Value for `X-Forwarded-User`.
     #[must_use]
     pub fn user_header(&self) -> &HeaderValue {
-        &self.0.user_header
+        &self.0.credential.user_header
     }
 
     /// Value for `X-Forwarded-Groups`.
     #[must_use]
     pub fn groups_header(&self) -> &HeaderValue {
-        &self.0.groups_header
+        &self.0.credential.groups_header
     }
 }
 

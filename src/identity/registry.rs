@@ -56,22 +56,17 @@ impl Registry {
 
     /// Ends a user's credential by its public id, and its streams.
     pub fn revoke_id(&self, door: Door, user: &Username, id: &str) {
-        self.revoke_where(|key, identity| {
-            key.0 == door && identity.user() == user && identity.credential_id() == id
-        });
+        self.revoke_where(|key, live| key.0 == door && live.user() == user && live.id() == id);
     }
 
     /// Ends everything a user has open.
     pub fn revoke_user(&self, user: &Username) {
-        self.revoke_where(|_, identity| identity.user() == user);
+        self.revoke_where(|_, live| live.user() == user);
     }
 
     /// Ends everything of users of whom `is_lost` says that they may not come in any more; gives their names.
     pub fn revoke_lost(&self, is_lost: impl Fn(&Username) -> bool) -> HashSet<Username> {
-        let users: HashSet<Username> = lock(&self.live)
-            .values()
-            .map(|live| super::Identity::new(Arc::clone(live)).user().clone())
-            .collect();
+        let users: HashSet<Username> = lock(&self.live).values().map(|live| live.user().clone()).collect();
         // Asked without the lock: the answer may take a look at a file.
         let lost: HashSet<Username> = users.into_iter().filter(|user| is_lost(user)).collect();
         for user in &lost {
@@ -111,11 +106,11 @@ impl Registry {
         touches
     }
 
-    fn revoke_where(&self, matches: impl Fn(&Key, &super::Identity) -> bool) {
+    fn revoke_where(&self, matches: impl Fn(&Key, &Credential) -> bool) {
         let mut live = lock(&self.live);
         self.revocations.fetch_add(1, Ordering::AcqRel);
         live.retain(|key, credential| {
-            let hit = matches(key, &super::Identity::new(Arc::clone(credential)));
+            let hit = matches(key, credential);
             if hit {
                 credential.cut().fall();
             }

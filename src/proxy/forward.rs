@@ -78,7 +78,7 @@ pub async fn forward(
 ) -> Result<Forwarded, ForwardError> {
     let Incoming { mut parts, body, upgrade, client, proto, host } = incoming;
     let identity = permit.identity().clone();
-    let mut guard = identity.credential().cut().guard();
+    let mut guard = identity.cut().guard();
     let protocol = if upgrade.is_some() { headers::requested_upgrade(&parts.headers) } else { None };
     let asks_upgrade = protocol.is_some();
     let facts = Facts { identity: &identity, client, proto, host: host.as_ref() };

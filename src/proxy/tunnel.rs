@@ -42,7 +42,7 @@ pub(super) fn spawn(
     identity: &Identity,
     on_close: impl FnOnce(TunnelReport) + 'static,
 ) {
-    let guard = identity.credential().cut().guard();
+    let guard = identity.cut().guard();
     tokio::task::spawn_local(async move {
         let begun = Instant::now();
         let (client, engine) = match tokio::join!(client, engine) {

@@ -14,9 +14,7 @@ use crate::audit::Sink;
 use crate::config::{LoginMode, Settings, TlsMode};
 use crate::domain::{Clock, Username};
 use crate::gateway::{Gateway, Mode, Stop, Worker};
-use crate::identity::{
-    Authenticator, BasicDoor, Conversations, Credential, Identity, Limits, Registry, Shared,
-};
+use crate::identity::{Authenticator, BasicDoor, Conversations, Credential, Limits, Registry, Shared};
 use crate::listener::tls::TlsMaterial;
 use crate::listener::{Socket, TrustedProxies};
 use crate::pages::PagesState;
@@ -258,9 +256,8 @@ fn cookie_key(state: &Path) -> anyhow::Result<CookieKey> {
     Ok(CookieKey::load_or_create(&state.join("session.key"))?)
 }
 
-fn everybody(clock: &Clock) -> anyhow::Result<Identity> {
-    let credential = Credential::for_everybody(Username::parse("anonymous")?, clock.now());
-    Ok(Identity::new(Arc::new(credential)))
+fn everybody(clock: &Clock) -> anyhow::Result<Arc<Credential>> {
+    Ok(Arc::new(Credential::for_everybody(Username::parse("anonymous")?, clock.now())))
 }
 
 fn authenticator(settings: &Settings) -> anyhow::Result<(Authenticator, Limits)> {

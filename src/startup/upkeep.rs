@@ -65,7 +65,7 @@ pub(super) async fn end_on_signal(
             tokio::time::sleep(grace.mul_f32(0.75)).await;
             gateway.doors.registry.cut_all();
             if let Some(everybody) = &gateway.doors.everybody {
-                everybody.credential().cut().fall();
+                everybody.cut().fall();
             }
             tokio::time::sleep(grace.mul_f32(0.1)).await;
             gateway.stop.firm.fall();
