@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::net::IpAddr;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
@@ -15,6 +15,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::mpsc;
 
 use crate::audit::Sink;
+use crate::gateway::timer::{self, CoarseTimer};
 use crate::identity::{Doors, Shared};
 use crate::listener::tls::TlsMaterial;
 use crate::listener::{Accepted, Socket, TrustedProxies, accept};
@@ -22,8 +23,8 @@ use crate::pages::{self, PageService, PagesState};
 use crate::proxy::{self, Connector, Pool};
 use crate::streams::{Cut, Guard};
 
-/// Longest wait for a request's head, and longest idle keep-alive. A head that trickles in holds a connection no longer;
-/// answers and tunnels have no such limit.
+/// Longest wait for a request's head, and longest idle keep-alive, give or take a second. A head that trickles in holds a
+/// connection no longer; answers and tunnels have no such limit.
 const HEAD_DEADLINE: Duration = Duration::from_secs(60);
 /// Largest request head. Cookies and forwarded headers fit many times.
 const MOST_HEAD_BYTES: usize = 64 * 1024;
@@ -105,6 +106,7 @@ pub struct Worker {
     pub(super) pool: Rc<Pool>,
     pub(super) pages: PageService,
     pub(super) ids: super::entry::RequestIds,
+    timer: CoarseTimer,
 }
 
 impl Worker {
@@ -118,8 +120,10 @@ impl Worker {
             pool: Pool::new(gateway.connector.clone()),
             pages: pages::build(Arc::clone(&gateway.pages)).await?,
             ids: super::entry::RequestIds::new(),
+            timer: CoarseTimer::new(),
             gateway,
         });
+        tokio::task::spawn_local(tick(Rc::downgrade(&worker)));
         tokio::task::spawn_local(sweep_pool(Rc::downgrade(&worker)));
         tokio::task::spawn_local(proxy::learn_api_version(Rc::clone(&worker.pool)));
         Ok(worker)
@@ -144,6 +148,7 @@ impl Worker {
         let stop = self.gateway.stop.gentle.guard();
         let (place, mut left) = mpsc::channel(1);
         let held = Rc::new((connection, place));
+        let timer = self.timer.clone();
         let service = service_fn(move |request| {
             let (worker, held) = (Rc::clone(&self), Rc::clone(&held));
             async move { Ok::<_, Infallible>(worker.answer(&held.0, &held.1, request).await) }
@@ -152,7 +157,7 @@ impl Worker {
             let serving = http2_builder().serve_connection(TokioIo::new(io), service);
             until_stop(serving, stop, |serving| serving.graceful_shutdown()).await
         } else {
-            let serving = http1_builder().serve_connection(TokioIo::new(io), service).with_upgrades();
+            let serving = http1_builder(timer).serve_connection(TokioIo::new(io), service).with_upgrades();
             until_stop(serving, stop, |serving| serving.graceful_shutdown()).await
         };
         if let Err(error) = result {
@@ -163,13 +168,10 @@ impl Worker {
     }
 }
 
-fn http1_builder() -> http1::Builder {
+/// hyper's own bound of 100 headers stands: any other makes it allocate two tables for each request.
+fn http1_builder(timer: CoarseTimer) -> http1::Builder {
     let mut builder = http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_DEADLINE)
-        .max_headers(128)
-        .max_buf_size(MOST_HEAD_BYTES);
+    builder.timer(timer).header_read_timeout(HEAD_DEADLINE).max_buf_size(MOST_HEAD_BYTES);
     builder
 }
 
@@ -220,8 +222,17 @@ fn note(peer: IpAddr, error: &hyper::Error) {
     }
 }
 
-async fn sweep_pool(worker: std::rc::Weak<Worker>) {
-    let mut tick = tokio::time::interval(Duration::from_secs(5));
+async fn tick(worker: Weak<Worker>) {
+    let mut tick = tokio::time::interval(timer::TICK);
+    loop {
+        tick.tick().await;
+        let Some(worker) = worker.upgrade() else { return };
+        worker.timer.tick();
+    }
+}
+
+async fn sweep_pool(worker: Weak<Worker>) {
+    let mut tick = tokio::time::interval(proxy::SWEEP);
     loop {
         tick.tick().await;
         let Some(worker) = worker.upgrade() else { return };

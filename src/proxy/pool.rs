@@ -12,15 +12,17 @@ use std::time::Duration;
 
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
-use tokio::time::Instant;
 
 use crate::proxy::body::RequestBody;
 use crate::proxy::connect::{Connector, EngineError};
 
 /// Idle connections kept by each thread.
 const MOST_IDLE: usize = 64;
-/// Shorter than what common servers allow, so that they rarely close one while we pick it.
-const IDLE_LIMIT: Duration = Duration::from_secs(20);
+/// How often [`Pool::sweep`] is to be called: age is counted in sweeps, so that a request need not look at the clock.
+pub const SWEEP: Duration = Duration::from_secs(5);
+/// Sweeps that a connection may stay idle for. 15 to 20 seconds are shorter than what common servers allow, so that they
+/// rarely close one while we pick it.
+const MOST_SWEEPS: u32 = 4;
 
 pub(super) type Conn = Pin<Box<dyn Future<Output = hyper::Result<()>>>>;
 
@@ -30,13 +32,14 @@ pub struct Pool {
     idle: RefCell<Vec<Idle>>,
     /// `Api-Version` as the engine last said it; clients want it on our own refusals too.
     api_version: RefCell<Option<http::HeaderValue>>,
-    opened: Cell<u64>,
+    sweeps: Cell<u32>,
 }
 
 struct Idle {
     sender: SendRequest<RequestBody>,
     conn: Option<Conn>,
-    since: Instant,
+    /// Number of the sweep before which it was put back.
+    since: u32,
 }
 
 /// A connection in use.
@@ -55,7 +58,7 @@ impl Pool {
             connector,
             idle: RefCell::default(),
             api_version: RefCell::default(),
-            opened: Cell::new(0),
+            sweeps: Cell::new(0),
         })
     }
 
@@ -74,12 +77,6 @@ impl Pool {
         }
     }
 
-    /// How many connections were opened.
-    #[must_use]
-    pub const fn opened(&self) -> u64 {
-        self.opened.get()
-    }
-
     /// An idle connection that is still good, if there is one.
     pub async fn reuse(self: &Rc<Self>) -> Option<Lease> {
         std::future::poll_fn(|cx| Poll::Ready(self.pick(cx))).await
@@ -96,20 +93,24 @@ impl Pool {
             .handshake(TokioIo::new(stream))
             .await
             .map_err(EngineError::Http)?;
-        self.opened.set(self.opened.get() + 1);
         let conn: Option<Conn> = Some(Box::pin(conn.with_upgrades()));
         Ok(Lease { sender, conn, pool: Rc::clone(self) })
     }
 
     /// Closes what has been idle for too long.
     pub fn sweep(&self) {
-        self.idle.borrow_mut().retain(|idle| idle.since.elapsed() < IDLE_LIMIT && !idle.sender.is_closed());
+        self.sweeps.set(self.sweeps.get().wrapping_add(1));
+        self.idle.borrow_mut().retain(|idle| !self.is_old(idle) && !idle.sender.is_closed());
+    }
+
+    const fn is_old(&self, idle: &Idle) -> bool {
+        self.sweeps.get().wrapping_sub(idle.since) >= MOST_SWEEPS
     }
 
     fn pick(self: &Rc<Self>, cx: &mut Context<'_>) -> Option<Lease> {
         loop {
             let mut idle = self.idle.borrow_mut().pop()?;
-            if idle.since.elapsed() >= IDLE_LIMIT {
+            if self.is_old(&idle) {
                 continue;
             }
             if let Some(conn) = &mut idle.conn
@@ -168,7 +169,7 @@ impl Lease {
         let Self { sender, conn, pool, .. } = self;
         let mut idle = pool.idle.borrow_mut();
         if idle.len() < MOST_IDLE {
-            idle.push(Idle { sender, conn, since: Instant::now() });
+            idle.push(Idle { sender, conn, since: pool.sweeps.get() });
         }
     }
 }
