@@ -151,7 +151,7 @@ pub fn clean(text: &str) -> Cow<'_, str> {
 
 /// `2026-11-21T23:00:00.123Z`. A thread writes many lines in one second, so it remembers that second's text.
 #[must_use]
-pub(super) fn rfc3339(millis: UnixMillis) -> String {
+pub fn rfc3339(millis: UnixMillis) -> String {
     thread_local! {
         static SECOND: RefCell<(i64, String)> = const { RefCell::new((i64::MIN, String::new())) };
     }
@@ -159,10 +159,17 @@ pub(super) fn rfc3339(millis: UnixMillis) -> String {
     SECOND.with_borrow_mut(|(known, text)| {
         if *known != second {
             *known = second;
-            *text = jiff::Timestamp::from_second(second)
+            let time = jiff::Timestamp::from_second(second)
                 .map_or_else(|_| second.to_string(), |time| time.to_string());
+            *text = format!("{}.", time.trim_end_matches('Z'));
         }
-        format!("{}.{rest:03}Z", text.trim_end_matches('Z'))
+        let mut time = String::with_capacity(text.len() + 4);
+        time.push_str(text);
+        for digit in [rest / 100, rest / 10 % 10, rest % 10] {
+            time.extend(u32::try_from(digit).ok().and_then(|digit| char::from_digit(digit, 10)));
+        }
+        time.push('Z');
+        time
     })
 }
 

@@ -1,10 +1,13 @@
 //! Where log lines go. Threads hand lines over without waiting; one writer thread puts them out in large pieces.
+//!
+//! Each thread has a heap of its own, so that threads do not hand a lock back and forth on every request. Lines of one
+//! thread stay in their order; those of two threads may change places within the [`LINGER`].
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -15,8 +18,11 @@ use crate::audit::line::{Closing, Line, rfc3339};
 use crate::config::{LogFormat, LogTarget};
 use crate::domain::Clock;
 
-/// Lines that may wait for a slow disk or pipe, in bytes. Beyond it lines are dropped, counted, and the count written.
-const MOST_WAITING: usize = 16 << 20;
+/// Lines of one heap that may wait for a slow disk or pipe, in bytes. Beyond it lines are dropped, counted, and the count
+/// written.
+const MOST_WAITING: usize = 4 << 20;
+/// Heaps; more threads than that share them.
+const HEAPS: usize = 16;
 /// A line waits no longer than this: short enough to follow by eye, long enough to write many at once.
 const LINGER: Duration = Duration::from_millis(25);
 
@@ -27,7 +33,8 @@ pub struct Sink(Option<Arc<Shared>>);
 struct Shared {
     format: LogFormat,
     clock: Clock,
-    waiting: Mutex<Vec<u8>>,
+    heaps: [Heap; HEAPS],
+    resting: Mutex<()>,
     wake: Condvar,
     asleep: AtomicBool,
     stop: AtomicBool,
@@ -36,6 +43,11 @@ struct Shared {
     failed: AtomicBool,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
+
+/// Lines that wait. On cache lines of its own: a neighbour's lock must not slow it down.
+#[derive(Default)]
+#[repr(align(128))]
+struct Heap(Mutex<Vec<u8>>);
 
 /// The log cannot be opened.
 #[derive(Debug, Error)]
@@ -59,7 +71,8 @@ impl Sink {
         let shared = Arc::new(Shared {
             format,
             clock,
-            waiting: Mutex::default(),
+            heaps: Default::default(),
+            resting: Mutex::default(),
             wake: Condvar::new(),
             asleep: AtomicBool::new(false),
             stop: AtomicBool::new(false),
@@ -126,7 +139,7 @@ impl Sink {
 
     fn push(&self, write: impl FnOnce(&Shared, &mut Vec<u8>)) {
         let Some(shared) = &self.0 else { return };
-        let mut waiting = lock(&shared.waiting);
+        let mut waiting = lock(shared.heap_of_this_thread());
         if waiting.len() >= MOST_WAITING {
             shared.dropped.fetch_add(1, Ordering::Relaxed);
             return;
@@ -135,6 +148,33 @@ impl Sink {
         drop(waiting);
         if shared.asleep.load(Ordering::Acquire) {
             shared.wake.notify_one();
+        }
+    }
+}
+
+impl Shared {
+    fn heap_of_this_thread(&self) -> &Mutex<Vec<u8>> {
+        static THREADS: AtomicUsize = AtomicUsize::new(0);
+        thread_local! {
+            static NUMBER: usize = THREADS.fetch_add(1, Ordering::Relaxed) % HEAPS;
+        }
+        let [first, ..] = &self.heaps;
+        &NUMBER.with(|number| self.heaps.get(*number)).unwrap_or(first).0
+    }
+
+    fn is_empty(&self) -> bool {
+        self.heaps.iter().all(|heap| lock(&heap.0).is_empty())
+    }
+
+    /// Moves all lines that wait to `batch`.
+    fn take(&self, batch: &mut Vec<u8>) {
+        for heap in &self.heaps {
+            let mut waiting = lock(&heap.0);
+            if batch.is_empty() {
+                std::mem::swap(&mut *waiting, batch);
+            } else {
+                batch.append(&mut waiting);
+            }
         }
     }
 }
@@ -175,7 +215,7 @@ fn write_all(shared: &Shared, mut output: Output, path: Option<&Path>) {
             }
         }
         put(shared, &mut output, &mut batch);
-        if stopping && lock(&shared.waiting).is_empty() {
+        if stopping && shared.is_empty() {
             return;
         }
     }
@@ -183,21 +223,20 @@ fn write_all(shared: &Shared, mut output: Output, path: Option<&Path>) {
 
 /// Takes all lines that wait; sleeps until there is one. Gives whether the end was asked for.
 fn wait(shared: &Shared, batch: &mut Vec<u8>) -> bool {
-    let mut waiting = lock(&shared.waiting);
-    while waiting.is_empty() && !shared.stop.load(Ordering::Acquire) && !shared.reopen.load(Ordering::Acquire)
+    let mut resting = lock(&shared.resting);
+    while shared.is_empty() && !shared.stop.load(Ordering::Acquire) && !shared.reopen.load(Ordering::Acquire)
     {
         shared.asleep.store(true, Ordering::Release);
         // The bound covers the moment between a writer's look at `asleep` and our sleep.
-        waiting = shared.wake.wait_timeout(waiting, LINGER * 8).unwrap_or_else(PoisonError::into_inner).0;
+        resting = shared.wake.wait_timeout(resting, LINGER * 8).unwrap_or_else(PoisonError::into_inner).0;
         shared.asleep.store(false, Ordering::Release);
     }
+    drop(resting);
     let stopping = shared.stop.load(Ordering::Acquire);
-    if !stopping && waiting.len() < 4096 {
-        drop(waiting);
+    if !stopping {
         std::thread::sleep(LINGER);
-        waiting = lock(&shared.waiting);
     }
-    std::mem::swap(&mut *waiting, batch);
+    shared.take(batch);
     stopping
 }
 

@@ -3,12 +3,15 @@
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::net::IpAddr;
+use std::time::Duration;
 
+use data_encoding::HEXLOWER;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method};
 use tokio::time::Instant;
 
-use crate::audit::{Line, Sink, clean};
+use crate::audit::{Line, Sink, clean, rfc3339};
+use crate::domain::UnixMillis;
 use crate::identity::Identity;
 use crate::listener::Forwarded;
 
@@ -16,6 +19,8 @@ use crate::listener::Forwarded;
 pub(super) struct Facts {
     pub(super) id: RequestId,
     pub(super) begun: Instant,
+    /// The same on the wall clock.
+    pub(super) time: UnixMillis,
     pub(super) client: IpAddr,
     pub(super) client_text: HeaderValue,
     pub(super) forwarded: Forwarded,
@@ -48,8 +53,9 @@ impl Drop for Entry<'_> {
             return;
         }
         let identity = self.noted.identity.as_ref();
+        let lasted = self.facts.begun.elapsed();
         self.log.request(&Line {
-            time: self.log.time(),
+            time: rfc3339(self.facts.time.saturating_add(whole_millis(lasted))),
             event: "request",
             id: self.facts.id.text().as_str(),
             user: identity.and_then(shown_user),
@@ -60,7 +66,7 @@ impl Drop for Entry<'_> {
             path: clean(self.noted.path.as_ref().map_or("", PathAndQuery::path)),
             status: self.status,
             bytes: self.bytes,
-            duration_ms: (self.facts.begun.elapsed().as_secs_f64() * 1e6).round() / 1e3,
+            duration_ms: (lasted.as_secs_f64() * 1e6).round() / 1e3,
             reason: self.noted.reason.as_deref(),
         });
     }
@@ -72,6 +78,10 @@ pub(super) fn shown_user(identity: &Identity) -> Option<&str> {
 
 pub(super) fn millis(begun: Instant) -> u64 {
     u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+fn whole_millis(lasted: Duration) -> UnixMillis {
+    UnixMillis::try_from(lasted.as_millis()).unwrap_or(UnixMillis::MAX)
 }
 
 /// Ids for requests: a random start for each thread, then counted. They are labels, not secrets.
@@ -97,6 +107,6 @@ pub(super) struct RequestId(u64);
 
 impl RequestId {
     pub(super) fn text(self) -> String {
-        format!("{:016x}", self.0)
+        HEXLOWER.encode(&self.0.to_be_bytes())
     }
 }

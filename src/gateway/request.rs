@@ -76,6 +76,7 @@ impl Worker {
         Facts {
             id: self.ids.next(),
             begun: Instant::now(),
+            time: self.gateway.doors.clock.now_millis(),
             client: forwarded.client.unwrap_or(connection.peer),
             client_text: forwarded.client.map_or_else(|| connection.peer_text.clone(), address_text),
             authority,
@@ -94,7 +95,7 @@ impl Worker {
         noted: &mut Noted,
     ) -> Response<GatewayBody> {
         noted.path = Some(target.forwarded().clone());
-        let outcome = self.doors.identify(request.headers(), facts.client).await;
+        let outcome = self.doors.identify(request.headers(), facts.client, facts.time.div_euclid(1000)).await;
         if let Outcome::Authenticated(identity) = &outcome {
             noted.identity = Some(identity.clone());
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, header};
 
-use crate::domain::Clock;
+use crate::domain::{Clock, UnixSeconds};
 use crate::identity::basic::BasicDoor;
 use crate::identity::conversations::Conversations;
 use crate::identity::credential::{Credential, Identity};
@@ -127,12 +127,11 @@ impl Doors {
         &self.shared
     }
 
-    /// Finds out who sent these headers.
-    pub async fn identify(&self, headers: &HeaderMap, address: IpAddr) -> Outcome {
+    /// Finds out who sent these headers, as of `now`.
+    pub async fn identify(&self, headers: &HeaderMap, address: IpAddr, now: UnixSeconds) -> Outcome {
         if let Some(everybody) = &self.everybody {
             return Outcome::Authenticated(everybody.clone());
         }
-        let now = self.shared.clock.now();
         // The look-up is boxed: once a credential is known, no request needs its room.
         let Some(raw) = raw_credential(headers) else { return Box::pin(self.ask(headers, address)).await };
         if let Some(identity) = self.recall(raw) {
