@@ -4,6 +4,7 @@
 //! spelling of our identity headers; last ours are added, so that nothing a client wrote can remove or shadow them.
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use smallvec::SmallVec;
 
 use crate::identity::Identity;
 use crate::session;
@@ -176,7 +177,7 @@ fn join_cookies(headers: &mut HeaderMap) {
 
 /// One pass over the names that are there is cheaper than a look-up for each name that might be.
 fn strip_where(headers: &mut HeaderMap, is_doomed: impl Fn(&HeaderName) -> bool) {
-    let doomed: Vec<HeaderName> = headers.keys().filter(|name| is_doomed(name)).cloned().collect();
+    let doomed: SmallVec<[HeaderName; 8]> = headers.keys().filter(|name| is_doomed(name)).cloned().collect();
     for name in doomed {
         headers.remove(name);
     }
@@ -185,9 +186,23 @@ fn strip_where(headers: &mut HeaderMap, is_doomed: impl Fn(&HeaderName) -> bool)
 /// Whether a backend might read this name as who the visitor is: many (CGI, WSGI, frameworks) take `Remote_User` and
 /// `Remote.User` for `Remote-User`.
 fn is_identity(name: &str) -> bool {
-    // Quick no for nearly every header: all such names begin with one of these.
-    if !matches!(name.as_bytes().first(), Some(b'a' | b'f' | b'r' | b's' | b't' | b'v' | b'x' | b'_' | b'.'))
-    {
+    // Quick no for nearly every header: all such names begin like one of these, or with a separator.
+    let is_candidate = match name.as_bytes() {
+        [first, second, ..] if first.is_ascii_alphanumeric() => {
+            matches!(
+                (first, second),
+                (b'a', b'u')
+                    | (b'f', b'o')
+                    | (b'r', b'e')
+                    | (b's', b's')
+                    | (b't', b'r')
+                    | (b'v', b'i')
+                    | (b'x', _)
+            )
+        }
+        _ => true,
+    };
+    if !is_candidate {
         return false;
     }
     let mut canonical = String::with_capacity(name.len());
@@ -265,6 +280,10 @@ mod tests {
             "_remote-user",
             "x-original-url",
             "x_rewrite_url",
+            ".remote-user",
+            "authenticated_user",
+            "true-client-ip",
+            "via-user",
         ] {
             let headers = prepared(&[(name, "root")]);
             assert!(!headers.values().any(|value| value == "root"), "{name}");
