@@ -22,7 +22,7 @@ struct State {
     /// Who waits. Only streams that do wait are in it: most answers are over before they would.
     waiting: Mutex<Slab<Waker>>,
     /// What falls with it.
-    branches: Mutex<Vec<Weak<State>>>,
+    branches: Mutex<Vec<Weak<Self>>>,
 }
 
 impl State {

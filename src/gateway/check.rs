@@ -1,7 +1,7 @@
 //! What a request must be before anybody looks at who sent it.
 
-use http::{Method, Request, StatusCode, Version};
-use hyper::body::Incoming;
+use http::request::Parts;
+use http::{Method, StatusCode, Version};
 
 use crate::gateway::host::check_host;
 use crate::listener::{Connection, check_framing};
@@ -12,12 +12,9 @@ use crate::token::{self, Token};
 ///
 /// # Errors
 /// The status and the sentence to refuse it with.
-pub(super) fn check(
-    connection: &Connection,
-    request: &Request<Incoming>,
-) -> Result<Target, (StatusCode, String)> {
+pub(super) fn check(connection: &Connection, request: &Parts) -> Result<Target, (StatusCode, String)> {
     let bad = |text: &str| (StatusCode::BAD_REQUEST, text.to_owned());
-    let method = request.method();
+    let method = &request.method;
     if method == Method::CONNECT || method == Method::TRACE {
         return Err((StatusCode::METHOD_NOT_ALLOWED, format!("the method {method} is not allowed here")));
     }
@@ -26,7 +23,7 @@ pub(super) fn check(
     }
     check_host(request)?;
     // Queries stand in the histories and logs of everybody on the way: a token there is a token lost.
-    if request.uri().query().is_some_and(holds_token) {
+    if request.uri.query().is_some_and(holds_token) {
         return Err(bad(
             "a token must not stand in the address: send it as Authorization: Bearer, and revoke this one",
         ));
@@ -34,12 +31,12 @@ pub(super) fn check(
     if !connection.is_http2 {
         let checked = connection
             .head_log
-            .with(|read| check_framing(request.method(), request.uri(), request.headers(), read))
+            .with(|read| check_framing(method, &request.uri, &request.headers, read))
             .map_err(|framing| bad(&framing.to_string()))?;
         connection.head_log.forget(checked);
     }
-    let is_http2 = request.version() == Version::HTTP_2;
-    Target::parse(request.uri(), is_http2).map_err(|invalid| bad(&invalid.to_string()))
+    let is_http2 = request.version == Version::HTTP_2;
+    Target::parse(&request.uri, is_http2).map_err(|invalid| bad(&invalid.to_string()))
 }
 
 fn holds_token(query: &str) -> bool {

@@ -6,14 +6,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::gateway::body::GatewayBody;
 use crate::gateway::entry::Facts;
 use crate::pages;
 use crate::policy::Target;
-use crate::proxy::{ForwardError, with_causes};
+use crate::proxy::{ForwardError, Incoming, with_causes};
 
 /// Longest that a refused upload is read on, so that its sender gets to read why.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -96,8 +95,9 @@ fn to_login(target: &Target) -> Response<GatewayBody> {
 
 /// Reads a refused upload on for a while: closing with unread input would reset the connection, and the sender would
 /// see "connection reset" in place of our words. A client that waits for `100 Continue` sends nothing, and gets none.
-pub(super) fn drain(headers: &HeaderMap, mut body: Incoming) {
-    if headers.contains_key(header::EXPECT) || http_body::Body::is_end_stream(&body) {
+pub(super) fn drain(incoming: &mut Incoming) {
+    let Some(mut body) = incoming.body.take() else { return };
+    if incoming.parts.headers.contains_key(header::EXPECT) || http_body::Body::is_end_stream(&body) {
         return;
     }
     tokio::task::spawn_local(async move {

@@ -4,9 +4,9 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
 use http_body_util::{BodyExt, Limited};
-use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use crate::audit::Closing;
@@ -19,7 +19,7 @@ use crate::identity::{Identity, Outcome};
 use crate::listener::{Connection, address_text};
 use crate::pages::{self, MOST_BODY_BYTES, PageContext};
 use crate::policy::{self, Target};
-use crate::proxy::{self, TunnelReport};
+use crate::proxy::{self, Incoming, TunnelReport};
 
 /// Longest wait for the body of a request to one of our own pages. Strangers may send these: one that trickles in must
 /// not hold a connection for ever.
@@ -31,9 +31,10 @@ impl Worker {
         &self,
         connection: &Connection,
         place: &Place,
-        request: Request<Incoming>,
+        request: Request<hyper::body::Incoming>,
     ) -> Response<GatewayBody> {
-        let facts = self.facts(connection, &request);
+        let mut incoming = Incoming::new(request);
+        let facts = self.facts(connection, &incoming.parts);
         let mut entry = Entry {
             log: &self.gateway.log,
             facts: &facts,
@@ -41,9 +42,9 @@ impl Worker {
             status: 499,
             bytes: None,
         };
-        entry.noted.path = request.uri().path_and_query().cloned();
-        let mut response = match check(connection, &request) {
-            Ok(target) => self.route(&facts, place, target, request, &mut entry.noted).await,
+        entry.noted.path = incoming.parts.uri.path_and_query().cloned();
+        let mut response = match check(connection, &incoming.parts) {
+            Ok(target) => self.route(&facts, place, target, &mut incoming, &mut entry.noted).await,
             Err((status, text)) => {
                 entry.noted.reason = Some(Cow::Owned(text.clone()));
                 let mut refusal = error(status, &text, &facts.id.text(), facts.for_browser);
@@ -64,11 +65,11 @@ impl Worker {
         response
     }
 
-    fn facts(&self, connection: &Connection, request: &Request<Incoming>) -> Facts {
-        let headers = request.headers();
+    fn facts(&self, connection: &Connection, request: &Parts) -> Facts {
+        let headers = &request.headers;
         let forwarded = self.gateway.trusted.read(connection.peer, headers);
-        let named = if request.version() == Version::HTTP_2 {
-            request.uri().authority().and_then(|authority| HeaderValue::try_from(authority.as_str()).ok())
+        let named = if request.version == Version::HTTP_2 {
+            request.uri.authority().and_then(|authority| HeaderValue::try_from(authority.as_str()).ok())
         } else {
             headers.get(header::HOST).cloned()
         };
@@ -80,8 +81,8 @@ impl Worker {
             client: forwarded.client.unwrap_or(connection.peer),
             client_text: forwarded.client.map_or_else(|| connection.peer_text.clone(), address_text),
             authority,
-            for_browser: is_navigation(request.method(), headers),
-            method: request.method().clone(),
+            for_browser: is_navigation(&request.method, headers),
+            method: request.method.clone(),
             forwarded,
         }
     }
@@ -91,23 +92,24 @@ impl Worker {
         facts: &Facts,
         place: &Place,
         target: Target,
-        request: Request<Incoming>,
+        incoming: &mut Incoming,
         noted: &mut Noted,
     ) -> Response<GatewayBody> {
         noted.path = Some(target.forwarded().clone());
-        let outcome = self.doors.identify(request.headers(), facts.client, facts.time.div_euclid(1000)).await;
+        let outcome =
+            self.doors.identify(&incoming.parts.headers, facts.client, facts.time.div_euclid(1000)).await;
         if let Outcome::Authenticated(identity) = &outcome {
             noted.identity = Some(identity.clone());
         }
         if target.is_own() {
             // Boxed: its room would else be made on every request, and it is for the few that are our own.
-            return Box::pin(self.own(facts, &target, request, outcome, noted)).await;
+            return Box::pin(self.own(facts, &target, incoming, outcome, noted)).await;
         }
         match outcome {
             Outcome::Authenticated(identity) => {
-                self.pass(facts, place, target, request, identity, noted).await
+                self.pass(facts, place, target, incoming, identity, noted).await
             }
-            refused => self.turn_away(facts, &target, request, &refused, noted),
+            refused => self.turn_away(facts, &target, incoming, &refused, noted),
         }
     }
 
@@ -117,17 +119,17 @@ impl Worker {
         facts: &Facts,
         place: &Place,
         target: Target,
-        mut request: Request<Incoming>,
+        incoming: &mut Incoming,
         identity: Identity,
         noted: &mut Noted,
     ) -> Response<GatewayBody> {
         let authority = facts.authority.as_ref().and_then(|value| value.to_str().ok());
-        let permit = match policy::decide(identity, target, request.method(), request.headers(), authority) {
+        let parts = &incoming.parts;
+        let permit = match policy::decide(identity, target, &parts.method, &parts.headers, authority) {
             Ok(permit) => permit,
             Err(denied) => {
                 noted.reason = Some(Cow::Owned(denied.to_string()));
-                let (parts, body) = request.into_parts();
-                drain(&parts.headers, body);
+                drain(incoming);
                 return error(
                     StatusCode::FORBIDDEN,
                     &denied.to_string(),
@@ -136,18 +138,11 @@ impl Worker {
                 );
             }
         };
-        let user = permit.identity().clone();
-        let has_upgrade =
-            request.version() != Version::HTTP_2 && request.headers().contains_key(header::UPGRADE);
-        let upgrade = has_upgrade.then(|| hyper::upgrade::on(&mut request));
-        let (parts, body) = request.into_parts();
         let proto = if self.gateway.mode == Mode::Plain { "http" } else { "https" };
-        let host = facts.authority.clone();
-        let incoming =
-            proxy::Incoming { parts, body, upgrade, client: facts.client_text.clone(), proto, host };
-        let on_close = self.tunnel_end(facts.id, &user, place.clone());
-        match proxy::forward(permit, incoming, &self.pool, on_close).await {
-            Ok(forwarded) => self.streamed(facts, forwarded, user),
+        let origin = proxy::Origin { client: &facts.client_text, proto, host: facts.authority.as_ref() };
+        let on_close = || self.tunnel_end(facts.id, noted.identity.clone(), place.clone());
+        match proxy::forward(permit, incoming, origin, &self.pool, on_close).await {
+            Ok(forwarded) => self.streamed(facts, forwarded, noted.identity.as_ref()),
             Err(failure) => {
                 noted.reason = Some(failure_reason(&failure));
                 failed(&failure, facts)
@@ -156,18 +151,24 @@ impl Worker {
     }
 
     /// An answer of unknown length gets a closing line of its own.
-    fn streamed(&self, facts: &Facts, forwarded: proxy::Forwarded, user: Identity) -> Response<GatewayBody> {
+    fn streamed(
+        &self,
+        facts: &Facts,
+        forwarded: proxy::Forwarded,
+        identity: Option<&Identity>,
+    ) -> Response<GatewayBody> {
         let is_tunnel = forwarded.is_tunnel;
         forwarded.response.map(|mut body| {
             let length = http_body::Body::size_hint(&body).exact();
             if length.is_none() && !is_tunnel && self.gateway.log.is_on() {
                 let (log, id, begun) = (self.gateway.log.clone(), facts.id.text(), facts.begun);
+                let identity = identity.cloned();
                 body.on_end(move |bytes| {
                     log.closing(&Closing {
                         time: log.time(),
                         event: "stream-end",
                         id: &id,
-                        user: shown_user(&user),
+                        user: identity.as_ref().and_then(shown_user),
                         bytes_in: None,
                         bytes_out: bytes,
                         duration_ms: millis(begun),
@@ -179,15 +180,20 @@ impl Worker {
         })
     }
 
-    fn tunnel_end(&self, id: RequestId, user: &Identity, place: Place) -> impl FnOnce(TunnelReport) + use<> {
-        let (log, user) = (self.gateway.log.clone(), user.clone());
+    fn tunnel_end(
+        &self,
+        id: RequestId,
+        identity: Option<Identity>,
+        place: Place,
+    ) -> impl FnOnce(TunnelReport) + use<> {
+        let log = self.gateway.log.clone();
         move |report| {
             let _until_here = place;
             log.closing(&Closing {
                 time: log.time(),
                 event: "tunnel-end",
                 id: &id.text(),
-                user: shown_user(&user),
+                user: identity.as_ref().and_then(shown_user),
                 bytes_in: Some(report.bytes_in),
                 bytes_out: report.bytes_out,
                 duration_ms: u64::try_from(report.duration.as_millis()).unwrap_or(u64::MAX),
@@ -201,12 +207,11 @@ impl Worker {
         &self,
         facts: &Facts,
         target: &Target,
-        request: Request<Incoming>,
+        incoming: &mut Incoming,
         outcome: &Outcome,
         noted: &mut Noted,
     ) -> Response<GatewayBody> {
-        let (parts, body) = request.into_parts();
-        drain(&parts.headers, body);
+        drain(incoming);
         let text = match outcome {
             Outcome::Unavailable => {
                 noted.reason = Some(Cow::Borrowed("the login cannot be checked"));
@@ -223,7 +228,7 @@ impl Worker {
         };
         unauthorized(
             target,
-            &parts.headers,
+            &incoming.parts.headers,
             text,
             &facts.id.text(),
             facts.for_browser,
@@ -243,13 +248,13 @@ impl Worker {
         &self,
         facts: &Facts,
         target: &Target,
-        request: Request<Incoming>,
+        incoming: &mut Incoming,
         outcome: Outcome,
         noted: &mut Noted,
     ) -> Response<GatewayBody> {
-        let (parts, body) = request.into_parts();
+        let Incoming { parts, body, .. } = incoming;
         let wants_body = !(parts.method == Method::GET || parts.method == Method::HEAD);
-        let body = if wants_body {
+        let body = if let Some(body) = body.take().filter(|_| wants_body) {
             let read = Limited::new(body, MOST_BODY_BYTES).collect();
             match tokio::time::timeout(BODY_DEADLINE, read).await {
                 Ok(Ok(body)) => body.to_bytes(),
@@ -285,8 +290,8 @@ impl Worker {
                 && facts.forwarded.proto.as_deref() == Some("http"),
             is_stopping: self.gateway.stop.gentle.has_fallen(),
             request_id: facts.id.text(),
-            headers: parts.headers,
-            method: parts.method,
+            headers: std::mem::take(&mut parts.headers),
+            method: parts.method.clone(),
         };
         let is_head = context.method == Method::HEAD;
         let uri = Uri::from(target.forwarded().clone());

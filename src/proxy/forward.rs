@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
+use http::{HeaderValue, Request, Response, StatusCode, Uri, Version, header};
 use http_body::Body as _;
 use hyper::upgrade::OnUpgrade;
 use thiserror::Error;
@@ -22,16 +22,32 @@ use crate::streams::Guard;
 pub struct Incoming {
     /// Method and headers; the target is the permit's.
     pub parts: Parts,
-    /// Its body.
-    pub body: hyper::body::Incoming,
+    /// Its body; taken out by whoever reads it.
+    pub body: Option<hyper::body::Incoming>,
     /// The client's half of a change of protocol.
     pub upgrade: Option<OnUpgrade>,
+}
+
+impl Incoming {
+    /// Takes a request apart, once: all stages work on it where it is, since moving it costs more than most of them.
+    #[must_use]
+    pub fn new(mut request: Request<hyper::body::Incoming>) -> Self {
+        let has_upgrade =
+            request.version() != Version::HTTP_2 && request.headers().contains_key(header::UPGRADE);
+        let upgrade = has_upgrade.then(|| hyper::upgrade::on(&mut request));
+        let (parts, body) = request.into_parts();
+        Self { parts, body: Some(body), upgrade }
+    }
+}
+
+/// What the engine is told of a client.
+pub struct Origin<'a> {
     /// Where the client is, as a header value.
-    pub client: HeaderValue,
+    pub client: &'a HeaderValue,
     /// `https` or `http`.
     pub proto: &'static str,
     /// The host it asked for.
-    pub host: Option<HeaderValue>,
+    pub host: Option<&'a HeaderValue>,
 }
 
 /// The engine's answer.
@@ -70,73 +86,75 @@ pub enum ForwardError {
 ///
 /// # Errors
 /// [`ForwardError`].
-pub async fn forward(
+pub async fn forward<F: FnOnce(TunnelReport) + 'static>(
     permit: Permit,
-    incoming: Incoming,
+    incoming: &mut Incoming,
+    origin: Origin<'_>,
     pool: &Rc<Pool>,
-    on_close: impl FnOnce(TunnelReport) + 'static,
+    on_close: impl FnOnce() -> F,
 ) -> Result<Forwarded, ForwardError> {
-    let Incoming { mut parts, body, upgrade, client, proto, host } = incoming;
-    let identity = permit.identity().clone();
+    let Incoming { parts, body, upgrade } = incoming;
+    let identity = permit.identity();
     let mut guard = identity.cut().guard();
     let protocol = if upgrade.is_some() { headers::requested_upgrade(&parts.headers) } else { None };
     let asks_upgrade = protocol.is_some();
-    let facts = Facts { identity: &identity, client, proto, host: host.as_ref() };
+    let facts = Facts { identity, client: origin.client, proto: origin.proto, host: origin.host };
     headers::prepare_request(&mut parts.headers, &facts, protocol);
-    if let Some(host) = host
+    if let Some(host) = origin.host
         && !parts.headers.contains_key(header::HOST)
     {
-        parts.headers.insert(header::HOST, host);
+        parts.headers.insert(header::HOST, host.clone());
     }
-    let has_body = !body.is_end_stream();
-    let body = if has_body { RequestBody::new(body) } else { RequestBody::empty() };
-    let request = rebuild(parts.method, &permit, parts.headers, body);
+    let body = body.take().filter(|body| !body.is_end_stream());
+    let has_body = body.is_some();
+    let body = body.map_or_else(RequestBody::empty, RequestBody::new);
+    let mut request = Some(rebuild(parts, &permit, body));
 
     let own_task = has_body || asks_upgrade;
-    let (mut response, lease) = send(request, pool, has_body, own_task, &mut guard).await?;
+    let (mut response, lease) = send(&mut request, pool, has_body, own_task, &mut guard).await?;
     pool.note_api_version(response.headers());
     let is_tunnel = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     if is_tunnel && !asks_upgrade {
         return Err(ForwardError::Unasked);
     }
     headers::prepare_response(response.headers_mut(), is_tunnel);
-    if is_tunnel && let Some(client_side) = upgrade {
+    if is_tunnel && let Some(client_side) = upgrade.take() {
         let engine_side = hyper::upgrade::on(&mut response);
-        tunnel::spawn(client_side, engine_side, &identity, on_close);
+        tunnel::spawn(client_side, engine_side, permit.identity(), on_close());
     }
     let response = response.map(|body| EngineBody::new(body, lease, guard));
     Ok(Forwarded { response, is_tunnel })
 }
 
-fn rebuild(method: Method, permit: &Permit, headers: HeaderMap, body: RequestBody) -> Request<RequestBody> {
+fn rebuild(parts: &mut Parts, permit: &Permit, body: RequestBody) -> Request<RequestBody> {
     let mut request = Request::new(body);
-    *request.method_mut() = method;
+    *request.method_mut() = parts.method.clone();
     *request.uri_mut() = Uri::from(permit.target().forwarded().clone());
     *request.version_mut() = Version::HTTP_11;
-    *request.headers_mut() = headers;
+    *request.headers_mut() = std::mem::take(&mut parts.headers);
     request
 }
 
+/// Takes the request out and sends it.
 async fn send(
-    mut request: Request<RequestBody>,
+    request: &mut Option<Request<RequestBody>>,
     pool: &Rc<Pool>,
     has_body: bool,
     own_task: bool,
     guard: &mut Guard,
 ) -> Result<(Response<hyper::body::Incoming>, Lease), ForwardError> {
     while let Some(lease) = pool.reuse().await {
-        let spare = (!has_body && request.method().is_idempotent()).then(|| copy(&request));
+        let mut spare =
+            request.as_ref().filter(|request| !has_body && request.method().is_idempotent()).map(copy);
         match try_send(request, lease, own_task, guard).await {
             Ok(answer) => return Ok(answer),
             Err(Failure::Cut) => return Err(ForwardError::Cut),
-            Err(Failure::Unsent(unsent)) => request = *unsent,
-            Err(Failure::Lost(error)) => match spare {
-                Some(spare) if !error.is_parse() => {
-                    request = spare;
-                    break;
-                }
-                _ => return Err(lost(error)),
-            },
+            Err(Failure::Unsent) => {}
+            Err(Failure::Lost(error)) if error.is_parse() || spare.is_none() => return Err(lost(error)),
+            Err(Failure::Lost(_)) => {
+                *request = spare.take();
+                break;
+            }
         }
     }
     // Boxed, like the second attempt: most requests find a connection and never need this room.
@@ -145,7 +163,7 @@ async fn send(
         Ok(answer) => Ok(answer),
         Err(Failure::Cut) => Err(ForwardError::Cut),
         Err(Failure::Lost(error)) => Err(lost(error)),
-        Err(Failure::Unsent(_)) => {
+        Err(Failure::Unsent) => {
             Err(EngineError::Connect(std::io::ErrorKind::ConnectionAborted.into()).into())
         }
     }
@@ -160,22 +178,23 @@ enum Failure {
     Cut,
     /// Sent, at least in part, and not answered.
     Lost(hyper::Error),
-    /// Not a byte was sent.
-    Unsent(Box<Request<RequestBody>>),
+    /// Not a byte was sent: the request is where it was.
+    Unsent,
 }
 
 async fn try_send(
-    request: Request<RequestBody>,
+    request: &mut Option<Request<RequestBody>>,
     mut lease: Lease,
     own_task: bool,
     guard: &mut Guard,
 ) -> Result<(Response<hyper::body::Incoming>, Lease), Failure> {
+    let Some(sent) = request.take() else { return Err(Failure::Unsent) };
     if own_task {
         lease.detach();
     }
     let result = {
         let (sender, conn) = lease.parts();
-        let mut answer = pin!(sender.try_send_request(request));
+        let mut answer = pin!(sender.try_send_request(sent));
         std::future::poll_fn(|cx| {
             if let Poll::Ready(result) = answer.as_mut().poll(cx) {
                 return Poll::Ready(Some(result));
@@ -192,7 +211,10 @@ async fn try_send(
         None => Err(Failure::Cut),
         Some(Ok(response)) => Ok((response, lease)),
         Some(Err(mut error)) => match error.take_message() {
-            Some(request) => Err(Failure::Unsent(Box::new(request))),
+            Some(unsent) => {
+                *request = Some(unsent);
+                Err(Failure::Unsent)
+            }
             None => Err(Failure::Lost(error.into_error())),
         },
     }

@@ -74,7 +74,7 @@ pub struct Facts<'a> {
     /// Who was let in.
     pub identity: &'a Identity,
     /// Where they are.
-    pub client: HeaderValue,
+    pub client: &'a HeaderValue,
     /// `https` or `http`.
     pub proto: &'static str,
     /// The host they asked for.
@@ -251,7 +251,7 @@ mod tests {
         let upgrade = requested_upgrade(&headers);
         let facts = Facts {
             identity: &identity,
-            client: HeaderValue::from_static("198.51.100.7"),
+            client: &HeaderValue::from_static("198.51.100.7"),
             proto: "https",
             host: host.as_ref(),
         };

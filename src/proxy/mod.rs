@@ -11,6 +11,6 @@ mod tunnel;
 
 pub use body::{BoxError, EngineBody, RequestBody};
 pub use connect::{Connector, EngineError, EngineStream, with_causes};
-pub use forward::{ForwardError, Forwarded, Incoming, forward};
+pub use forward::{ForwardError, Forwarded, Incoming, Origin, forward};
 pub use pool::{Pool, SWEEP, learn_api_version};
 pub use tunnel::TunnelReport;
