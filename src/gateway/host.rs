@@ -24,6 +24,16 @@ pub(super) fn check_host(request: &Parts) -> Result<(), (StatusCode, String)> {
 
 /// A name or an address, and perhaps a port. No user: the engine and its pages may build links from it.
 fn is_host(host: &[u8]) -> bool {
+    // A plain name, as nearly all are, needs no closer look.
+    let name = host
+        .iter()
+        .position(|b| !(b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-')))
+        .unwrap_or(host.len());
+    if let Some([] | [b':']) | Some([b':', b'0'..=b'9', ..]) = host.get(name..)
+        && host.iter().skip(name + 1).all(u8::is_ascii_digit)
+    {
+        return true;
+    }
     // Clients of socket files write the file's path here, escaped; the zone of an IPv6 address stands behind a '%'
     // (RFC 6874). Nobody escapes a control character for a good purpose.
     let is_name = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b'~' | b'%');

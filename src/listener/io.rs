@@ -40,6 +40,16 @@ impl HeadLog {
     }
 }
 
+/// The one piece that is not empty, if there is no other.
+#[must_use]
+pub fn only_piece<'a>(pieces: &'a [io::IoSlice<'_>]) -> Option<&'a [u8]> {
+    let mut filled = pieces.iter().filter(|piece| !piece.is_empty());
+    match (filled.next(), filled.next()) {
+        (Some(piece), None) => Some(piece),
+        _ => None,
+    }
+}
+
 /// A socket as accepted.
 #[derive(Debug)]
 pub enum Socket {
@@ -55,6 +65,9 @@ pub struct ClientIo {
     stream: Stream,
     /// `None` once the connection is not HTTP/1 any more.
     log: Option<HeadLog>,
+    /// The last read found nothing, neither in the session nor in the socket: until the socket has something, there is no
+    /// need to ask the session again. hyper asks several times for each request.
+    is_dry: bool,
 }
 
 #[derive(Debug)]
@@ -67,13 +80,13 @@ impl ClientIo {
     /// A stream without TLS.
     #[must_use]
     pub const fn plain(socket: Socket, log: Option<HeadLog>) -> Self {
-        Self { stream: Stream::Plain(socket), log }
+        Self { stream: Stream::Plain(socket), log, is_dry: false }
     }
 
     /// A stream within TLS.
     #[must_use]
     pub fn tls(stream: TlsStream<Socket>, log: Option<HeadLog>) -> Self {
-        Self { stream: Stream::Tls(Box::new(stream)), log }
+        Self { stream: Stream::Tls(Box::new(stream)), log, is_dry: false }
     }
 
     /// The socket beneath.
@@ -102,6 +115,16 @@ impl ClientIo {
         if let Stream::Tls(stream) = &mut self.stream {
             // TLS 1.2 has no such question: then the next byte of output finds out.
             let _ = stream.get_mut().1.refresh_traffic_keys();
+        }
+    }
+}
+
+impl Socket {
+    /// Ready when a read would find bytes, or the end.
+    fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(stream) => stream.poll_read_ready(cx),
+            Self::Unix(stream) => stream.poll_read_ready(cx),
         }
     }
 }
@@ -142,6 +165,10 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        // What is in one piece, as most is, costs the kernel less when it is not handed over as a list.
+        if let Some(bytes) = only_piece(bufs) {
+            return self.poll_write(cx, bytes);
+        }
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
             Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
@@ -160,11 +187,20 @@ impl AsyncRead for ClientIo {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        ready!(match &mut self.stream {
+        let this = &mut *self;
+        ready!(match &mut this.stream {
             Stream::Plain(socket) => Pin::new(socket).poll_read(cx, buf),
-            Stream::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+            Stream::Tls(stream) => {
+                if this.is_dry {
+                    ready!(stream.get_ref().0.poll_read_ready(cx))?;
+                }
+                let polled = Pin::new(&mut **stream).poll_read(cx, buf);
+                // Only if it is the socket that the session waits for.
+                this.is_dry = polled.is_pending() && stream.get_ref().1.wants_read();
+                polled
+            }
         })?;
-        if let Some(log) = &self.log {
+        if let Some(log) = &this.log {
             log.note(buf.filled().get(before..).unwrap_or_default());
         }
         Poll::Ready(Ok(()))

@@ -9,4 +9,4 @@ pub mod tls;
 pub use address::{Forwarded, TrustedProxies};
 pub use connection::{Accepted, Connection, HANDSHAKE_DEADLINE, accept, address_text};
 pub use framing::{AmbiguousFraming, check_framing};
-pub use io::{ClientIo, HeadLog, Socket};
+pub use io::{ClientIo, HeadLog, Socket, only_piece};

@@ -3,8 +3,11 @@
 //! A bearer token or a typed Basic header is put there by the caller; a cookie is sent by the browser whoever made
 //! the page. So a cookie proves who, but not that they meant it.
 
-use http::{HeaderMap, Method, header};
+use http::{HeaderMap, HeaderName, Method, header};
 use thiserror::Error;
+
+/// Fetch metadata: how the page that made a request stands to us (W3C Fetch Metadata, section 2.3).
+static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// A cookie request that changes state, or an upgrade, without proof that this site's own page made it.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
@@ -22,8 +25,8 @@ pub fn check_same_origin(
     authority: Option<&str>,
 ) -> Result<(), ForeignOrigin> {
     let is_upgrade = headers.contains_key(header::UPGRADE);
-    let twice = |name: &http::HeaderName| headers.get_all(name).iter().count() > 1;
-    if twice(&header::ORIGIN) || twice(&http::HeaderName::from_static("sec-fetch-site")) {
+    let twice = |name: &HeaderName| headers.get_all(name).iter().count() > 1;
+    if twice(&header::ORIGIN) || twice(&SEC_FETCH_SITE) {
         return Err(ForeignOrigin);
     }
     if method.is_safe() && !is_upgrade {
@@ -32,7 +35,7 @@ pub fn check_same_origin(
     // Sec-Fetch-Site is a forbidden header name: no script can set it. "none" is a person typing or a bookmark.
     // WebSocket handshakes carry it too in current browsers, yet Origin is checked beside it when present.
     let origin = headers.get(header::ORIGIN).map(|value| value.as_bytes());
-    match headers.get("sec-fetch-site").map(|value| value.as_bytes()) {
+    match headers.get(&SEC_FETCH_SITE).map(|value| value.as_bytes()) {
         Some(b"same-origin") => match origin {
             Some(origin) if !is_this_site(origin, authority) => Err(ForeignOrigin),
             _ => Ok(()),
@@ -48,7 +51,7 @@ pub fn check_same_origin(
 /// `Origin`. What a browser adds by itself, be it a cookie or a password that it was once told, does not prove intent.
 #[must_use]
 pub fn is_by_browser(headers: &HeaderMap) -> bool {
-    headers.contains_key("sec-fetch-site") || headers.contains_key(header::ORIGIN)
+    headers.contains_key(&SEC_FETCH_SITE) || headers.contains_key(header::ORIGIN)
 }
 
 fn is_this_site(origin: &[u8], authority: Option<&str>) -> bool {

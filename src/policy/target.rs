@@ -75,8 +75,7 @@ impl Target {
         let path = uri.path();
         let Some(relative) = path.strip_prefix('/') else { return Err(InvalidTarget::NotAPath) };
         let canonical = if is_plain(relative) { check_plain(relative)? } else { Some(rewrite(relative)?) };
-        let first = canonical.as_deref().map_or(relative, |path| path.trim_start_matches('/'));
-        let own = first.split('/').next().is_some_and(|segment| segment.eq_ignore_ascii_case(OWN_PREFIX));
+        let own = is_own(canonical.as_deref().map_or(relative, |path| path.trim_start_matches('/')));
         let forwarded = match (canonical, uri.path_and_query()) {
             (None, Some(kept)) => kept.clone(),
             (None, None) => PathAndQuery::from_static("/"),
@@ -104,6 +103,12 @@ impl Target {
     }
 }
 
+/// Whether the first segment is [`OWN_PREFIX`].
+fn is_own(path: &str) -> bool {
+    path.get(..OWN_PREFIX.len()).is_some_and(|segment| segment.eq_ignore_ascii_case(OWN_PREFIX))
+        && matches!(path.as_bytes().get(OWN_PREFIX.len()), None | Some(b'/'))
+}
+
 /// Most paths hold only unreserved characters and need no rewriting.
 fn is_plain(path: &str) -> bool {
     path.bytes().all(|b| {
@@ -113,6 +118,11 @@ fn is_plain(path: &str) -> bool {
 
 /// Checks a path that is already canonical; `None` says "keep the bytes".
 fn check_plain(path: &str) -> Result<Option<String>, InvalidTarget> {
+    // Only an empty segment, and one that begins with a dot, can be wrong with such a path.
+    let is_suspect = |pair: &[u8]| matches!(pair, [b'/', b'/' | b'.']);
+    if !path.starts_with(['/', '.']) && !path.as_bytes().windows(2).any(is_suspect) {
+        return Ok(None);
+    }
     let mut segments = path.split('/').peekable();
     while let Some(segment) = segments.next() {
         check_segment(segment, segments.peek().is_none())?;
@@ -183,6 +193,10 @@ mod tests {
             ("/a/./b", InvalidTarget::DotSegment),
             ("//x", InvalidTarget::EmptySegment),
             ("/a//b", InvalidTarget::EmptySegment),
+            ("/a/b//", InvalidTarget::EmptySegment),
+            ("/a/b/..", InvalidTarget::DotSegment),
+            ("/.", InvalidTarget::DotSegment),
+            ("/a/../b", InvalidTarget::DotSegment),
             ("/a%2Fb", InvalidTarget::Character),
             ("/a%5Cb", InvalidTarget::Character),
             ("/a%00", InvalidTarget::Character),

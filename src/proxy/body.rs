@@ -106,10 +106,15 @@ impl Body for EngineBody {
             this.finish(false);
             return Poll::Ready(Some(Err("the login that asked for this has ended".into())));
         }
-        if let Some(lease) = &mut this.lease {
+        let mut polled = Pin::new(&mut this.incoming).poll_frame(cx);
+        // A small answer came in whole with its head: then its connection has nothing to do.
+        if polled.is_pending()
+            && let Some(lease) = &mut this.lease
+        {
             lease.drive(cx);
+            polled = Pin::new(&mut this.incoming).poll_frame(cx);
         }
-        match Pin::new(&mut this.incoming).poll_frame(cx) {
+        match polled {
             Poll::Ready(Some(Ok(frame))) => {
                 this.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
                 if this.incoming.is_end_stream() {

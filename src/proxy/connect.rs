@@ -18,6 +18,7 @@ use tokio_rustls::client::TlsStream;
 
 use crate::config::EngineAddress;
 use crate::domain::keep_alive;
+use crate::listener::only_piece;
 
 /// Longest that connecting may take. A silent engine is allowed, an absent one is not.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
@@ -206,6 +207,9 @@ impl AsyncWrite for EngineStream {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if let Some(bytes) = only_piece(bufs) {
+            return self.poll_write(cx, bytes);
+        }
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
             Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),

@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use http::HeaderName;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 
@@ -23,6 +24,9 @@ pub const SWEEP: Duration = Duration::from_secs(5);
 /// Sweeps that a connection may stay idle for. 15 to 20 seconds are shorter than what common servers allow, so that they
 /// rarely close one while we pick it.
 const MOST_SWEEPS: u32 = 4;
+
+/// `Api-Version`, as the engine says it.
+static API_VERSION: HeaderName = HeaderName::from_static("api-version");
 
 pub(super) type Conn = Pin<Box<dyn Future<Output = hyper::Result<()>>>>;
 
@@ -70,7 +74,7 @@ impl Pool {
 
     /// Notes the engine's API version from an answer.
     pub fn note_api_version(&self, headers: &http::HeaderMap) {
-        if let Some(version) = headers.get("api-version")
+        if let Some(version) = headers.get(&API_VERSION)
             && self.api_version.borrow().as_ref() != Some(version)
         {
             *self.api_version.borrow_mut() = Some(version.clone());
@@ -113,7 +117,10 @@ impl Pool {
             if self.is_old(&idle) {
                 continue;
             }
-            if let Some(conn) = &mut idle.conn
+            // One that is ready is used as it is: if the engine has closed it, the first step of sending finds out before a
+            // byte is written.
+            if !idle.sender.is_ready()
+                && let Some(conn) = &mut idle.conn
                 && conn.as_mut().poll(cx).is_ready()
             {
                 continue;

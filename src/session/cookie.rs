@@ -99,7 +99,16 @@ fn pairs(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
 }
 
 fn retain(headers: &mut HeaderMap, keep: fn(&Whose<'_>) -> bool) {
-    if pairs(headers).all(|pair| keep(&whose(pair))) {
+    let (mut count, mut kept) = (0, 0);
+    for pair in pairs(headers) {
+        count += 1;
+        kept += usize::from(keep(&whose(pair)));
+    }
+    if kept == count {
+        return;
+    }
+    if kept == 0 {
+        headers.remove(COOKIE);
         return;
     }
     let Entry::Occupied(entry) = headers.entry(COOKIE) else {
@@ -130,6 +139,10 @@ fn whose(pair: &[u8]) -> Whose<'_> {
 
 /// Whether some reader, after trimming and decoding, would take this name for ours.
 fn could_be_ours(name: &[u8]) -> bool {
+    // As short as ours, it can only be so letter by letter.
+    if name.len() < COOKIE_NAME.len() {
+        return false;
+    }
     let text = String::from_utf8_lossy(name);
     let decoded: Cow<'_, [u8]> = percent_decode(text.trim().as_bytes()).into();
     String::from_utf8_lossy(&decoded).trim().eq_ignore_ascii_case(COOKIE_NAME)
