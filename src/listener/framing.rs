@@ -5,9 +5,14 @@
 //! the bytes, so requests with `Transfer-Encoding` are looked at there.
 
 use std::ops::Range;
+use std::sync::LazyLock;
 
 use http::{HeaderMap, Method, Uri, header};
+use memchr::memmem::Finder;
 use thiserror::Error;
+
+/// The empty line behind a head; built once, since it is looked for in every request.
+static HEAD_END: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\r\n\r\n"));
 
 /// A message whose end could be read in two ways.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
@@ -55,7 +60,7 @@ fn plain_end(method: &Method, target: &str, read: &[u8]) -> usize {
         .and_then(|rest| rest.strip_prefix(target.as_bytes()))
         .and_then(|rest| rest.strip_prefix(b" HTTP/1."));
     if after_line.is_some()
-        && let Some(end) = memchr::memmem::find(read, b"\r\n\r\n")
+        && let Some(end) = HEAD_END.find(read)
     {
         return end + 4;
     }
