@@ -21,6 +21,8 @@ use crate::domain::Clock;
 /// Lines of one heap that may wait for a slow disk or pipe, in bytes. Beyond it lines are dropped, counted, and the count
 /// written.
 const MOST_WAITING: usize = 4 << 20;
+/// How often a log that could not be written is tried again.
+const RETRY: Duration = Duration::from_millis(200);
 /// Heaps; more threads than that share them.
 const HEAPS: usize = 16;
 /// A line waits no longer than this: short enough to follow by eye, long enough to write many at once.
@@ -96,10 +98,12 @@ impl Sink {
         self.0.is_some()
     }
 
-    /// Whether the last write worked; for `readyz`.
+    /// Whether the last write worked and no line was dropped since; for `readyz`, and for those who must not act unseen.
     #[must_use]
     pub fn is_well(&self) -> bool {
-        self.0.as_ref().is_none_or(|shared| !shared.failed.load(Ordering::Relaxed))
+        self.0.as_ref().is_none_or(|shared| {
+            !shared.failed.load(Ordering::Relaxed) && shared.dropped.load(Ordering::Relaxed) == 0
+        })
     }
 
     /// The time now, as a line gives it.
@@ -166,9 +170,12 @@ impl Shared {
         self.heaps.iter().all(|heap| lock(&heap.0).is_empty())
     }
 
-    /// Moves all lines that wait to `batch`.
+    /// Moves all lines that wait to `batch`, unless that holds too much already which could not be written.
     fn take(&self, batch: &mut Vec<u8>) {
         for heap in &self.heaps {
+            if batch.len() >= MOST_WAITING {
+                return;
+            }
             let mut waiting = lock(&heap.0);
             if batch.is_empty() {
                 std::mem::swap(&mut *waiting, batch);
@@ -184,11 +191,18 @@ enum Output {
     Stdout(io::Stdout),
 }
 
-impl Output {
-    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Self::File(file) => file.write_all(bytes),
-            Self::Stdout(stdout) => stdout.write_all(bytes).and_then(|()| stdout.flush()),
+            Self::File(file) => file.write(bytes),
+            Self::Stdout(stdout) => stdout.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::File(file) => file.flush(),
+            Self::Stdout(stdout) => stdout.flush(),
         }
     }
 }
@@ -214,17 +228,23 @@ fn write_all(shared: &Shared, mut output: Output, path: Option<&Path>) {
                 Err(error) => tracing::error!(%error, "cannot reopen the log; the old file stays in use"),
             }
         }
-        put(shared, &mut output, &mut batch);
-        if stopping && shared.is_empty() {
+        let is_written = put(shared, &mut output, &mut batch);
+        // Whoever waits for the end does not wait for a full disk.
+        if stopping && (shared.is_empty() || !is_written) {
             return;
         }
     }
 }
 
-/// Takes all lines that wait; sleeps until there is one. Gives whether the end was asked for.
+/// Takes all lines that wait; sleeps until there is one, or until what could not be written may be tried again. Gives
+/// whether the end was asked for.
 fn wait(shared: &Shared, batch: &mut Vec<u8>) -> bool {
+    let has_rest = !batch.is_empty();
     let mut resting = lock(&shared.resting);
-    while shared.is_empty() && !shared.stop.load(Ordering::Acquire) && !shared.reopen.load(Ordering::Acquire)
+    while !has_rest
+        && shared.is_empty()
+        && !shared.stop.load(Ordering::Acquire)
+        && !shared.reopen.load(Ordering::Acquire)
     {
         shared.asleep.store(true, Ordering::Release);
         // The bound covers the moment between a writer's look at `asleep` and our sleep.
@@ -234,13 +254,14 @@ fn wait(shared: &Shared, batch: &mut Vec<u8>) -> bool {
     drop(resting);
     let stopping = shared.stop.load(Ordering::Acquire);
     if !stopping {
-        std::thread::sleep(LINGER);
+        std::thread::sleep(if has_rest { RETRY } else { LINGER });
     }
     shared.take(batch);
     stopping
 }
 
-fn put(shared: &Shared, output: &mut Output, batch: &mut Vec<u8>) {
+/// Writes a batch. What cannot be written stays in it, from the first byte that was not taken, and is tried again.
+fn put(shared: &Shared, output: &mut impl Write, batch: &mut Vec<u8>) -> bool {
     let dropped = shared.dropped.swap(0, Ordering::Relaxed);
     if dropped > 0 {
         let time = rfc3339(shared.clock.now_millis());
@@ -249,9 +270,9 @@ fn put(shared: &Shared, output: &mut Output, batch: &mut Vec<u8>) {
         );
     }
     if batch.is_empty() {
-        return;
+        return true;
     }
-    let result = output.put(batch);
+    let result = write_from(output, batch);
     let failed = result.is_err();
     if let Err(error) = result
         && !shared.failed.swap(true, Ordering::Relaxed)
@@ -261,10 +282,63 @@ fn put(shared: &Shared, output: &mut Output, batch: &mut Vec<u8>) {
     if !failed && shared.failed.swap(false, Ordering::Relaxed) {
         tracing::info!("the request log can be written again");
     }
-    batch.clear();
     batch.shrink_to(1 << 20);
+    !failed
+}
+
+fn write_from(output: &mut impl Write, batch: &mut Vec<u8>) -> io::Result<()> {
+    while !batch.is_empty() {
+        match output.write(batch) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => drop(batch.drain(..count)),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    output.flush()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Write};
+
+    use super::write_from;
+
+    /// Takes a few bytes, then its disk is full until somebody makes room.
+    struct Disk {
+        room: usize,
+        written: Vec<u8>,
+    }
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let count = bytes.len().min(self.room).min(3);
+            if count == 0 {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            self.room -= count;
+            self.written.extend_from_slice(&bytes[..count]);
+            Ok(count)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn l3_what_a_full_disk_did_not_take_is_written_when_it_has_room() {
+        let mut disk = Disk { room: 7, written: Vec::new() };
+        let mut batch = b"one line\nanother line\n".to_vec();
+        assert!(write_from(&mut disk, &mut batch).is_err());
+        disk.room = 1000;
+        batch.extend_from_slice(b"a third\n");
+        assert!(write_from(&mut disk, &mut batch).is_ok());
+        assert_eq!(disk.written, b"one line\nanother line\na third\n");
+        assert!(batch.is_empty());
+    }
 }

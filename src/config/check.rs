@@ -33,6 +33,7 @@ fn assemble(checker: &mut Checker<'_>) -> Option<Settings> {
     let tls = login::tls(checker);
     let (state, runtime) = places::folders(checker);
     let (log, log_format) = places::log(checker);
+    let log_required = places::log_required(checker);
     let raw = checker.raw;
     let listen = address::listen(checker);
     let trusted_proxies = address::trusted_proxies(checker);
@@ -55,6 +56,7 @@ fn assemble(checker: &mut Checker<'_>) -> Option<Settings> {
         runtime,
         log,
         log_format,
+        log_required,
         workers,
         grace,
         user,

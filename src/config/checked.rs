@@ -33,6 +33,8 @@ pub struct Settings {
     pub log: LogTarget,
     /// How the request log looks.
     pub log_format: LogFormat,
+    /// Whether requests that change something are refused while the request log cannot be written.
+    pub log_required: bool,
     /// Event loops; 0 is never stored here (it was replaced by the number of cores).
     pub workers: usize,
     /// How long open requests may go on after SIGTERM.

@@ -75,6 +75,18 @@ pub(super) fn log(checker: &mut Checker<'_>) -> (LogTarget, LogFormat) {
     (target, format)
 }
 
+/// Whether nobody may change anything unseen.
+pub(super) fn log_required(checker: &mut Checker<'_>) -> bool {
+    match checker.raw.log_failure.as_ref().map_or("refuse", Text::as_str) {
+        "refuse" => true,
+        "go-on" => false,
+        other => {
+            checker.problem("log-failure", format!("'{other}' is not known; write refuse or go-on"));
+            true
+        }
+    }
+}
+
 /// A user name as useradd(8) takes it. Whether there is such a user is seen only where it is needed: as root.
 pub(super) fn user(checker: &mut Checker<'_>) -> String {
     let name = checker.raw.user.as_ref().map_or("doorward", Text::as_str);

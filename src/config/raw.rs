@@ -115,6 +115,10 @@ pub struct RawSettings {
     /// How the log looks: json, text, or auto (text on a terminal) [default: auto]
     #[arg(long, env = "DOORWARD_LOG_FORMAT", value_name = "FORMAT", help_heading = PROCESS, hide_env_values = true)]
     pub log_format: Option<Text>,
+    /// What happens while the log cannot be written: refuse (requests that change something get 503) or go-on
+    /// [default: refuse]
+    #[arg(long, env = "DOORWARD_LOG_FAILURE", value_name = "WHAT", help_heading = PROCESS, hide_env_values = true)]
+    pub log_failure: Option<Text>,
     /// Event loops [default: one for each core]
     #[arg(long, env = "DOORWARD_WORKERS", value_name = "N", help_heading = PROCESS, hide_env_values = true)]
     pub workers: Option<Text>,

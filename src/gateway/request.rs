@@ -123,6 +123,12 @@ impl Worker {
         identity: Identity,
         noted: &mut Noted,
     ) -> Response<GatewayBody> {
+        if !self.may_act(&incoming.parts) {
+            noted.reason = Some(Cow::Borrowed("the request log cannot be written"));
+            drain(incoming);
+            let text = "requests that change something are refused while the gateway cannot write its log";
+            return error(StatusCode::SERVICE_UNAVAILABLE, text, &facts.id.text(), facts.for_browser);
+        }
         let authority = facts.authority.as_ref().and_then(|value| value.to_str().ok());
         let parts = &incoming.parts;
         let permit = match policy::decide(identity, target, &parts.method, &parts.headers, authority) {
@@ -148,6 +154,14 @@ impl Worker {
                 failed(&failure, facts)
             }
         }
+    }
+
+    /// While nothing can be written down, nobody changes anything (behaviour L3). Looking on is allowed, as far as it is a
+    /// plain request: an upgrade may be a shell.
+    fn may_act(&self, request: &Parts) -> bool {
+        !self.gateway.log_required
+            || self.gateway.log.is_well()
+            || (request.method.is_safe() && !request.headers.contains_key(header::UPGRADE))
     }
 
     /// An answer of unknown length gets a closing line of its own.

@@ -42,8 +42,11 @@ impl CoarseTimer {
 
     /// Looks at the time, and wakes whoever waited for it. To be called once every [`TICK`].
     pub(super) fn tick(&self) {
-        let since = self.0.origin.elapsed().as_millis();
-        self.0.now.store(u64::try_from(since).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.set(self.0.origin.elapsed());
+    }
+
+    fn set(&self, since: Duration) {
+        self.0.now.store(u64::try_from(since.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
         let now = self.0.now();
         let due = |armed: &Armed| armed.deadline <= now;
         let due: Vec<Waker> = self
@@ -121,14 +124,22 @@ impl Drop for CoarseSleep {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::{Context, Poll, Wake, Waker};
     use std::time::Duration;
 
+    use bytes::Bytes;
+    use http::Response;
+    use http_body_util::Empty;
     use hyper::rt::Timer;
+    use hyper::service::service_fn;
+    use hyper_util::rt::TokioIo;
+    use tokio::io::AsyncWriteExt;
 
     use super::CoarseTimer;
+    use crate::gateway::worker::http1_builder;
 
     #[derive(Default)]
     struct Count(AtomicUsize);
@@ -136,6 +147,21 @@ mod tests {
     impl Wake for Count {
         fn wake(self: Arc<Self>) {
             self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    #[tokio::test]
+    async fn f8_a_head_that_trickles_in_is_cut_at_its_deadline_and_not_before() {
+        let timer = CoarseTimer::new();
+        let (mut client, server) = tokio::io::duplex(64);
+        client.write_all(b"GET / HTTP/1.1\r\nHo").await.unwrap();
+        let service = service_fn(async |_| Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new())));
+        let serving = http1_builder(timer.clone()).serve_connection(TokioIo::new(server), service);
+        let mut serving = std::pin::pin!(serving);
+        for (since, is_over) in [(0, false), (59, false), (61, true)] {
+            timer.set(Duration::from_secs(since));
+            let polled = std::future::poll_fn(|cx| Poll::Ready(serving.as_mut().poll(cx))).await;
+            assert_eq!(polled.is_ready(), is_over, "after {since} s: {polled:?}");
         }
     }
 

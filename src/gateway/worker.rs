@@ -60,6 +60,8 @@ pub struct Gateway {
     pub connector: Connector,
     /// The request log.
     pub log: Sink,
+    /// Whether requests that change something are refused while the log cannot be written.
+    pub log_required: bool,
     /// The end.
     pub stop: Stop,
 }
@@ -169,7 +171,7 @@ impl Worker {
 }
 
 /// hyper's own bound of 100 headers stands: any other makes it allocate two tables for each request.
-fn http1_builder(timer: CoarseTimer) -> http1::Builder {
+pub(super) fn http1_builder(timer: CoarseTimer) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder.timer(timer).header_read_timeout(HEAD_DEADLINE).max_buf_size(MOST_HEAD_BYTES);
     builder

@@ -101,6 +101,7 @@ impl Application {
             trusted: TrustedProxies::new(settings.trusted_proxies.clone()),
             connector,
             log,
+            log_required: settings.log_required,
             stop: Stop::default(),
         };
         Ok(Self {

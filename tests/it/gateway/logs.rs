@@ -191,3 +191,20 @@ fn gi1_each_request_has_one_line_that_says_who_by_what_and_from_where() {
     let ids: std::collections::HashSet<_> = lines.iter().map(|line| line["id"].as_str().unwrap()).collect();
     assert_eq!(ids.len(), 3);
 }
+
+#[test]
+fn l3_nobody_changes_anything_while_the_log_cannot_be_written() {
+    let change = |gateway: &TestGateway| {
+        gateway.ask(gateway.head("POST", "/l3/create", "Content-Length: 0\r\n")).status
+    };
+    for (failure, status) in [("refuse", 503), ("go-on", 200)] {
+        let gateway =
+            TestGateway::start(&["--assume-secure", "--log", "/dev/full", "--log-failure", failure]);
+        assert_eq!(gateway.ask(gateway.get("/l3/json")).status, 200);
+        gateway.said.wait_for_text("cannot write the request log");
+        assert_eq!(change(&gateway), status, "{failure}");
+        assert_eq!(gateway.ask(gateway.upgrade("/l3/start", "")).status, status, "{failure}");
+        assert_eq!(gateway.ask(gateway.get("/l3/json")).status, 200, "looking on is allowed");
+        assert_eq!(gateway.ask(gateway.get("/_doorward/readyz")).status, 503);
+    }
+}
