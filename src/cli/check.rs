@@ -3,7 +3,7 @@
 use clap::{ArgMatches, Args};
 
 use super::{exit, probe, report, serve};
-use crate::config::RawSettings;
+use crate::config::{RawSettings, unknown_variables};
 use crate::domain::Clock;
 
 const EXAMPLES: &str = "\
@@ -27,7 +27,8 @@ pub(super) fn run(matches: &ArgMatches) -> u8 {
         Ok(settings) => settings,
         Err(problems) => return report::problems(&problems),
     };
-    for warning in settings.warnings() {
+    let variables = std::env::vars_os().map(|(name, _)| name);
+    for warning in settings.warnings().into_iter().chain(unknown_variables(variables)) {
         report::complain(format_args!("warning: {warning}"));
     }
     let mut problems = probe::before_start(&settings, &Clock::system());

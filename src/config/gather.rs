@@ -15,6 +15,11 @@ use super::file::FileSettings;
 use super::problem::{Origin, Problem};
 use super::raw::RawSettings;
 
+/// What all our variables begin with.
+const PREFIX: &str = "DOORWARD_";
+/// Variables that are read elsewhere and are no settings.
+const OTHER_VARIABLES: [&str; 1] = ["DOORWARD_LOG_LEVEL"];
+
 /// Settings from all three places, and where each came from.
 #[derive(Clone, Debug)]
 pub struct Gathered {
@@ -86,6 +91,29 @@ pub fn gather_without_arguments(file: Option<&OsStr>, default_file: &Path) -> Re
     gather(&matches, default_file)
 }
 
+/// Variables that look like settings and are none, a warning each. No error: Kubernetes and container links set variables
+/// of a service's name in whatever runs beside it.
+#[must_use]
+pub fn unknown_variables(names: impl IntoIterator<Item = OsString>) -> Vec<String> {
+    let known: Vec<String> = definitions()
+        .get_arguments()
+        .filter_map(|arg| Some(arg.get_env()?.to_string_lossy().into_owned()))
+        .chain(OTHER_VARIABLES.map(str::to_owned))
+        .collect();
+    let is_strange = |name: &String| {
+        name.strip_prefix(PREFIX).is_some_and(|rest| {
+            !known.contains(name) && !rest.starts_with("PORT") && !rest.starts_with("SERVICE_")
+        })
+    };
+    let mut strange: Vec<String> =
+        names.into_iter().filter_map(|name| name.into_string().ok()).filter(is_strange).collect();
+    strange.sort();
+    strange
+        .iter()
+        .map(|name| format!("{name} is set and is not a setting; see doorward serve --help"))
+        .collect()
+}
+
 fn settings_file(given: &RawSettings, default_file: &Path) -> Option<PathBuf> {
     let default = || default_file.exists().then(|| default_file.to_owned());
     let given = given.config.as_ref().filter(|path| !path.is_empty());
@@ -151,6 +179,22 @@ fn internal(error: &dyn std::fmt::Display) -> Problem {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn l4_a_variable_that_is_no_setting_is_named_and_those_of_orchestrators_are_not() {
+        let names = [
+            "DOORWARD_SESION_IDLE",
+            "DOORWARD_SESSION_IDLE",
+            "DOORWARD_LOG_LEVEL",
+            "DOORWARD_PORT",
+            "DOORWARD_PORT_8100_TCP_ADDR",
+            "DOORWARD_SERVICE_HOST",
+            "PATH",
+        ];
+        let warnings = super::unknown_variables(names.map(Into::into));
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        assert!(warnings[0].starts_with("DOORWARD_SESION_IDLE "), "{warnings:?}");
+    }
+
     use std::path::Path;
 
     use clap::ArgMatches;

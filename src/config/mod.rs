@@ -30,7 +30,7 @@ pub use checked::*;
 pub use duration::parse_duration;
 pub use environment::Environment;
 pub use file::DEFAULT_FILE;
-pub use gather::{Gathered, gather, gather_without_arguments};
+pub use gather::{Gathered, gather, gather_without_arguments, unknown_variables};
 pub use problem::{Origin, Problem};
 pub use raw::{RawSettings, Text};
 pub use whereabouts::Whereabouts;

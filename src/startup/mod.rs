@@ -14,7 +14,7 @@ mod upkeep;
 
 use anyhow::Context;
 
-use crate::config::{LoginMode, Settings};
+use crate::config::{LoginMode, Settings, unknown_variables};
 
 pub use application::Application;
 pub use demo::{DemoOptions, demo};
@@ -25,7 +25,8 @@ pub use demo::{DemoOptions, demo};
 /// What kept it from starting, or made it end early.
 pub fn serve(settings: &Settings, as_gateway: bool) -> anyhow::Result<()> {
     telemetry::start();
-    for warning in settings.warnings() {
+    let variables = std::env::vars_os().map(|(name, _)| name);
+    for warning in settings.warnings().into_iter().chain(unknown_variables(variables)) {
         tracing::warn!("{warning}");
     }
     if !as_gateway && needs_launcher(settings) {
