@@ -18,11 +18,12 @@ use crate::config::{
 use crate::domain::{Password, Username};
 use crate::startup::application::Application;
 use crate::startup::{block_on, listeners, privileges, sample, telemetry};
-use crate::users::UserFile;
+use crate::users::{self, IfMissing, generate_password, hash_password};
 
 /// Where the stock engine listens.
 const DOCKER_SOCKET: &str = "/var/run/docker.sock";
 const DEMO_USER: &str = "demo";
+const USERS_FILE: &str = "users.toml";
 
 /// What `doorward demo` was asked for.
 #[derive(Clone, Debug)]
@@ -52,7 +53,7 @@ pub fn demo(options: DemoOptions) -> anyhow::Result<()> {
     if let Some(account) = &account {
         leave_root(account, options.engine.as_ref())?;
     }
-    let password = random_password()?;
+    let password = generate_password()?;
     let users = write_users(&state, &password)?;
     let (engine, engine_text) = choose_engine(options.engine, &state)?;
     let settings = settings(engine, users, state.clone(), listen);
@@ -112,11 +113,17 @@ fn state_folder(wanted: Option<PathBuf>, account: Option<&User>) -> anyhow::Resu
 }
 
 fn write_users(state: &Path, password: &str) -> anyhow::Result<PathBuf> {
-    let path = state.join("users.toml");
-    let mut users = UserFile::empty(&path)?;
-    let password = Password::parse(password.to_owned())?;
-    users.add(Username::parse(DEMO_USER)?, &password, vec!["demo".to_owned()])?;
-    users.save()?;
+    let path = state.join(USERS_FILE);
+    let name = Username::parse(DEMO_USER)?;
+    let hash = hash_password(&Password::parse(password.to_owned())?)?;
+    // A folder that was given may hold users of an earlier run, who stay.
+    users::change(&path, IfMissing::Create(None), |draft| {
+        if draft.contains(&name) {
+            draft.set_disabled(&name, false)?;
+            return draft.set_password(&name, &hash);
+        }
+        draft.add(&name, &hash, &["demo".to_owned()])
+    })?;
     Ok(path)
 }
 
@@ -169,6 +176,8 @@ fn announce(application: &Application, password: &str, state: &Path, engine: &st
     let fingerprint = application.tls().map(|tls| tls.fingerprint()).unwrap_or_default();
     let certificate = state.join("autocert/cert.pem");
     let certificate = certificate.display();
+    let users = state.join(USERS_FILE);
+    let users = users.display();
     let text = format!(
         "\nDoorward is in front of {engine}.\n\n  \
            open         https://localhost:{port}/_doorward/account\n  \
@@ -177,19 +186,12 @@ fn announce(application: &Application, password: &str, state: &Path, engine: &st
            certificate  SHA-256 {fingerprint}\n\n\
          Try it from another terminal:\n\n  \
            curl --cacert {certificate} https://localhost:{port}/version\n  \
-           curl --cacert {certificate} -u {DEMO_USER}:{password} https://localhost:{port}/version\n\n\
-         The first is refused, the second is let in. Ctrl-C ends the demonstration; the lines below are its request log.\n\n"
+           curl --cacert {certificate} -u {DEMO_USER}:{password} https://localhost:{port}/version\n  \
+           doorward users --users {users} add bob\n\n\
+         The first is refused, the second is let in; the third lets bob in too. Ctrl-C ends the demonstration; the lines below are its request log.\n\n"
     );
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("cannot write to the terminal")
-}
-
-/// 100 random bits, easy to type.
-fn random_password() -> anyhow::Result<String> {
-    let word = random_word(20)?.to_lowercase();
-    let groups: Vec<&str> =
-        word.as_bytes().chunks(5).filter_map(|chunk| std::str::from_utf8(chunk).ok()).collect();
-    Ok(groups.join("-"))
 }
 
 fn random_word(letters: usize) -> anyhow::Result<String> {

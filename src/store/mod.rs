@@ -19,7 +19,7 @@ mod random;
 mod sqlite;
 
 pub use memory::MemoryStore;
-pub(crate) use private_file::{create_private, replace_private};
+pub(crate) use private_file::{Place, create_private};
 pub use random::NoEntropy;
 pub(crate) use random::{fill, public_id};
 pub use sqlite::SqliteStore;

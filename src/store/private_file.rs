@@ -1,9 +1,14 @@
 //! Files that only this program's user may read, written so that a crash leaves the old file or the new one, never half.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use nix::fcntl::{AtFlags, OFlag, openat, renameat};
+use nix::sys::stat::Mode;
+use nix::unistd::{UnlinkatFlags, linkat, unlinkat};
 
 use super::public_id;
 
@@ -14,52 +19,107 @@ const KEPT: u32 = 0o640;
 
 /// Creates `path` with `content`, mode 0600; `false` if it was there already (then nothing is changed).
 pub(crate) fn create_private(path: &Path, content: &[u8]) -> io::Result<bool> {
-    let temporary = Temporary::write(path, content, None)?;
-    // A hard link, unlike a rename, never replaces: of two processes that start together exactly one makes the file.
-    match fs::hard_link(&temporary.0, path) {
-        Ok(()) => sync_folder(path).map(|()| true),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
-        Err(error) => Err(error),
+    Place::of(path)?.create(content, None)
+}
+
+/// A file's place: its name in a folder that was opened once. All steps happen in that very folder, whatever becomes of
+/// its path meanwhile: whoever may write a folder above cannot lead a privileged writer elsewhere.
+pub(crate) struct Place {
+    folder: File,
+    name: OsString,
+}
+
+impl Place {
+    /// The place that `path` names; its folder must exist.
+    pub(crate) fn of(path: &Path) -> io::Result<Self> {
+        let name = path.file_name().ok_or_else(|| io::Error::from(ErrorKind::InvalidFilename))?.to_owned();
+        let folder = match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        let folder = OpenOptions::new().read(true).custom_flags(OFlag::O_DIRECTORY.bits()).open(folder)?;
+        Ok(Self { folder, name })
     }
-}
 
-/// Writes `content` to `path`, replacing what was there. A new file gets mode 0600; an old one keeps its owner, and
-/// that its group could read it, so that the gateway can still read what root has edited.
-pub(crate) fn replace_private(path: &Path, content: &[u8]) -> io::Result<()> {
-    let old = match fs::metadata(path) {
-        Ok(found) => Some(found),
-        Err(error) if error.kind() == ErrorKind::NotFound => None,
-        Err(error) => return Err(error),
-    };
-    let temporary = Temporary::write(path, content, old.as_ref())?;
-    fs::rename(&temporary.0, path)?;
-    sync_folder(path)
-}
+    /// Opens the file for reading. Neither follows a symbolic link nor waits for the other end of a pipe.
+    pub(crate) fn open(&self) -> io::Result<File> {
+        let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+        Ok(openat(&self.folder, self.name.as_os_str(), flags, Mode::empty())?.into())
+    }
 
-/// A file beside the one to be written, on the same file system; removed when dropped (after a rename there is nothing
-/// left to remove).
-struct Temporary(PathBuf);
+    /// Whether the name still stands for `file`.
+    pub(crate) fn still_holds(&self, file: &File) -> io::Result<bool> {
+        let (one, other) = match self.open() {
+            Ok(now) => (now.metadata()?, file.metadata()?),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        Ok((one.dev(), one.ino()) == (other.dev(), other.ino()))
+    }
 
-impl Temporary {
-    fn write(target: &Path, content: &[u8], like: Option<&fs::Metadata>) -> io::Result<Self> {
-        let suffix = public_id().map_err(io::Error::other)?;
-        let mut name = target.file_name().unwrap_or_default().to_owned();
-        name.push(format!(".{suffix}.tmp"));
-        let temporary = Self(target.with_file_name(name));
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(PRIVATE).open(&temporary.0)?;
-        if let Some(old) = like {
-            imitate(&file, old)?;
+    /// Creates the file, mode 0600, or 0640 for a group; `false` if it was there already (then nothing is changed).
+    pub(crate) fn create(&self, content: &[u8], group: Option<u32>) -> io::Result<bool> {
+        let temporary = self.temporary(content, |file| match group {
+            Some(group) => {
+                fchown(file, None, Some(group))?;
+                file.set_permissions(fs::Permissions::from_mode(KEPT))
+            }
+            None => Ok(()),
+        })?;
+        // A hard link, unlike a rename, never replaces: of two processes that start together exactly one makes the file.
+        let name = self.name.as_os_str();
+        match linkat(&self.folder, temporary.name(), &self.folder, name, AtFlags::empty()) {
+            Ok(()) => self.folder.sync_all().map(|()| true),
+            Err(nix::errno::Errno::EEXIST) => Ok(false),
+            Err(error) => Err(error.into()),
         }
+    }
+
+    /// Replaces the file. The new one keeps the owner of `old`, and that its group could read it, so that the gateway
+    /// can still read what root has edited.
+    pub(crate) fn replace(&self, content: &[u8], old: &fs::Metadata) -> io::Result<()> {
+        let temporary = self.temporary(content, |file| imitate(file, old))?;
+        renameat(&self.folder, temporary.name(), &self.folder, self.name.as_os_str())?;
+        // A new name is durable only once its folder is.
+        self.folder.sync_all()
+    }
+
+    /// A file beside the one to be written, on the same file system, complete before it gets the name.
+    fn temporary(
+        &self,
+        content: &[u8],
+        prepare: impl FnOnce(&File) -> io::Result<()>,
+    ) -> io::Result<Temporary<'_>> {
+        let suffix = public_id().map_err(io::Error::other)?;
+        let mut name = self.name.clone();
+        name.push(format!(".{suffix}.tmp"));
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let mut file: File =
+            openat(&self.folder, name.as_os_str(), flags, Mode::from_bits_truncate(PRIVATE))?.into();
+        let temporary = Temporary { place: self, name };
+        prepare(&file)?;
         file.write_all(content)?;
         file.sync_all()?;
         Ok(temporary)
     }
 }
 
-impl Drop for Temporary {
+/// Removed when dropped (after a rename there is nothing left to remove).
+struct Temporary<'a> {
+    place: &'a Place,
+    name: OsString,
+}
+
+impl Temporary<'_> {
+    fn name(&self) -> &OsStr {
+        &self.name
+    }
+}
+
+impl Drop for Temporary<'_> {
     fn drop(&mut self) {
         // Nothing useful can be done if it fails: at worst a private file stays behind.
-        let _ = fs::remove_file(&self.0);
+        let _ = unlinkat(&self.place.folder, self.name(), UnlinkatFlags::NoRemoveDir);
     }
 }
 
@@ -70,13 +130,4 @@ fn imitate(file: &File, old: &fs::Metadata) -> io::Result<()> {
         fchown(file, Some(old.uid()), Some(old.gid()))?;
     }
     file.set_permissions(fs::Permissions::from_mode(PRIVATE | (old.mode() & KEPT)))
-}
-
-/// A new name is durable only once its folder is.
-fn sync_folder(path: &Path) -> io::Result<()> {
-    let folder = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    File::open(folder)?.sync_all()
 }

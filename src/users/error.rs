@@ -26,12 +26,32 @@ pub enum UsersError {
     /// Adding a user who is there already.
     #[error("user {0} exists already")]
     Exists(Username),
+    /// A file that is sound but written so that one entry cannot be changed alone.
+    #[error("{path} is written in a form that this command cannot change; use an editor")]
+    Form {
+        /// Which file.
+        path: PathBuf,
+    },
     /// A group's name that could be mistaken for something else.
     #[error("{0:?} cannot be a group's name")]
     Group(String),
     /// The password could not be hashed.
     #[error("the password cannot be hashed: {0}")]
     Hash(String),
+    /// A symbolic link that somebody else has made.
+    #[error("{path} is a symbolic link of another user (uid {owner}); name the file that it points to")]
+    Link {
+        /// The link.
+        path: PathBuf,
+        /// Who owns it.
+        owner: u32,
+    },
+    /// Somebody else is changing the file.
+    #[error("{path} is being changed by another command; try again when that has ended")]
+    Locked {
+        /// Which file.
+        path: PathBuf,
+    },
     /// Readable by everybody, or writable by others.
     #[error("{path} is open to others (mode {mode:03o}); run: chmod 600 {path}")]
     Mode {

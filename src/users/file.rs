@@ -1,35 +1,32 @@
-//! Reading, checking, changing and writing the user file.
+//! Reading and checking the user file, and passwords against it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::fs::{File, Metadata};
-use std::io::Read;
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{self, Read};
 use std::ops::Range;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use nix::fcntl::OFlag;
+use serde::Deserialize;
 use toml::Spanned;
 
 use super::UsersError;
-use super::hash::{Cost, Hash, hash_password};
+use super::hash::{Cost, Hash};
 use crate::domain::{Password, Username};
-use crate::store::replace_private;
-
-const HEADER: &str = "\
-# Users of doorward, changed by hand. Changes count at once, without a restart.
-# Keep it to its owner (chmod 600).
-
-";
 
 /// Bits that must not be set: nothing for everybody, no writing for the group (the gateway's group may read it).
 const FORBIDDEN_MODE: u32 = 0o027;
+/// Room for some 50,000 users.
+const MAX_BYTES: u64 = 16 * 1024 * 1024;
 
 /// A user file that was read and checked; whoever holds one can verify passwords without further errors.
 pub struct UserFile {
     path: PathBuf,
     users: BTreeMap<Username, Entry>,
-    decoy: Hash,
+    /// One for each set of parameters that a user's hash has; never empty.
+    decoys: Vec<Hash>,
 }
 
 /// The answer to a password.
@@ -53,25 +50,19 @@ pub struct UserInfo<'a> {
     pub groups: &'a [String],
     /// Whether the user is kept out.
     pub disabled: bool,
+    /// The parameters of the user's hash.
+    pub cost: Cost,
 }
 
-struct Entry {
+pub(super) struct Entry {
     /// As it stands in the file.
-    text: String,
-    hash: Hash,
-    groups: Vec<String>,
-    disabled: bool,
+    pub(super) text: String,
+    pub(super) hash: Hash,
+    pub(super) groups: Vec<String>,
+    pub(super) disabled: bool,
 }
 
 impl UserFile {
-    /// A file with nobody in it, not written yet.
-    ///
-    /// # Errors
-    /// [`UsersError`] if there are no random bytes.
-    pub fn empty(path: &Path) -> Result<Self, UsersError> {
-        Self::new(path, BTreeMap::new())
-    }
-
     /// Reads and checks the file.
     ///
     /// # Errors
@@ -82,25 +73,27 @@ impl UserFile {
 
     /// As [`UserFile::load`], with the metadata of the very file that was read.
     pub(super) fn load_with_metadata(path: &Path) -> Result<(Self, Metadata), UsersError> {
-        let failed = |source| UsersError::Read { path: path.to_owned(), source };
-        let mut file = File::open(path).map_err(failed)?;
-        let metadata = file.metadata().map_err(failed)?;
-        let mode = metadata.mode() & 0o777;
-        if mode & FORBIDDEN_MODE != 0 {
-            return Err(UsersError::Mode { path: path.to_owned(), mode });
-        }
-        let mut text = String::new();
-        file.read_to_string(&mut text).map_err(failed)?;
+        // A pipe must not hold up whoever opens it.
+        let file = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path);
+        let file = file.map_err(|source| UsersError::Read { path: path.to_owned(), source })?;
+        let (text, metadata) = read(&file, path)?;
         Ok((Self::parse(&text, path)?, metadata))
     }
 
     /// Checks name and password. Takes as long for a user who is unknown or disabled as for a wrong password. Blocks
     /// for some 50 ms of computing: call it where blocking is allowed.
+    ///
+    /// Where the users' hashes have different parameters, every check computes one hash with each: a decoy with some
+    /// of them alone would tell the users who have others.
     #[must_use]
     pub fn verify(&self, name: &Username, password: &Password) -> Verdict {
         let entry = self.users.get(name);
+        let mut right = false;
         // No early return: the time must not tell whether the user exists.
-        let right = entry.map_or(&self.decoy, |entry| &entry.hash).verify(password);
+        for decoy in &self.decoys {
+            let real = entry.map(|entry| &entry.hash).filter(|hash| hash.cost() == decoy.cost());
+            right |= real.unwrap_or(decoy).verify(password) & real.is_some();
+        }
         match entry {
             Some(entry) if right && !entry.disabled => Verdict::Ok { groups: entry.groups.clone() },
             _ => Verdict::Refused,
@@ -115,81 +108,31 @@ impl UserFile {
 
     /// All users, by name.
     pub fn users(&self) -> impl Iterator<Item = UserInfo<'_>> {
-        self.users.iter().map(|(name, entry)| UserInfo {
-            name,
-            groups: &entry.groups,
-            disabled: entry.disabled,
-        })
+        self.users.iter().map(|(name, entry)| entry.info(name))
     }
 
-    /// Adds a user.
-    ///
-    /// # Errors
-    /// [`UsersError`] if there is one of that name, a group's name is not allowed, or the password cannot be hashed.
-    pub fn add(
-        &mut self,
-        name: Username,
-        password: &Password,
-        groups: Vec<String>,
-    ) -> Result<(), UsersError> {
-        if self.users.contains_key(&name) {
-            return Err(UsersError::Exists(name));
-        }
-        if let Some(bad) = groups.iter().find(|group| !is_group(group)) {
-            return Err(UsersError::Group(bad.clone()));
-        }
-        let (text, hash) = new_hash(password)?;
-        self.users.insert(name, Entry { text, hash, groups, disabled: false });
-        Ok(())
+    /// Whether there is a user of that name, disabled or not.
+    #[must_use]
+    pub fn contains(&self, name: &Username) -> bool {
+        self.users.contains_key(name)
     }
 
-    /// Gives a user a new password.
-    ///
-    /// # Errors
-    /// [`UsersError`] if there is no such user, or the password cannot be hashed.
-    pub fn set_password(&mut self, name: &Username, password: &Password) -> Result<(), UsersError> {
-        let entry = self.users.get_mut(name).ok_or_else(|| UsersError::Unknown(name.clone()))?;
-        (entry.text, entry.hash) = new_hash(password)?;
-        Ok(())
+    /// The user's groups; `None` for one who does not exist.
+    #[must_use]
+    pub fn groups(&self, name: &Username) -> Option<&[String]> {
+        self.users.get(name).map(|entry| entry.groups.as_slice())
     }
 
-    /// Keeps a user out, or lets the user in again.
-    ///
-    /// # Errors
-    /// [`UsersError::Unknown`] if there is no such user.
-    pub fn set_disabled(&mut self, name: &Username, disabled: bool) -> Result<(), UsersError> {
-        let entry = self.users.get_mut(name).ok_or_else(|| UsersError::Unknown(name.clone()))?;
-        entry.disabled = disabled;
-        Ok(())
+    pub(super) fn entries(&self) -> &BTreeMap<Username, Entry> {
+        &self.users
     }
 
-    /// Removes a user.
-    ///
-    /// # Errors
-    /// [`UsersError::Unknown`] if there is no such user.
-    pub fn remove(&mut self, name: &Username) -> Result<(), UsersError> {
-        self.users.remove(name).map(drop).ok_or_else(|| UsersError::Unknown(name.clone()))
+    pub(super) fn into_entries(self) -> BTreeMap<Username, Entry> {
+        self.users
     }
 
-    /// Writes the file back, whole or not at all, mode 0600 (an older file keeps its owner and that its group may
-    /// read). Comments are not kept.
-    ///
-    /// # Errors
-    /// [`UsersError::Write`] if that fails; the old file is then as it was.
-    pub fn save(&self) -> Result<(), UsersError> {
-        let failed = |source| UsersError::Write { path: self.path.clone(), source };
-        let users = self.users.iter().map(|(name, entry)| (name, Written::of(entry))).collect();
-        let body =
-            toml::to_string(&WrittenFile { users }).map_err(|error| failed(std::io::Error::other(error)))?;
-        replace_private(&self.path, format!("{HEADER}{body}").as_bytes()).map_err(failed)
-    }
-
-    fn new(path: &Path, users: BTreeMap<Username, Entry>) -> Result<Self, UsersError> {
-        let decoy = Hash::decoy(usual_cost(users.values()))?;
-        Ok(Self { path: path.to_owned(), users, decoy })
-    }
-
-    fn parse(text: &str, path: &Path) -> Result<Self, UsersError> {
+    /// Checks a file's text; `path` is for its errors.
+    pub(super) fn parse(text: &str, path: &Path) -> Result<Self, UsersError> {
         // Only message and place: the error's own display quotes the line, hash and all.
         let raw: RawFile = toml::from_str(text).map_err(|error| UsersError::Syntax {
             path: path.to_owned(),
@@ -208,7 +151,23 @@ impl UserFile {
                 Username::parse(name.get_ref()).map_err(|error| wrong(name.span(), error.to_string()))?;
             users.insert(username, user.check(wrong)?);
         }
-        Self::new(path, users)
+        let costs: BTreeSet<Cost> = users.values().map(|entry| entry.hash.cost()).collect();
+        let costs = if costs.is_empty() { BTreeSet::from([Cost::USUAL]) } else { costs };
+        let decoys = costs.into_iter().map(Hash::decoy).collect::<Result<_, _>>()?;
+        Ok(Self { path: path.to_owned(), users, decoys })
+    }
+}
+
+impl Entry {
+    pub(super) fn info<'a>(&'a self, name: &'a Username) -> UserInfo<'a> {
+        UserInfo { name, groups: &self.groups, disabled: self.disabled, cost: self.hash.cost() }
+    }
+}
+
+/// Two entries are the same if they would be written alike.
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.text, &self.groups, self.disabled) == (&other.text, &other.groups, other.disabled)
     }
 }
 
@@ -252,45 +211,32 @@ impl RawUser {
     }
 }
 
-#[derive(Serialize)]
-struct WrittenFile<'a> {
-    users: BTreeMap<&'a Username, Written<'a>>,
-}
-
-#[derive(Serialize)]
-struct Written<'a> {
-    password: &'a str,
-    groups: &'a [String],
-    disabled: bool,
-}
-
-impl<'a> Written<'a> {
-    fn of(entry: &'a Entry) -> Self {
-        Self { password: &entry.text, groups: &entry.groups, disabled: entry.disabled }
+/// Reads an open user file, and checks the very file that is read, not its name a moment earlier.
+pub(super) fn read(mut file: &File, path: &Path) -> Result<(String, Metadata), UsersError> {
+    let failed = |source| UsersError::Read { path: path.to_owned(), source };
+    let metadata = file.metadata().map_err(failed)?;
+    if !metadata.is_file() {
+        return Err(failed(io::Error::other("it is not a file")));
     }
-}
-
-fn new_hash(password: &Password) -> Result<(String, Hash), UsersError> {
-    let text = hash_password(password)?;
-    let hash = Hash::parse(&text).map_err(UsersError::Hash)?;
-    Ok((text, hash))
-}
-
-/// The cost that most users' hashes have, so that an unknown name does not stand out among them.
-fn usual_cost<'a>(entries: impl Iterator<Item = &'a Entry>) -> Option<Cost> {
-    let mut counts: BTreeMap<Cost, usize> = BTreeMap::new();
-    for entry in entries {
-        *counts.entry(entry.hash.cost()).or_default() += 1;
+    let mode = metadata.mode() & 0o777;
+    if mode & FORBIDDEN_MODE != 0 {
+        return Err(UsersError::Mode { path: path.to_owned(), mode });
     }
-    counts.into_iter().max_by_key(|(_, count)| *count).map(|(cost, _)| cost)
+    if metadata.len() > MAX_BYTES {
+        return Err(failed(io::Error::other("it is longer than a user file can be (16 MiB)")));
+    }
+    let mut text = String::new();
+    file.by_ref().take(MAX_BYTES).read_to_string(&mut text).map_err(failed)?;
+    Ok((text, metadata))
 }
 
 /// Groups stand in the same lists, logs and policies as users, so the same names are allowed.
-fn is_group(name: &str) -> bool {
+pub(super) fn is_group(name: &str) -> bool {
     Username::parse(name).is_ok()
 }
 
-fn line_of(text: &str, span: &Range<usize>) -> usize {
+/// The line of a place in a text, counted from 1.
+pub(super) fn line_of(text: &str, span: &Range<usize>) -> usize {
     text.bytes().take(span.start).filter(|byte| *byte == b'\n').count() + 1
 }
 

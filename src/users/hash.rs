@@ -1,6 +1,8 @@
 //! argon2id hashes as PHC strings. Here, and nowhere else, a password meets a hash.
 
-use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
+use std::fmt;
+
+use argon2::password_hash::phc::{self, Output, ParamsString, Salt};
 use argon2::{ARGON2ID_IDENT, Algorithm, Argon2, Block, Params, Version};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use zeroize::{Zeroize, Zeroizing};
@@ -16,13 +18,22 @@ const MIN_OUTPUT_BYTES: usize = 16;
 /// Ceilings on what a file may make each login cost: 1 GiB, 64 passes, 64 lanes.
 const MAX_COST: Cost = Cost { memory_kib: 1 << 20, passes: 64, lanes: 64 };
 
-/// What one verification costs.
+/// Memory times passes (KiB) below which OWASP's list of equally strong parameters ends: 7168 KiB, 5 passes.
+const ENOUGH: u64 = 7168 * 5;
+
+/// What one verification costs: argon2's parameters.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(super) struct Cost {
-    memory_kib: u32,
-    passes: u32,
-    lanes: u32,
+pub struct Cost {
+    /// Memory, in KiB (`m`).
+    pub memory_kib: u32,
+    /// Passes over it (`t`).
+    pub passes: u32,
+    /// Lanes (`p`).
+    pub lanes: u32,
 }
+
+/// A fresh hash as a PHC string, to be written into a file.
+pub struct PasswordHash(String);
 
 /// A checked hash: verifying against it can only answer yes or no.
 #[derive(Clone)]
@@ -37,26 +48,34 @@ pub(super) struct Hash {
 ///
 /// # Errors
 /// [`UsersError`] if there is no memory or there are no random bytes.
-pub fn hash_password(password: &Password) -> Result<String, UsersError> {
+pub fn hash_password(password: &Password) -> Result<PasswordHash, UsersError> {
     let mut salt = [0; SALT_BYTES];
     fill(&mut salt)?;
     let mut output = [0; OUTPUT_BYTES];
     derive(&Params::DEFAULT, password.expose().as_bytes(), &salt, &mut output).map_err(failed)?;
-    let phc = PasswordHash {
+    let phc = phc::PasswordHash {
         algorithm: ARGON2ID_IDENT,
         version: Some(Version::V0x13.into()),
         params: ParamsString::try_from(&Params::DEFAULT).map_err(failed)?,
         salt: Some(Salt::new(&salt).map_err(failed)?),
         hash: Some(Output::new(&output).map_err(failed)?),
     };
-    Ok(phc.to_string())
+    Ok(PasswordHash(phc.to_string()))
+}
+
+impl PasswordHash {
+    /// The PHC string.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 impl Hash {
     /// Reads a PHC string, refusing everything that could later fail, be weak by mistake, or exhaust the machine.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
-        let phc = PasswordHash::new(text)
-            .map_err(|_| "the password is no hash; make one with: argon2 SALT -id -e -m 15 -t 2 -p 1")?;
+        let phc = phc::PasswordHash::new(text)
+            .map_err(|_| "the password is no hash; set it with: doorward users passwd")?;
         if phc.algorithm != ARGON2ID_IDENT || phc.version != Some(Version::V0x13.into()) {
             return Err("only argon2id hashes of version 19 ($argon2id$v=19$…) are accepted".to_owned());
         }
@@ -73,13 +92,9 @@ impl Hash {
     }
 
     /// A hash of no password that costs as much to refuse as a real one, for users who do not exist.
-    pub(super) fn decoy(cost: Option<Cost>) -> Result<Self, UsersError> {
-        let params = match cost {
-            Some(cost) => {
-                Params::new(cost.memory_kib, cost.passes, cost.lanes, Some(OUTPUT_BYTES)).map_err(failed)?
-            }
-            None => Params::DEFAULT,
-        };
+    pub(super) fn decoy(cost: Cost) -> Result<Self, UsersError> {
+        let params =
+            Params::new(cost.memory_kib, cost.passes, cost.lanes, Some(OUTPUT_BYTES)).map_err(failed)?;
         let (mut salt, mut output) = ([0; SALT_BYTES], [0; OUTPUT_BYTES]);
         fill(&mut salt)?;
         fill(&mut output)?;
@@ -103,11 +118,24 @@ impl Hash {
     }
 
     pub(super) fn cost(&self) -> Cost {
-        Cost { memory_kib: self.params.m_cost(), passes: self.params.t_cost(), lanes: self.params.p_cost() }
+        Cost::of(&self.params)
     }
 }
 
 impl Cost {
+    /// What a new hash costs.
+    pub(super) const USUAL: Self = Self::of(&Params::DEFAULT);
+
+    /// Whether a new hash of the same password would be harder to guess.
+    #[must_use]
+    pub const fn is_weak(self) -> bool {
+        (self.memory_kib as u64) * (self.passes as u64) < ENOUGH
+    }
+
+    const fn of(params: &Params) -> Self {
+        Self { memory_kib: params.m_cost(), passes: params.t_cost(), lanes: params.p_cost() }
+    }
+
     fn check(self) -> Result<(), String> {
         let within = self.memory_kib <= MAX_COST.memory_kib
             && self.passes <= MAX_COST.passes
@@ -116,6 +144,13 @@ impl Cost {
             return Ok(());
         }
         Err("the hash's parameters are too costly (at most m=1048576, t=64, p=64)".to_owned())
+    }
+}
+
+/// As the PHC string has it: `m=19456,t=2,p=1`.
+impl fmt::Display for Cost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "m={},t={},p={}", self.memory_kib, self.passes, self.lanes)
     }
 }
 
@@ -132,7 +167,7 @@ fn derive(params: &Params, password: &[u8], salt: &[u8], output: &mut [u8]) -> R
     result
 }
 
-fn failed(error: impl std::fmt::Display) -> UsersError {
+fn failed(error: impl fmt::Display) -> UsersError {
     UsersError::Hash(error.to_string())
 }
 
@@ -140,7 +175,7 @@ fn failed(error: impl std::fmt::Display) -> UsersError {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{Hash, hash_password};
+    use super::{Cost, Hash, hash_password};
     use crate::domain::Password;
 
     /// From the tests of the reference implementation in C: "password" with the salt "somesalt".
@@ -149,9 +184,10 @@ mod tests {
 
     #[test]
     fn a_hash_verifies_its_own_password_only() {
-        let text = hash_password(&password("hunter2")).unwrap();
+        let made = hash_password(&password("hunter2")).unwrap();
+        let text = made.as_str();
         assert!(text.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{text}");
-        let hash = Hash::parse(&text).unwrap();
+        let hash = Hash::parse(text).unwrap();
         assert!(hash.verify(&password("hunter2")));
         assert!(!hash.verify(&password("hunter3")));
         assert!(!hash.verify(&password("hunter")));
@@ -159,7 +195,7 @@ mod tests {
 
     #[test]
     fn two_hashes_of_one_password_differ() {
-        let hash = || hash_password(&password("same")).unwrap();
+        let hash = || hash_password(&password("same")).unwrap().as_str().to_owned();
         assert_ne!(hash(), hash());
     }
 
@@ -194,11 +230,23 @@ mod tests {
     #[test]
     fn a11_a_decoy_costs_what_the_users_hashes_cost() {
         let real = Hash::parse(REFERENCE).unwrap();
-        let decoy = Hash::decoy(Some(real.cost())).unwrap();
+        let decoy = Hash::decoy(real.cost()).unwrap();
         assert_eq!(decoy.cost(), real.cost());
         assert!(!decoy.verify(&password("password")));
-        let default = Hash::parse(&hash_password(&password("x")).unwrap()).unwrap();
-        assert_eq!(Hash::decoy(None).unwrap().cost(), default.cost());
+        let made = Hash::parse(hash_password(&password("x")).unwrap().as_str()).unwrap();
+        assert_eq!(Hash::decoy(Cost::USUAL).unwrap().cost(), made.cost());
+    }
+
+    #[test]
+    fn weaker_parameters_than_todays_are_told_from_others_of_the_same_strength() {
+        let weak = |memory_kib, passes| Cost { memory_kib, passes, lanes: 1 }.is_weak();
+        for (memory, passes) in [(47104, 1), (19456, 2), (12288, 3), (9216, 4), (7168, 5), (32768, 2)] {
+            assert!(!weak(memory, passes), "{memory} {passes}");
+        }
+        assert!(!Cost::USUAL.is_weak());
+        for (memory, passes) in [(4096, 3), (256, 2), (19456, 1), (u32::MAX >> 20, 8)] {
+            assert!(weak(memory, passes), "{memory} {passes}");
+        }
     }
 
     proptest! {

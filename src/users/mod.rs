@@ -7,12 +7,17 @@
 //! disabled = false
 //! ```
 
+mod document;
+mod edit;
 mod error;
 mod file;
+mod generate;
 mod hash;
 mod live;
 
+pub use edit::{Changed, Draft, IfMissing, change};
 pub use error::UsersError;
 pub use file::{UserFile, UserInfo, Verdict};
-pub use hash::hash_password;
+pub use generate::generate_password;
+pub use hash::{Cost, PasswordHash, hash_password};
 pub use live::Users;

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::{UserFile, UsersError, Verdict};
 use crate::domain::{Password, Username};
+use crate::users::hash::{Cost, Hash};
 
 /// "password", cheap.
 const HASH: &str = "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4";
@@ -20,19 +21,30 @@ fn a11_unknown_and_disabled_users_are_refused_like_a_wrong_password() {
     let file = parse(&format!("[users.demo]\npassword = \"{HASH}\"\ndisabled = true\n")).unwrap();
     assert_eq!(verify(&file, "demo", "password"), Verdict::Refused);
     assert_eq!(verify(&file, "nobody", "password"), Verdict::Refused);
-    assert_eq!(file.decoy.cost(), file.users[&user("demo")].hash.cost());
     assert!(!file.is_active(&user("demo")) && !file.is_active(&user("nobody")));
 }
 
 #[test]
-fn a11_the_decoy_costs_what_most_users_cost() {
-    let dear = HASH.replace("m=256", "m=512");
+fn a11_every_check_computes_one_hash_with_each_set_of_parameters_whoever_is_asked_about() {
+    let (dear, wide) = (HASH.replace("m=256", "m=512"), HASH.replace("p=1", "p=2"));
     let text = format!(
-        "[users.a]\npassword = \"{dear}\"\n[users.b]\npassword = \"{HASH}\"\n[users.c]\npassword = \"{HASH}\"\n"
+        "[users.a]\npassword = \"{dear}\"\n[users.b]\npassword = \"{HASH}\"\n[users.c]\npassword = \"{HASH}\"\n\
+         [users.d]\npassword = \"{wide}\"\ndisabled = true\n"
     );
     let file = parse(&text).unwrap();
-    assert_eq!(file.decoy.cost(), file.users[&user("b")].hash.cost());
-    assert_ne!(file.decoy.cost(), file.users[&user("a")].hash.cost());
+    let costs = |file: &UserFile| file.decoys.iter().map(Hash::cost).collect::<Vec<_>>();
+    let mut expected: Vec<Cost> = ["a", "b", "d"].map(|name| file.users[&user(name)].hash.cost()).to_vec();
+    expected.sort();
+    assert_eq!(costs(&file), expected);
+    assert_eq!(costs(&parse("").unwrap()), [Cost::USUAL], "somebody is always asked about");
+    assert_eq!(
+        verify(&file, "b", "password"),
+        Verdict::Ok { groups: vec![] },
+        "a decoy does not stand in the way"
+    );
+    for (name, password) in [("a", "password"), ("b", "x"), ("d", "password"), ("nobody", "password")] {
+        assert_eq!(verify(&file, name, password), Verdict::Refused, "{name}");
+    }
 }
 
 #[test]
@@ -70,32 +82,6 @@ fn l2_neither_errors_nor_debug_show_a_hash() {
     let file = parse(&text.replace("oops = 1\n", "")).unwrap();
     let shown = format!("{file:?}");
     assert!(shown.contains("demo") && !shown.contains("argon2id"), "{shown}");
-}
-
-#[test]
-fn changes_are_made_and_refused_by_name() {
-    let mut file = UserFile::empty(Path::new("users.toml")).unwrap();
-    file.add(user("bob"), &password("one"), vec!["ops".into()]).unwrap();
-    assert!(matches!(file.add(user("bob"), &password("x"), vec![]), Err(UsersError::Exists(_))));
-    assert!(matches!(file.add(user("eve"), &password("x"), vec!["a,b".into()]), Err(UsersError::Group(_))));
-    assert_eq!(verify(&file, "bob", "one"), Verdict::Ok { groups: vec!["ops".into()] });
-    file.set_password(&user("bob"), &password("two")).unwrap();
-    assert_eq!(verify(&file, "bob", "one"), Verdict::Refused);
-    assert_eq!(verify(&file, "bob", "two"), Verdict::Ok { groups: vec!["ops".into()] });
-    file.set_disabled(&user("bob"), true).unwrap();
-    assert_eq!(verify(&file, "bob", "two"), Verdict::Refused);
-    assert_eq!(
-        file.users().map(|user| (user.name.as_str(), user.disabled)).collect::<Vec<_>>(),
-        [("bob", true)]
-    );
-    file.remove(&user("bob")).unwrap();
-    for result in [
-        file.remove(&user("bob")),
-        file.set_password(&user("bob"), &password("x")),
-        file.set_disabled(&user("bob"), false),
-    ] {
-        assert!(matches!(result, Err(UsersError::Unknown(_))));
-    }
 }
 
 proptest! {

@@ -8,8 +8,8 @@ use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::time::Instant;
 
-use doorward::domain::{Password, Username};
-use doorward::users::UserFile;
+use doorward::domain::Password;
+use doorward::users::hash_password;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, User, chown, geteuid};
 use rustls::pki_types::CertificateDer;
@@ -343,13 +343,8 @@ pub(super) fn trusting(certificate: &Path) -> Arc<ClientConfig> {
 fn users() -> &'static str {
     static TEXT: OnceLock<String> = OnceLock::new();
     TEXT.get_or_init(|| {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("users.toml");
-        let mut file = UserFile::empty(&path).unwrap();
-        let password = Password::parse(PASSWORD.to_owned()).unwrap();
-        file.add(Username::parse(USER).unwrap(), &password, vec!["ops".to_owned()]).unwrap();
-        file.save().unwrap();
-        std::fs::read_to_string(&path).unwrap()
+        let hash = hash_password(&Password::parse(PASSWORD.to_owned()).unwrap()).unwrap();
+        format!("[users.{USER}]\npassword = \"{}\"\ngroups = [\"ops\"]\n", hash.as_str())
     })
 }
 
