@@ -7,6 +7,7 @@ mod healthcheck;
 mod probe;
 mod report;
 mod serve;
+mod users;
 
 use std::process::ExitCode;
 
@@ -27,6 +28,7 @@ enum Command {
     Serve(serve::Serve),
     Check(check::Check),
     Healthcheck(healthcheck::Healthcheck),
+    Users(users::Users),
     Demo(demo::Demo),
 }
 
@@ -55,6 +57,7 @@ fn run(command: &Command, matches: &clap::ArgMatches) -> ExitCode {
         Command::Serve(serve) => serve.run(of_command),
         Command::Check(_) => check::run(of_command),
         Command::Healthcheck(healthcheck) => healthcheck.run(),
+        Command::Users(users) => users.run(),
         Command::Demo(demo) => demo.run(),
     };
     code.into()
@@ -73,7 +76,9 @@ mod tests {
 
     #[test]
     fn every_option_is_explained() {
-        for command in Cli::command().get_subcommands() {
+        let all = Cli::command();
+        for command in all.get_subcommands().flat_map(|command| command.get_subcommands().chain([command])) {
+            assert!(command.get_about().is_some(), "{}", command.get_name());
             for arg in command.get_arguments().filter(|arg| !arg.is_hide_set()) {
                 assert!(arg.get_help().is_some(), "{} {}", command.get_name(), arg.get_id());
             }

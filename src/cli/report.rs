@@ -11,9 +11,27 @@ pub(super) fn say(line: impl Display) {
     let _ = writeln!(std::io::stdout().lock(), "{line}");
 }
 
+/// A line on standard output that must not get lost.
+pub(super) fn say_or_fail(line: impl Display) -> std::io::Result<()> {
+    let mut stream = std::io::stdout().lock();
+    writeln!(stream, "{line}")?;
+    stream.flush()
+}
+
 /// A line on standard error.
 pub(super) fn complain(line: impl Display) {
     let _ = writeln!(std::io::stderr().lock(), "{line}");
+}
+
+/// A text on standard output, with its colours if that is a terminal and `NO_COLOR` is not set (<https://no-color.org>).
+pub(super) fn say_in_colour(text: &str) {
+    let _ = write!(anstream::stdout().lock(), "{text}");
+}
+
+/// A question on standard error, to be answered on the same line.
+pub(super) fn ask(question: impl Display) {
+    let mut stream = std::io::stderr().lock();
+    let _ = write!(stream, "{question} ").and_then(|()| stream.flush());
 }
 
 /// Lists all problems; gives the exit code for wrong settings.

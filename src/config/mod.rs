@@ -22,6 +22,7 @@ mod problem;
 mod raw;
 #[cfg(test)]
 mod tests;
+mod user_place;
 mod warnings;
 mod whereabouts;
 
@@ -33,4 +34,5 @@ pub use file::DEFAULT_FILE;
 pub use gather::{Gathered, gather, gather_without_arguments, unknown_variables};
 pub use problem::{Origin, Problem};
 pub use raw::{RawSettings, Text};
+pub use user_place::UserPlace;
 pub use whereabouts::Whereabouts;

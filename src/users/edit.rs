@@ -88,6 +88,17 @@ pub fn change(
     }
 }
 
+/// Checks names of groups.
+///
+/// # Errors
+/// [`UsersError::Group`] names the first that is not allowed.
+pub fn check_groups(groups: &[String]) -> Result<(), UsersError> {
+    match groups.iter().find(|group| !is_group(group)) {
+        Some(bad) => Err(UsersError::Group(bad.clone())),
+        None => Ok(()),
+    }
+}
+
 impl Draft {
     fn of(text: &str, path: &Path) -> Result<Self, UsersError> {
         let users = UserFile::parse(text, path)?.into_entries();
@@ -232,9 +243,7 @@ fn entry<'a>(users: &'a mut BTreeMap<Username, Entry>, name: &Username) -> Resul
 }
 
 fn merge(old: &[String], wanted: &[String]) -> Result<Vec<String>, UsersError> {
-    if let Some(bad) = wanted.iter().find(|group| !is_group(group)) {
-        return Err(UsersError::Group(bad.clone()));
-    }
+    check_groups(wanted)?;
     let mut groups: Vec<String> = old.iter().filter(|group| wanted.contains(group)).cloned().collect();
     for group in wanted {
         if !groups.contains(group) {

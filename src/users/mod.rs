@@ -15,7 +15,7 @@ mod generate;
 mod hash;
 mod live;
 
-pub use edit::{Changed, Draft, IfMissing, change};
+pub use edit::{Changed, Draft, IfMissing, change, check_groups};
 pub use error::UsersError;
 pub use file::{UserFile, UserInfo, Verdict};
 pub use generate::generate_password;

@@ -10,6 +10,8 @@
 
 mod example;
 mod health;
+mod terminal;
+mod users;
 
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
