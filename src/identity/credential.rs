@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use arc_swap::ArcSwap;
 use http::HeaderValue;
 
 use crate::domain::{Door, UnixSeconds, Username};
@@ -17,7 +18,8 @@ pub struct Credential {
     id: String,
     key: KeyHash,
     user: Username,
-    groups: Vec<String>,
+    /// May change while the credential lives; read on every request, without a lock.
+    groups: ArcSwap<Groups>,
     created: UnixSeconds,
     expires: UnixSeconds,
     idle_seconds: Option<i64>,
@@ -25,7 +27,21 @@ pub struct Credential {
     token_kind: Option<TokenKind>,
     cut: Cut,
     user_header: HeaderValue,
-    groups_header: HeaderValue,
+}
+
+/// Somebody's groups, and how the engine is told of them.
+struct Groups {
+    names: Arc<[String]>,
+    header: HeaderValue,
+}
+
+impl Groups {
+    fn new(names: Arc<[String]>) -> Self {
+        // A comma inside a group name would split it in two in the header: such groups are not passed on.
+        let listed: Vec<&str> =
+            names.iter().map(String::as_str).filter(|group| is_header_safe(group)).collect();
+        Self { header: header_value(&listed.join(",")), names }
+    }
 }
 
 impl Credential {
@@ -82,17 +98,13 @@ impl Credential {
         groups: Vec<String>,
         expires: UnixSeconds,
     ) -> Self {
-        // A comma inside a group name would split it in two in the header: such groups are not passed on.
-        let listed: Vec<&str> =
-            groups.iter().map(String::as_str).filter(|group| is_header_safe(group)).collect();
         Self {
             door,
             id,
             key,
             user_header: header_value(user.as_str()),
-            groups_header: header_value(&listed.join(",")),
             user,
-            groups,
+            groups: ArcSwap::from_pointee(Groups::new(groups.into())),
             created: 0,
             expires,
             idle_seconds: None,
@@ -115,6 +127,15 @@ impl Credential {
         if self.last_seen.load(Ordering::Relaxed) < now {
             self.last_seen.fetch_max(now, Ordering::Relaxed);
         }
+    }
+
+    /// Takes new groups, for the next request on; `true` if they are others than before.
+    pub fn set_groups(&self, names: &Arc<[String]>) -> bool {
+        if self.groups.load().names == *names {
+            return false;
+        }
+        self.groups.store(Arc::new(Groups::new(Arc::clone(names))));
+        true
     }
 
     /// Time of the last request.
@@ -223,8 +244,8 @@ impl Identity {
 
     /// Their groups.
     #[must_use]
-    pub fn groups(&self) -> &[String] {
-        &self.0.credential.groups
+    pub fn groups(&self) -> Arc<[String]> {
+        Arc::clone(&self.0.credential.groups.load().names)
     }
 
     /// Public id of the credential.
@@ -253,14 +274,16 @@ impl Identity {
 
     /// Value for `X-Forwarded-Groups`.
     #[must_use]
-    pub fn groups_header(&self) -> &HeaderValue {
-        &self.0.credential.groups_header
+    pub fn groups_header(&self) -> HeaderValue {
+        self.0.credential.groups.load().header.clone()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Credential;
+    use std::sync::Arc;
+
+    use super::{Credential, Identity};
     use crate::domain::Username;
 
     fn credential(groups: &[&str]) -> Credential {
@@ -293,7 +316,19 @@ mod tests {
     #[test]
     fn a_group_name_cannot_smuggle_another_group_into_the_header() {
         let credential = credential(&["ops", "a,root", "x\ny", "dev team"]);
-        assert_eq!(credential.groups_header, "ops,dev team");
+        assert_eq!(Identity::new(Arc::new(credential)).groups_header(), "ops,dev team");
+    }
+
+    #[test]
+    fn new_groups_are_seen_by_everybody_who_holds_the_credential() {
+        let identity = Identity::new(Arc::new(credential(&["ops"])));
+        let other = identity.clone();
+        assert!(!identity.credential().set_groups(&Arc::from(["ops".to_owned()])));
+        assert!(identity.credential().set_groups(&Arc::from(["dev".to_owned(), "x,y".to_owned()])));
+        assert_eq!(
+            (&*other.groups(), other.groups_header()),
+            (&["dev".into(), "x,y".into()][..], "dev".parse().unwrap())
+        );
     }
 
     #[test]

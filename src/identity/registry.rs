@@ -66,13 +66,25 @@ impl Registry {
 
     /// Ends everything of users of whom `is_lost` says that they may not come in any more; gives their names.
     pub fn revoke_lost(&self, is_lost: impl Fn(&Username) -> bool) -> HashSet<Username> {
-        let users: HashSet<Username> = lock(&self.live).values().map(|live| live.user().clone()).collect();
         // Asked without the lock: the answer may take a look at a file.
-        let lost: HashSet<Username> = users.into_iter().filter(|user| is_lost(user)).collect();
+        let lost: HashSet<Username> = self.users().into_iter().filter(|user| is_lost(user)).collect();
         for user in &lost {
             self.revoke_user(user);
         }
         lost
+    }
+
+    /// Everybody who has something alive here.
+    #[must_use]
+    pub fn users(&self) -> HashSet<Username> {
+        lock(&self.live).values().map(|live| live.user().clone()).collect()
+    }
+
+    /// Gives everything that a user has open these groups; `true` if that changed anything.
+    pub fn set_groups(&self, user: &Username, groups: &Arc<[String]>) -> bool {
+        let live = lock(&self.live);
+        let theirs = live.values().filter(|live| live.user() == user);
+        theirs.filter(|credential| credential.set_groups(groups)).count() > 0
     }
 
     /// Ends everything, because the gateway ends.

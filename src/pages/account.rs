@@ -85,7 +85,7 @@ async fn gather(
     let view = AccountPage {
         host: context.host(),
         user: identity.user().as_str(),
-        groups: identity.groups(),
+        groups: &identity.groups(),
         door_text: door_text(identity.door()),
         credential_id: identity.credential_id(),
         since: moment(credential.created(), now),

@@ -124,7 +124,7 @@ pub(super) async fn whoami(context: PageContext) -> HttpResponse {
     let credential = identity.credential();
     answer_json(&json!({
         "user": identity.user(),
-        "groups": identity.groups(),
+        "groups": *identity.groups(),
         "door": identity.door(),
         "credential": identity.credential_id(),
         "expires": iso(credential.expires()),

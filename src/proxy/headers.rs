@@ -104,7 +104,7 @@ pub fn prepare_request(headers: &mut HeaderMap, facts: &Facts<'_>, upgrade: Opti
     }
     if facts.identity.door() != crate::domain::Door::None {
         headers.insert(FORWARDED_USER, facts.identity.user_header().clone());
-        headers.insert(FORWARDED_GROUPS, facts.identity.groups_header().clone());
+        headers.insert(FORWARDED_GROUPS, facts.identity.groups_header());
     }
     headers.insert(FORWARDED_FOR, facts.client.clone());
     headers.insert(FORWARDED_PROTO, HeaderValue::from_static(facts.proto));
