@@ -171,10 +171,18 @@ impl Dialogue {
     }
 }
 
-/// Argon2 takes tens of milliseconds: off the event loop.
+/// Argon2 takes tens of milliseconds: off the event loop, and in turn.
 async fn verify(users: Arc<Users>, user: Username, password: Password) -> Step {
     let name = user.clone();
-    match tokio::task::spawn_blocking(move || users.verify(&name, &password)).await {
+    let Some(turn) = users.turn().await else {
+        return Step::Unavailable("password checks have ended".to_owned());
+    };
+    // The turn goes with the work: a client that leaves frees its place only when the work is done.
+    let check = move || {
+        let _turn = turn;
+        users.verify(&name, &password)
+    };
+    match tokio::task::spawn_blocking(check).await {
         Ok(Verdict::Ok { groups }) => Step::Done(Verified { user, groups, messages: Vec::new() }),
         Ok(Verdict::Refused) => refused("users file"),
         Err(_) => Step::Unavailable("the password check ended early".to_owned()),
@@ -183,4 +191,35 @@ async fn verify(users: Arc<Users>, user: Username, password: Password) -> Step {
 
 fn refused(why: &str) -> Step {
     Step::Refused { delay: Duration::ZERO, why: why.to_owned(), messages: Vec::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{Future, poll_fn};
+    use std::sync::Arc;
+    use std::task::Poll;
+
+    use super::verify;
+    use crate::domain::{Password, Username};
+    use crate::users::{IfMissing, Users, change, hash_password};
+
+    #[tokio::test]
+    async fn a_client_that_leaves_does_not_make_room_for_a_further_hash() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("users");
+        let (bob, password) = (Username::parse("bob").unwrap(), Password::parse("x".into()).unwrap());
+        let hash = hash_password(&password).unwrap();
+        change(&path, IfMissing::Create(None), |users| users.add(&bob, &hash, &[])).unwrap();
+        let users = Arc::new(Users::open(&path).unwrap());
+        let all = users.free_turns();
+        assert!(all >= 1);
+        let mut check = Box::pin(verify(Arc::clone(&users), bob, password));
+        let begun = poll_fn(|context| Poll::Ready(check.as_mut().poll(context).is_pending())).await;
+        assert!(begun);
+        drop(check);
+        assert_eq!(users.free_turns(), all - 1, "the hash is still being computed");
+        while users.free_turns() < all {
+            tokio::task::yield_now().await;
+        }
+    }
 }

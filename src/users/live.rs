@@ -5,6 +5,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
 use super::{UserFile, UsersError, Verdict};
 use crate::domain::{Clock, Password, Username};
 
@@ -16,6 +18,7 @@ const UNSETTLED_MILLIS: i64 = 2000;
 pub struct Users {
     path: PathBuf,
     state: Mutex<State>,
+    turns: Arc<Semaphore>,
 }
 
 struct State {
@@ -45,7 +48,21 @@ impl Users {
     pub fn open(path: &Path) -> Result<Self, UsersError> {
         let (file, metadata) = UserFile::load_with_metadata(path)?;
         let state = State { file: Arc::new(file), seen: Stamp::settled(&metadata), complaint: None };
-        Ok(Self { path: path.to_owned(), state: Mutex::new(state) })
+        // Each hash takes a core and 19 MiB: a storm of logins gets half of the cores, whatever its size.
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let turns = Arc::new(Semaphore::new(cores.div_ceil(2)));
+        Ok(Self { path: path.to_owned(), state: Mutex::new(state), turns })
+    }
+
+    /// Waits for leave to compute a hash, first come, first served; to be held until [`Users::verify`] has ended.
+    pub async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.turns).acquire_owned().await.ok()
+    }
+
+    /// How many more hashes may be computed at once.
+    #[cfg(test)]
+    pub(crate) fn free_turns(&self) -> usize {
+        self.turns.available_permits()
     }
 
     /// The users as they are now. Costs one `stat` while nothing changes.
