@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::{Message, Password, Prompt, PromptStyle, Username};
+use crate::identity::credential::Identity;
 use crate::pam::{Mode, PamClient, PamConversation, PamError, PamEvent, PamRequest};
 use crate::users::{Users, Verdict};
 
@@ -82,6 +83,22 @@ impl Authenticator {
         match self {
             Self::Users(users) => !users.is_active(user),
             Self::Off | Self::Pam(_) => false,
+        }
+    }
+
+    /// Gives a credential the groups that its user has in the user file now. Those of PAM are not known here.
+    pub(super) fn refresh_groups(&self, identity: &Identity) {
+        if let Some(groups) = self.groups_now(identity.user()) {
+            identity.credential().set_groups(&groups);
+        }
+    }
+
+    /// The groups that the user file gives to this person now; `None` where PAM is asked.
+    #[must_use]
+    pub fn groups_now(&self, user: &Username) -> Option<Arc<[String]>> {
+        match self {
+            Self::Users(users) => users.current().groups(user).map(Arc::from),
+            Self::Off | Self::Pam(_) => None,
         }
     }
 

@@ -147,6 +147,7 @@ impl Doors {
             if self.shared.conversations.authenticator().has_lost(identity.user()) {
                 return Outcome::Failed(Reason::Over);
             }
+            self.shared.conversations.authenticator().refresh_groups(identity);
             identity.credential().touch(now);
             // Basic has a memory of its own, with an end that this one would not notice.
             if identity.door() != crate::domain::Door::Basic {

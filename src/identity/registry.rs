@@ -87,6 +87,14 @@ impl Registry {
         theirs.filter(|credential| credential.set_groups(groups)).count() > 0
     }
 
+    /// Gives everything that is open the groups of its user, as `now` tells them; gives the users for whom that changed
+    /// something.
+    pub fn refresh_groups(&self, now: impl Fn(&Username) -> Option<Arc<[String]>>) -> Vec<Username> {
+        let mut users: Vec<Username> = self.users().into_iter().collect();
+        users.retain(|user| now(user).is_some_and(|groups| self.set_groups(user, &groups)));
+        users
+    }
+
     /// Ends everything, because the gateway ends.
     pub fn cut_all(&self) {
         for credential in lock(&self.live).values() {
@@ -166,6 +174,21 @@ mod tests {
         let lost = registry.revoke_lost(|user| user.as_str() == "eve");
         assert_eq!(lost.len(), 1);
         assert!(eve.cut().has_fallen() && !bob.cut().has_fallen());
+    }
+
+    #[test]
+    fn new_groups_reach_all_that_their_user_has_open_and_nobody_else() {
+        let registry = Registry::default();
+        let open = |key, user| {
+            let credential = registry.admit(Door::Basic, credential(key, user, 100), registry.generation());
+            crate::identity::Identity::new(credential.unwrap())
+        };
+        let (first, second, eve) = (open(1, "bob"), open(2, "bob"), open(3, "eve"));
+        let now = |user: &Username| (user.as_str() == "bob").then(|| ["ops".to_owned()].into());
+        assert_eq!(registry.refresh_groups(now), [Username::parse("bob").unwrap()]);
+        assert!(registry.refresh_groups(now).is_empty(), "told once");
+        assert!([first, second].iter().all(|identity| *identity.groups() == ["ops".to_owned()]));
+        assert!(eve.groups().is_empty());
     }
 
     #[test]

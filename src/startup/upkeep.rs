@@ -25,6 +25,9 @@ pub(super) async fn upkeep(gateway: Arc<Gateway>, limits: crate::config::Session
         for user in gateway.doors.registry.revoke_lost(|user| authenticator.has_lost(user)) {
             tracing::info!(%user, "no longer in the user file: what they had open has ended");
         }
+        for user in gateway.doors.registry.refresh_groups(|user| authenticator.groups_now(user)) {
+            tracing::info!(%user, "other groups in the user file: what they have open has them too");
+        }
         flush(&gateway).await;
         if until_purge.is_zero() {
             let now = gateway.doors.clock.now();

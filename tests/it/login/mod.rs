@@ -40,4 +40,6 @@ mod streams;
 #[cfg(test)]
 mod tokens;
 #[cfg(test)]
+mod user_file;
+#[cfg(test)]
 mod wire;
