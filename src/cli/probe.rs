@@ -13,6 +13,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use crate::config::{EngineAddress, LogTarget, LoginMode, Problem, Settings, TlsMode};
 use crate::domain::Clock;
 use crate::listener::tls::TlsMaterial;
+use crate::users::{UserFile, UsersError};
 
 /// Where libpam looks for a service's file (pam.d(5)), in this order.
 const PAM_FOLDERS: [&str; 3] = ["/etc/pam.d", "/usr/lib/pam.d", "/usr/share/pam.d"];
@@ -57,7 +58,7 @@ fn tls(settings: &Settings, clock: &Clock) -> Option<Problem> {
 
 fn login(settings: &Settings) -> Option<Problem> {
     match &settings.login {
-        LoginMode::Users(path) => readable("users", path),
+        LoginMode::Users(path) => user_file(path),
         LoginMode::Pam(pam) if pam.socket.is_none() => {
             let found = PAM_FOLDERS.iter().any(|folder| Path::new(folder).join(&pam.service).is_file());
             let message = format!(
@@ -68,6 +69,19 @@ fn login(settings: &Settings) -> Option<Problem> {
         }
         LoginMode::Pam(_) | LoginMode::NoLogin => None,
     }
+}
+
+fn user_file(path: &Path) -> Option<Problem> {
+    let error = UserFile::load(path).err()?;
+    let is_missing =
+        matches!(&error, UsersError::Read { source, .. } if source.kind() == io::ErrorKind::NotFound);
+    let path = path.display();
+    let hint = if is_missing {
+        format!("; make it with: doorward users --users {path} add NAME")
+    } else {
+        String::new()
+    };
+    Some(Problem::new("users", format!("{:#}{hint}", anyhow::Error::new(error))))
 }
 
 fn engine_files(engine: &EngineAddress) -> Vec<Problem> {

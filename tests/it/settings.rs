@@ -28,8 +28,9 @@ impl Place {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let engine = UnixListener::bind(folder.path().join("engine.sock")).unwrap();
-        std::fs::write(folder.path().join("users"), "").unwrap();
-        Self { folder, _engine: engine }
+        let place = Self { folder, _engine: engine };
+        place.write("users", "");
+        place
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -113,6 +114,23 @@ fn ga1_login_without_a_secure_mode_exits_78_and_names_the_three() {
             assert!(stderr.contains(mode), "{command}: {stderr}");
         }
     }
+}
+
+#[test]
+fn l4_a_user_file_that_is_missing_or_broken_is_told_before_the_start() {
+    let place = Place::new();
+    let says = |words: &str| {
+        for command in ["check", "serve"] {
+            let state = place.path("state");
+            let arguments = ["--use-login", "--users", "people", "--assume-secure", "--user", "nobody"];
+            let mut command = place.doorward(&[command]);
+            let stderr = refused(command.args(arguments).arg("--state").arg(&state));
+            assert!(stderr.contains(words), "{stderr}");
+        }
+    };
+    says("--users: cannot read people: No such file or directory (os error 2); make it with: doorward users");
+    place.write("people", "[users.bob]\npasswd = \"\"\n");
+    says("--users: people:2: unknown field `passwd`");
 }
 
 #[test]
