@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::domain::{Message, Password, Prompt, PromptStyle, Username};
 use crate::identity::credential::Identity;
 use crate::pam::{Mode, PamClient, PamConversation, PamError, PamEvent, PamRequest};
-use crate::users::{Users, Verdict};
+use crate::users::{UserFile, Users, Verdict};
 
 /// How passwords are checked here.
 #[derive(Clone)]
@@ -88,16 +88,17 @@ impl Authenticator {
 
     /// Gives a credential the groups that its user has in the user file now. Those of PAM are not known here.
     pub(super) fn refresh_groups(&self, identity: &Identity) {
-        if let Some(groups) = self.groups_now(identity.user()) {
-            identity.credential().set_groups(&groups);
+        let file = self.user_file();
+        if let Some(groups) = file.as_ref().and_then(|file| file.groups(identity.user())) {
+            identity.credential().set_groups(&Arc::from(groups));
         }
     }
 
-    /// The groups that the user file gives to this person now; `None` where PAM is asked.
+    /// The user file as it is now; `None` where there is none.
     #[must_use]
-    pub fn groups_now(&self, user: &Username) -> Option<Arc<[String]>> {
+    pub fn user_file(&self) -> Option<Arc<UserFile>> {
         match self {
-            Self::Users(users) => users.current().groups(user).map(Arc::from),
+            Self::Users(users) => Some(users.current()),
             Self::Off | Self::Pam(_) => None,
         }
     }

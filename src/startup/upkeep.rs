@@ -21,13 +21,7 @@ pub(super) async fn upkeep(gateway: Arc<Gateway>, limits: crate::config::Session
         ticks.tick().await;
         gateway.doors.conversations.sweep();
         gateway.doors.basic.sweep(gateway.doors.clock.now());
-        let authenticator = gateway.doors.conversations.authenticator();
-        for user in gateway.doors.registry.revoke_lost(|user| authenticator.has_lost(user)) {
-            tracing::info!(%user, "no longer in the user file: what they had open has ended");
-        }
-        for user in gateway.doors.registry.refresh_groups(|user| authenticator.groups_now(user)) {
-            tracing::info!(%user, "other groups in the user file: what they have open has them too");
-        }
+        heed_user_file(&gateway);
         flush(&gateway).await;
         if until_purge.is_zero() {
             let now = gateway.doors.clock.now();
@@ -38,6 +32,19 @@ pub(super) async fn upkeep(gateway: Arc<Gateway>, limits: crate::config::Session
             until_purge = PURGE;
         }
         until_purge = until_purge.saturating_sub(TICK);
+    }
+}
+
+/// Ends what people have open who are no longer in the user file, and gives the others their groups of now. One look at
+/// the file, however many they are.
+fn heed_user_file(gateway: &Gateway) {
+    let Some(file) = gateway.doors.conversations.authenticator().user_file() else { return };
+    let registry = &gateway.doors.registry;
+    for user in registry.revoke_lost(|user| !file.is_active(user)) {
+        tracing::info!(%user, "no longer in the user file: what they had open has ended");
+    }
+    for user in registry.refresh_groups(|user| file.groups(user).map(Arc::from)) {
+        tracing::info!(%user, "other groups in the user file: what they have open has them too");
     }
 }
 

@@ -72,7 +72,7 @@ impl Users {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let now = fs::metadata(&self.path).ok().map(|metadata| Stamp::of(&metadata));
         if now.is_none() || now != state.seen {
-            self.reload(&mut state);
+            self.reload(&mut state, now);
         }
         Arc::clone(&state.file)
     }
@@ -89,7 +89,7 @@ impl Users {
         self.current().is_active(name)
     }
 
-    fn reload(&self, state: &mut State) {
+    fn reload(&self, state: &mut State, looked_at: Option<Stamp>) {
         match UserFile::load_with_metadata(&self.path) {
             Ok((file, metadata)) => {
                 state.file = Arc::new(file);
@@ -99,7 +99,8 @@ impl Users {
                 }
             }
             Err(error) => {
-                state.seen = None;
+                // A broken file is read again when it has changed, not by every login.
+                state.seen = looked_at.filter(Stamp::is_settled);
                 let complaint = format!("{:#}", anyhow::Error::new(error));
                 if state.complaint.as_ref() != Some(&complaint) {
                     tracing::error!(error = %complaint, "the user file is broken; the last good one stays in use");
@@ -123,9 +124,12 @@ impl Stamp {
     }
 
     fn settled(metadata: &Metadata) -> Option<Self> {
-        let stamp = Self::of(metadata);
-        // Compared with the machine's clock, since that is the one that stamps files.
-        let age = Clock::system().now_millis().saturating_sub(stamp.changed.0.saturating_mul(1000));
-        (age >= UNSETTLED_MILLIS).then_some(stamp)
+        Some(Self::of(metadata)).filter(Self::is_settled)
+    }
+
+    /// Compared with the machine's clock, since that is the one that stamps files.
+    fn is_settled(&self) -> bool {
+        let age = Clock::system().now_millis().saturating_sub(self.changed.0.saturating_mul(1000));
+        age >= UNSETTLED_MILLIS
     }
 }
