@@ -131,3 +131,43 @@ fn imitate(file: &File, old: &fs::Metadata) -> io::Result<()> {
     }
     file.set_permissions(fs::Permissions::from_mode(PRIVATE | (old.mode() & KEPT)))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::Place;
+
+    #[test]
+    fn a_folder_that_is_exchanged_between_two_steps_leads_nobody_elsewhere() {
+        let root = tempfile::tempdir().unwrap();
+        let [folder, moved, other] = ["folder", "moved", "other"].map(|name| root.path().join(name));
+        for folder in [&folder, &other] {
+            fs::create_dir(folder).unwrap();
+            fs::write(folder.join("users"), "old").unwrap();
+        }
+        let place = Place::of(&folder.join("users")).unwrap();
+        let old = place.open().unwrap();
+        fs::rename(&folder, &moved).unwrap();
+        symlink(&other, &folder).unwrap();
+        place.replace(b"new", &old.metadata().unwrap()).unwrap();
+        assert_eq!(fs::read_to_string(moved.join("users")).unwrap(), "new");
+        assert_eq!(fs::read_to_string(other.join("users")).unwrap(), "old");
+        assert!(!place.still_holds(&old).unwrap());
+        let names = |folder| fs::read_dir(folder).unwrap().count();
+        assert_eq!((names(&moved), names(&other)), (1, 1), "no temporary file may stay");
+    }
+
+    #[test]
+    fn a_link_that_appears_in_the_files_place_is_neither_followed_nor_filled() {
+        let root = tempfile::tempdir().unwrap();
+        let (path, other) = (root.path().join("users"), root.path().join("other"));
+        fs::write(&other, "old").unwrap();
+        let place = Place::of(&path).unwrap();
+        symlink(&other, &path).unwrap();
+        assert!(place.open().is_err());
+        assert!(!place.create(b"new", None).unwrap());
+        assert_eq!(fs::read_to_string(&other).unwrap(), "old");
+    }
+}

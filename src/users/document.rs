@@ -6,6 +6,7 @@ use std::path::Path;
 use toml_edit::{Array, DocumentMut, Item, Table, TableLike, Value};
 
 use super::UsersError;
+use super::error::harmless;
 use super::file::line_of;
 
 const USERS: &str = "users";
@@ -21,7 +22,7 @@ impl Document {
             text.parse().map_err(|error: toml_edit::TomlError| UsersError::Syntax {
                 path: path.to_owned(),
                 line: line_of(text, &error.span().unwrap_or_default()),
-                detail: error.message().to_owned(),
+                detail: harmless(error.message()),
             })?;
         Ok(Self(document))
     }

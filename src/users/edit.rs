@@ -194,7 +194,8 @@ impl Draft {
 /// The file itself, locked; `None` if there is none.
 fn hold(place: &Place, path: &Path, begun: Instant) -> Result<Option<File>, UsersError> {
     let failed = |source| UsersError::Read { path: path.to_owned(), source };
-    loop {
+    // Whatever the file does meanwhile: it never takes longer.
+    while begun.elapsed() < PATIENCE {
         let file = match place.open() {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -204,11 +205,11 @@ fn hold(place: &Place, path: &Path, begun: Instant) -> Result<Option<File>, User
             // Another command may have put a new file in its place before this one got the lock of the old one.
             Ok(()) if place.still_holds(&file).map_err(failed)? => return Ok(Some(file)),
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) if begun.elapsed() < PATIENCE => std::thread::sleep(PAUSE),
-            Err(TryLockError::WouldBlock) => return Err(UsersError::Locked { path: path.to_owned() }),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(PAUSE),
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
     }
+    Err(UsersError::Locked { path: path.to_owned() })
 }
 
 /// `false` if a new file was to be made and there is one by now.

@@ -93,3 +93,8 @@ pub enum UsersError {
         source: io::Error,
     },
 }
+
+/// A parser's words, which may repeat words of the file, made fit for a terminal and a log.
+pub(super) fn harmless(detail: &str) -> String {
+    detail.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+}

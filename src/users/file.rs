@@ -13,6 +13,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::UsersError;
+use super::error::harmless;
 use super::hash::{Cost, Hash};
 use crate::domain::{Password, Username};
 
@@ -137,7 +138,7 @@ impl UserFile {
         let raw: RawFile = toml::from_str(text).map_err(|error| UsersError::Syntax {
             path: path.to_owned(),
             line: error.span().map_or(1, |span| line_of(text, &span)),
-            detail: error.message().to_owned(),
+            detail: harmless(error.message()),
         })?;
         let mut users = BTreeMap::new();
         for (name, user) in raw.users {

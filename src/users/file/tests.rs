@@ -76,6 +76,14 @@ fn errors_name_file_line_and_user() {
 }
 
 #[test]
+fn l1_words_of_the_file_cannot_rewrite_the_terminal_or_forge_a_line() {
+    for text in ["\"\\u001b[2J\\nforged\" = 1\n", "[users.\"\\u001b[2J\"]\n", "[users.a]\n\"x\\n\" = 1\n"] {
+        let said = parse(text).unwrap_err().to_string();
+        assert!(said.starts_with("users.toml:") && !said.contains(char::is_control), "{said:?}");
+    }
+}
+
+#[test]
 fn l2_neither_errors_nor_debug_show_a_hash() {
     let text = format!("[users.demo]\npassword = \"{HASH}\"\noops = 1\n");
     assert!(!parse(&text).unwrap_err().to_string().contains("argon2id"));
