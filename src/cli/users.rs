@@ -20,6 +20,8 @@ Examples:
       asks for bob's password twice and adds him; makes the file if there is none
   doorward users disable eve
       shuts eve out; what she has open ends within about a second
+  doorward users passwd bob --logout
+      a new password, and everything that was opened with the old one ends
   doorward users list --json
 
 A running gateway takes each change at once. The file is the one that --users, DOORWARD_USERS or
@@ -40,10 +42,24 @@ pub(super) struct Users {
 #[derive(Args, Debug)]
 struct FileArgs {
     /// The user file [default: the one in the settings file]
-    #[arg(long, env = "DOORWARD_USERS", value_name = "FILE", global = true, hide_env_values = true)]
+    #[arg(
+        long,
+        env = "DOORWARD_USERS",
+        value_name = "FILE",
+        global = true,
+        help_heading = "The file",
+        hide_env_values = true
+    )]
     users: Option<OsString>,
     /// Settings file [default: /etc/doorward/doorward.toml, if there is one]
-    #[arg(long, env = "DOORWARD_CONFIG", value_name = "FILE", global = true, hide_env_values = true)]
+    #[arg(
+        long,
+        env = "DOORWARD_CONFIG",
+        value_name = "FILE",
+        global = true,
+        help_heading = "The file",
+        hide_env_values = true
+    )]
     config: Option<OsString>,
 }
 
@@ -54,6 +70,7 @@ enum Action {
     Set(change::Set),
     Enable(change::Enable),
     Disable(change::Disable),
+    Logout(change::Logout),
     Remove(change::Remove),
     List(list::List),
 }
@@ -86,6 +103,7 @@ impl Users {
             Action::Set(set) => set.run(&place),
             Action::Enable(enable) => enable.run(&place),
             Action::Disable(disable) => disable.run(&place),
+            Action::Logout(logout) => logout.run(&place),
             Action::Remove(remove) => remove.run(&place),
             Action::List(list) => list.run(&place),
         });

@@ -74,24 +74,22 @@ impl Authenticator {
         }
     }
 
-    /// Whether this person has been taken out of the user file, or disabled in it, since they logged in.
+    /// Whether the user file does not let this credential in any more: its user is gone, disabled, or was logged out
+    /// since. Gives one that it lets in the groups that its user has now.
     ///
     /// PAM is not asked: account modules may count, log, or (like `pam_faillock`) forgive failures each time they run, so
     /// asking without a login would do harm.
     #[must_use]
-    pub fn has_lost(&self, user: &Username) -> bool {
-        match self {
-            Self::Users(users) => !users.is_active(user),
-            Self::Off | Self::Pam(_) => false,
+    pub fn has_lost(&self, identity: &Identity) -> bool {
+        let Some(file) = self.user_file() else { return false };
+        let (user, credential) = (identity.user(), identity.credential());
+        if !file.is_active(user) || file.valid_from(user).is_some_and(|from| credential.created() <= from) {
+            return true;
         }
-    }
-
-    /// Gives a credential the groups that its user has in the user file now. Those of PAM are not known here.
-    pub(super) fn refresh_groups(&self, identity: &Identity) {
-        let file = self.user_file();
-        if let Some(groups) = file.as_ref().and_then(|file| file.groups(identity.user())) {
-            identity.credential().set_groups(&Arc::from(groups));
+        if let Some(groups) = file.groups(user) {
+            credential.set_groups(&Arc::from(groups));
         }
+        false
     }
 
     /// The user file as it is now; `None` where there is none.

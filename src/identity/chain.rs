@@ -144,10 +144,9 @@ impl Doors {
         let outcome = Box::pin(self.ask(headers, address)).await;
         if let Outcome::Authenticated(identity) = &outcome {
             // Only here, where nothing is remembered yet: whoever leaves later is noticed by the upkeep.
-            if self.shared.conversations.authenticator().has_lost(identity.user()) {
+            if self.shared.conversations.authenticator().has_lost(identity) {
                 return Outcome::Failed(Reason::Over);
             }
-            self.shared.conversations.authenticator().refresh_groups(identity);
             identity.credential().touch(now);
             // Basic has a memory of its own, with an end that this one would not notice.
             if identity.door() != crate::domain::Door::Basic {

@@ -87,6 +87,17 @@ impl Registry {
         theirs.filter(|credential| credential.set_groups(groups)).count() > 0
     }
 
+    /// Ends what a user has opened until a time, that second included; `true` if there was any.
+    pub fn revoke_until(&self, user: &Username, until: UnixSeconds) -> bool {
+        let is_old = |live: &Credential| live.user() == user && live.created() <= until;
+        // Looked first: every revocation sends look-ups that are under way back to the store.
+        if !lock(&self.live).values().any(|live| is_old(live)) {
+            return false;
+        }
+        self.revoke_where(|_, live| is_old(live));
+        true
+    }
+
     /// Gives everything that is open the groups of its user, as `now` tells them; gives the users for whom that changed
     /// something.
     pub fn refresh_groups(&self, now: impl Fn(&Username) -> Option<Arc<[String]>>) -> Vec<Username> {
@@ -174,6 +185,22 @@ mod tests {
         let lost = registry.revoke_lost(|user| user.as_str() == "eve");
         assert_eq!(lost.len(), 1);
         assert!(eve.cut().has_fallen() && !bob.cut().has_fallen());
+    }
+
+    #[test]
+    fn s7_logging_a_user_out_ends_what_is_old_and_disturbs_nobody_else() {
+        let registry = Registry::default();
+        let open = |key, user: &str, created| {
+            let name = Username::parse(user).unwrap();
+            let made = Credential::from_password([key; 32], name, Vec::new(), created, 1000);
+            registry.admit(Door::Basic, made, registry.generation()).unwrap()
+        };
+        let (old, young, eve) = (open(1, "bob", 50), open(2, "bob", 51), open(3, "eve", 10));
+        let bob = Username::parse("bob").unwrap();
+        let before = registry.generation();
+        assert!(!registry.revoke_until(&bob, 49) && registry.generation() == before);
+        assert!(registry.revoke_until(&bob, 50) && !registry.revoke_until(&bob, 50));
+        assert!(old.cut().has_fallen() && !young.cut().has_fallen() && !eve.cut().has_fallen());
     }
 
     #[test]

@@ -43,6 +43,11 @@ fn heed_user_file(gateway: &Gateway) {
     for user in registry.revoke_lost(|user| !file.is_active(user)) {
         tracing::info!(%user, "no longer in the user file: what they had open has ended");
     }
+    for user in registry.users() {
+        if file.valid_from(&user).is_some_and(|from| registry.revoke_until(&user, from)) {
+            tracing::info!(%user, "logged out in the user file: what they had open has ended");
+        }
+    }
     for user in registry.refresh_groups(|user| file.groups(user).map(Arc::from)) {
         tracing::info!(%user, "other groups in the user file: what they have open has them too");
     }

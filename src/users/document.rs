@@ -3,11 +3,12 @@
 use std::fmt;
 use std::path::Path;
 
-use toml_edit::{Array, DocumentMut, Item, Table, TableLike, Value};
+use toml_edit::{Array, Datetime, DocumentMut, Item, Table, TableLike, Value};
 
 use super::UsersError;
 use super::error::harmless;
 use super::file::line_of;
+use crate::domain::UnixSeconds;
 
 const USERS: &str = "users";
 
@@ -71,6 +72,14 @@ impl Document {
     /// Writes or replaces the flag.
     pub(super) fn set_disabled(&mut self, name: &str, disabled: bool) {
         self.set(name, "disabled", disabled.into());
+    }
+
+    /// Writes or replaces the time, as RFC 3339 in UTC.
+    pub(super) fn set_valid_from(&mut self, name: &str, time: UnixSeconds) {
+        let text = jiff::Timestamp::from_second(time).map(|time| time.to_string()).unwrap_or_default();
+        if let Ok(time) = text.parse::<Datetime>() {
+            self.set(name, "valid-from", time.into());
+        }
     }
 
     /// Removes an entry. The block of comments right above it goes too, unless the file begins with it; what an empty

@@ -13,7 +13,7 @@ use super::document::Document;
 use super::file::{Entry, UserFile, is_group, read};
 use super::hash::{Hash, PasswordHash};
 use super::{UserInfo, UsersError};
-use crate::domain::Username;
+use crate::domain::{UnixSeconds, Username};
 use crate::store::Place;
 
 const HEADER: &str = "\
@@ -129,6 +129,7 @@ impl Draft {
             hash: Hash::parse(hash.as_str()).map_err(UsersError::Hash)?,
             groups: Vec::new(),
             disabled: false,
+            valid_from: None,
         };
         entry.groups = merge(&entry.groups, groups)?;
         self.document.add(name.as_str(), &entry.text, &entry.groups);
@@ -169,6 +170,17 @@ impl Draft {
             entry.disabled = disabled;
             self.document.set_disabled(name.as_str(), disabled);
         }
+        Ok(())
+    }
+
+    /// Ends all that a user has opened until now. They may log in again, from the next second on.
+    ///
+    /// # Errors
+    /// [`UsersError::Unknown`] if there is no such user.
+    pub fn log_out(&mut self, name: &Username, now: UnixSeconds) -> Result<(), UsersError> {
+        let entry = entry(&mut self.users, name)?;
+        entry.valid_from = Some(now);
+        self.document.set_valid_from(name.as_str(), now);
         Ok(())
     }
 

@@ -11,11 +11,12 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::OFlag;
 use serde::Deserialize;
 use toml::Spanned;
+use toml::value::Datetime;
 
 use super::UsersError;
 use super::error::harmless;
 use super::hash::{Cost, Hash};
-use crate::domain::{Password, Username};
+use crate::domain::{Password, UnixSeconds, Username};
 
 /// Bits that must not be set: nothing for everybody, no writing for the group (the gateway's group may read it).
 const FORBIDDEN_MODE: u32 = 0o027;
@@ -51,6 +52,8 @@ pub struct UserInfo<'a> {
     pub groups: &'a [String],
     /// Whether the user is kept out.
     pub disabled: bool,
+    /// Sessions and tokens that are not younger than this count no more.
+    pub valid_from: Option<UnixSeconds>,
     /// The parameters of the user's hash.
     pub cost: Cost,
 }
@@ -61,6 +64,7 @@ pub(super) struct Entry {
     pub(super) hash: Hash,
     pub(super) groups: Vec<String>,
     pub(super) disabled: bool,
+    pub(super) valid_from: Option<UnixSeconds>,
 }
 
 impl UserFile {
@@ -118,6 +122,12 @@ impl UserFile {
         self.users.contains_key(name)
     }
 
+    /// Until when (that second included) what the user opened counts no more; `None` if all of it does.
+    #[must_use]
+    pub fn valid_from(&self, name: &Username) -> Option<UnixSeconds> {
+        self.users.get(name)?.valid_from
+    }
+
     /// The user's groups; `None` for one who does not exist.
     #[must_use]
     pub fn groups(&self, name: &Username) -> Option<&[String]> {
@@ -161,14 +171,21 @@ impl UserFile {
 
 impl Entry {
     pub(super) fn info<'a>(&'a self, name: &'a Username) -> UserInfo<'a> {
-        UserInfo { name, groups: &self.groups, disabled: self.disabled, cost: self.hash.cost() }
+        UserInfo {
+            name,
+            groups: &self.groups,
+            disabled: self.disabled,
+            valid_from: self.valid_from,
+            cost: self.hash.cost(),
+        }
     }
 }
 
 /// Two entries are the same if they would be written alike.
 impl PartialEq for Entry {
     fn eq(&self, other: &Self) -> bool {
-        (&self.text, &self.groups, self.disabled) == (&other.text, &other.groups, other.disabled)
+        (&self.text, &self.groups, self.disabled, self.valid_from)
+            == (&other.text, &other.groups, other.disabled, other.valid_from)
     }
 }
 
@@ -187,13 +204,14 @@ struct RawFile {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct RawUser {
     password: Spanned<String>,
     #[serde(default)]
     groups: Vec<Spanned<String>>,
     #[serde(default)]
     disabled: bool,
+    valid_from: Option<Spanned<Datetime>>,
 }
 
 impl RawUser {
@@ -203,13 +221,22 @@ impl RawUser {
         if let Some(bad) = self.groups.iter().find(|group| !is_group(group.get_ref())) {
             return Err(wrong(bad.span(), UsersError::Group(bad.get_ref().clone()).to_string()));
         }
+        let valid_from = self.valid_from.map(|time| {
+            let without_zone = "valid-from is no time with a zone; write for example 2026-01-31T18:00:00Z";
+            seconds(time.get_ref()).ok_or_else(|| wrong(time.span(), without_zone.to_owned()))
+        });
         Ok(Entry {
+            valid_from: valid_from.transpose()?,
             text: self.password.into_inner(),
             hash,
             groups: self.groups.into_iter().map(Spanned::into_inner).collect(),
             disabled: self.disabled,
         })
     }
+}
+
+fn seconds(time: &Datetime) -> Option<UnixSeconds> {
+    time.to_string().parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_second)
 }
 
 /// Reads an open user file, and checks the very file that is read, not its name a moment earlier.

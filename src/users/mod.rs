@@ -5,6 +5,7 @@
 //! password = "$argon2id$v=19$m=19456,t=2,p=1$…"
 //! groups = ["ops"]
 //! disabled = false
+//! valid-from = 2026-01-31T18:00:00Z
 //! ```
 
 mod document;

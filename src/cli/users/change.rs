@@ -5,7 +5,7 @@ use clap::{ArgGroup, Args};
 use super::finish::{finish, gateway_group};
 use super::password::PasswordArgs;
 use super::{Outcome, Place, terminal};
-use crate::domain::{InvalidUsername, Username};
+use crate::domain::{Clock, InvalidUsername, Username};
 use crate::users::{Draft, IfMissing, UserFile, UsersError, change, check_groups};
 
 const ADD_EXAMPLES: &str = "\
@@ -22,9 +22,11 @@ const PASSWD_EXAMPLES: &str = "\
 Examples:
   doorward users passwd bob
   doorward users passwd bob --generate
+  doorward users passwd bob --logout
+      the old one was stolen: whoever came in with it is out within about a second
 
-The old password is refused at once, by Basic after --basic-cache at the latest. What was opened with
-it stays open: end it with 'doorward users disable bob', and enable him again two seconds later.";
+The old password is refused at once, by Basic after --basic-cache at the latest. Without --logout,
+what was opened with it stays open.";
 
 const SET_EXAMPLES: &str = "\
 Examples:
@@ -44,6 +46,13 @@ Examples:
   doorward users disable bob
 
 Their sessions, tokens and streams end within about a second. The entry stays.";
+
+const LOGOUT_EXAMPLES: &str = "\
+Examples:
+  doorward users logout bob
+
+Their sessions, tokens and streams end within about a second, also those that a gateway which is not
+running remembers. They may log in again at once.";
 
 const REMOVE_EXAMPLES: &str = "\
 Examples:
@@ -76,6 +85,9 @@ pub(super) struct Passwd {
     /// Whose
     #[arg(value_name = "NAME", value_parser = name)]
     name: Username,
+    /// End all sessions, tokens and streams of the user too
+    #[arg(long)]
+    logout: bool,
     #[command(flatten)]
     password: PasswordArgs,
 }
@@ -124,6 +136,15 @@ pub(super) struct Disable {
     names: Vec<Username>,
 }
 
+/// End all sessions, tokens and streams of users, who may log in again
+#[derive(Args, Debug)]
+#[command(after_help = LOGOUT_EXAMPLES)]
+pub(super) struct Logout {
+    /// Whom
+    #[arg(value_name = "NAME", value_parser = name, required = true)]
+    names: Vec<Username>,
+}
+
 /// Remove users, and end what they have open
 #[derive(Args, Debug)]
 #[command(after_help = REMOVE_EXAMPLES)]
@@ -162,9 +183,12 @@ impl Passwd {
             return Err(UsersError::Unknown(self.name.clone()).into());
         }
         let new = self.password.get(&self.name)?;
-        let changed =
-            change(&place.file, IfMissing::Refuse, |users| users.set_password(&self.name, &new.hash))?;
-        let done = format!("{} has a new password", self.name);
+        let changed = change(&place.file, IfMissing::Refuse, |users| {
+            users.set_password(&self.name, &new.hash)?;
+            if self.logout { users.log_out(&self.name, Clock::system().now()) } else { Ok(()) }
+        })?;
+        let end = if self.logout { "; all that they had open ends" } else { "" };
+        let done = format!("{} has a new password{end}", self.name);
         finish(place, &changed, &done, new.generated.as_deref().map(String::as_str))
     }
 }
@@ -215,6 +239,16 @@ impl Enable {
 impl Disable {
     pub(super) fn run(&self, place: &Place) -> Outcome {
         set_disabled(place, &self.names, true, "shut out; what they have open ends within about a second")
+    }
+}
+
+impl Logout {
+    pub(super) fn run(&self, place: &Place) -> Outcome {
+        let changed = change(&place.file, IfMissing::Refuse, |users| {
+            self.names.iter().try_for_each(|name| users.log_out(name, Clock::system().now()))
+        })?;
+        let done = format!("{}: what they have open ends within about a second", joined(&self.names));
+        finish(place, &changed, &done, None)
     }
 }
 

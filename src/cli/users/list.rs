@@ -39,6 +39,9 @@ struct Line<'a> {
     name: &'a str,
     disabled: bool,
     groups: &'a [String],
+    /// What was opened until then has ended; RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    valid_from: Option<String>,
     hash: Hash,
 }
 
@@ -85,7 +88,9 @@ impl<'a> Line<'a> {
             lanes: user.cost.lanes,
             weak: user.cost.is_weak(),
         };
-        Self { name: user.name.as_str(), disabled: user.disabled, groups: user.groups, hash }
+        let time = |seconds| jiff::Timestamp::from_second(seconds).ok().map(|time| time.to_string());
+        let valid_from = user.valid_from.and_then(time);
+        Self { name: user.name.as_str(), disabled: user.disabled, groups: user.groups, valid_from, hash }
     }
 }
 
@@ -139,8 +144,8 @@ mod tests {
         let cost = Cost { memory_kib: 19456, passes: 2, lanes: 1 };
         let weak = Cost { memory_kib: 8, passes: 1, lanes: 1 };
         let users = [
-            UserInfo { name: &one, groups: &groups, disabled: false, cost },
-            UserInfo { name: &other, groups: &[], disabled: true, cost: weak },
+            UserInfo { name: &one, groups: &groups, disabled: false, valid_from: None, cost },
+            UserInfo { name: &other, groups: &[], disabled: true, valid_from: None, cost: weak },
         ];
         let plain = anstream::adapter::strip_str(&table(&users)).to_string();
         assert_eq!(

@@ -48,6 +48,15 @@ fn what_is_not_changed_stays_byte_for_byte() {
 }
 
 #[test]
+fn a_time_is_written_in_utc_and_replaced() {
+    let changed = edited(HAND_MADE, |users| users.set_valid_from("amy", 1_767_225_599));
+    let expected = "\"a\"\nvalid-from = 2025-12-31T23:59:59Z\n";
+    assert_eq!(changed, HAND_MADE.replace("\"a\"\n", expected));
+    let changed = edited(&changed, |users| users.set_valid_from("amy", 1_767_225_600));
+    assert!(changed.contains("\nvalid-from = 2026-01-01T00:00:00Z\n"), "{changed}");
+}
+
+#[test]
 fn a_new_user_comes_behind_the_others() {
     let changed = edited(HAND_MADE, |users| users.add("zoe", "z", &groups(&["dev team"])));
     let expected = "\n[users.zoe]\npassword = \"z\"\ngroups = [\"dev team\"]\n# the end\n";

@@ -69,10 +69,25 @@ fn errors_name_file_line_and_user() {
         ("[users.bob]\n", "users.toml:1: missing field `password`"),
         ("\n[users.bob\n", "users.toml:2: "),
         (&format!("{good}disabled = 1\n"), "users.toml:3: invalid type"),
+        (
+            &format!("{good}valid-from = 2026-01-01T00:00:00\n"),
+            "users.toml:3: user \"demo\": valid-from is no time with a zone",
+        ),
+        (&format!("{good}valid-from = \"2026\"\n"), "users.toml:3: invalid type"),
     ] {
         let error = parse(text).unwrap_err().to_string();
         assert!(error.starts_with(message), "{error}\n  is not\n{message}");
     }
+}
+
+#[test]
+fn a_time_counts_in_any_zone_and_none_is_none() {
+    let time = |line: &str| {
+        parse(&format!("[users.demo]\npassword = \"{HASH}\"\n{line}\n")).unwrap().valid_from(&user("demo"))
+    };
+    assert_eq!(time("valid-from = 2026-01-01T00:00:00Z"), Some(1_767_225_600));
+    assert_eq!(time("valid-from = 2026-01-01T01:00:00.9+01:00"), Some(1_767_225_600));
+    assert_eq!(time(""), None);
 }
 
 #[test]

@@ -68,6 +68,38 @@ fn k3_a_user_who_is_disabled_loses_sessions_tokens_and_streams_and_may_come_back
 }
 
 #[test]
+fn s7_a_user_who_is_logged_out_loses_everything_that_is_open_also_over_a_restart() {
+    let mut door = Setup::usual().with(&["--basic-cache", "1h"]).open();
+    let (token, cookie, bob) = (door.token(EVE), door.cookie(EVE), door.token(BOB));
+    let (minted, _) = door.mint(&token, "ci");
+    let streams = [
+        door.open_stream("/silent", |request| request.bearer(&minted)),
+        door.open_stream("/tunnel", |request| request.basic(EVE.0, EVE.1)),
+    ];
+    users(&door, &["passwd", "eve", "--logout", "--password-stdin"], "better horse\n");
+    streams.into_iter().for_each(super::wire::Open::await_end);
+    for restarted in [false, true] {
+        if restarted {
+            door.restart(nix::sys::signal::Signal::SIGKILL);
+        }
+        assert_eq!(door.passes(|request| request.bearer(&token)), 401);
+        assert_eq!(door.passes(|request| request.bearer(&minted)), 401);
+        assert_eq!(door.passes(|request| request.cookie(&cookie)), 401);
+        assert_eq!(door.passes(|request| request.basic(EVE.0, EVE.1)), 401, "the old password");
+        assert_eq!(door.passes(|request| request.bearer(&bob)), 200);
+    }
+    // From the next second on.
+    door.await_status(200, &Request::get("/version").basic(EVE.0, "better horse"));
+    let token = door.token((EVE.0, "better horse"));
+    assert_eq!(door.passes(|request| request.bearer(&token)), 200);
+
+    users(&door, &["logout", "eve", "bob"], "");
+    for token in [&token, &bob] {
+        door.await_status(401, &Request::get("/version").bearer(token));
+    }
+}
+
+#[test]
 fn new_groups_count_at_once_for_what_is_open() {
     let mut door = Setup::usual().open();
     let (token, cookie) = (door.token(BOB), door.cookie(BOB));

@@ -182,7 +182,7 @@ fn groups_and_the_flag_are_set_one_user_at_a_time() {
 fn several_are_shut_out_let_in_and_removed_together_or_not_at_all() {
     let place = place();
     let before = text(&place);
-    for command in ["enable", "disable", "remove"] {
+    for command in ["enable", "disable", "logout", "remove"] {
         let (_, stderr) = ends(1, &mut users(&place, &[command, "bob", "nobody"]));
         assert_eq!(stderr, "error: there is no user nobody\n");
         assert_eq!(text(&place), before, "{command}");
@@ -191,6 +191,10 @@ fn several_are_shut_out_let_in_and_removed_together_or_not_at_all() {
     assert!(stderr.contains("nobody in the file can log in now"), "{stderr}");
     ends(0, &mut users(&place, &["enable", "bob", "eve"]));
     assert!(listed(&place)["users"].as_array().unwrap().iter().all(|user| user["disabled"] == false));
+    ends(0, &mut users(&place, &["logout", "bob"]));
+    let listed = listed(&place);
+    let time = listed["users"][0]["valid_from"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+    assert!(time <= jiff::Timestamp::now() && listed["users"][1].get("valid_from").is_none(), "{listed}");
     // Without a terminal nobody can be asked.
     let (stdout, stderr) = ends(0, users(&place, &["remove", "bob", "bob"]).stdin(Stdio::null()));
     assert_eq!((stdout.as_str(), names(&place)), ("removed bob\n", vec!["eve".to_owned()]));
@@ -248,6 +252,7 @@ fn a_broken_file_is_named_with_its_line_and_left_alone() {
         &["set", "bob", "--disable"],
         &["disable", "bob"],
         &["enable", "bob"],
+        &["logout", "bob"],
         &["remove", "bob", "--yes"],
     ] {
         let (stdout, stderr) = ends(1, &mut users(&place, arguments));
@@ -284,7 +289,7 @@ fn a_new_file_can_be_read_by_the_gateway_and_by_nobody_else() {
 #[test]
 fn every_command_shows_examples() {
     let place = Place::new();
-    for command in ["", "add", "passwd", "set", "enable", "disable", "remove", "list"] {
+    for command in ["", "add", "passwd", "set", "enable", "disable", "logout", "remove", "list"] {
         let words = ["users", command, "--help"];
         let (stdout, _) = ends(
             0,
