@@ -1,7 +1,7 @@
 //! Bodies on their way through. Nothing is collected: one frame at a time, as fast as the other side takes it.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -106,14 +106,10 @@ impl Body for EngineBody {
             this.finish(false);
             return Poll::Ready(Some(Err("the login that asked for this has ended".into())));
         }
-        let mut polled = Pin::new(&mut this.incoming).poll_frame(cx);
-        // A small answer came in whole with its head: then its connection has nothing to do.
-        if polled.is_pending()
-            && let Some(lease) = &mut this.lease
-        {
-            lease.drive(cx);
-            polled = Pin::new(&mut this.incoming).poll_frame(cx);
-        }
+        let polled = match &mut this.lease {
+            Some(lease) if lease.is_driven_here() => poll_driving(&mut this.incoming, lease, cx),
+            _ => Pin::new(&mut this.incoming).poll_frame(cx),
+        };
         match polled {
             Poll::Ready(Some(Ok(frame))) => {
                 this.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
@@ -147,6 +143,27 @@ impl Body for EngineBody {
     fn size_hint(&self) -> SizeHint {
         self.incoming.size_hint()
     }
+}
+
+/// Takes a frame that is there; else has the connection look for one, and only then waits for the engine. A small answer
+/// came in whole with its head: then its connection has nothing to do.
+fn poll_driving(
+    incoming: &mut Incoming,
+    lease: &mut Lease,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    let quiet = &mut Context::from_waker(Waker::noop());
+    let polled = Pin::new(&mut *incoming).poll_frame(quiet);
+    if polled.is_ready() {
+        return polled;
+    }
+    lease.advance();
+    let polled = Pin::new(&mut *incoming).poll_frame(quiet);
+    if polled.is_ready() {
+        return polled;
+    }
+    lease.drive(cx);
+    Pin::new(incoming).poll_frame(if lease.is_driven_here() { quiet } else { cx })
 }
 
 impl Drop for EngineBody {

@@ -2,7 +2,7 @@
 
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 
 use http::request::Parts;
 use http::{HeaderValue, Request, Response, StatusCode, Uri, Version, header};
@@ -143,7 +143,7 @@ async fn send(
     own_task: bool,
     guard: &mut Guard,
 ) -> Result<(Response<hyper::body::Incoming>, Lease), ForwardError> {
-    while let Some(lease) = pool.reuse().await {
+    while let Some(lease) = pool.reuse() {
         let mut spare =
             request.as_ref().filter(|request| !has_body && request.method().is_idempotent()).map(copy);
         match try_send(request, lease, own_task, guard).await {
@@ -195,15 +195,22 @@ async fn try_send(
     let result = {
         let (sender, conn) = lease.parts();
         let mut answer = pin!(sender.try_send_request(sent));
+        let mut is_sent = false;
         std::future::poll_fn(|cx| {
-            if let Poll::Ready(result) = answer.as_mut().poll(cx) {
-                return Poll::Ready(Some(result));
+            let quiet = &mut Context::from_waker(Waker::noop());
+            // Once sent, the answer may be there already: then nobody need be woken for it.
+            if conn.is_some() && std::mem::replace(&mut is_sent, true) {
+                pool::advance(conn);
             }
-            pool::drive(conn, cx);
-            if let Poll::Ready(result) = answer.as_mut().poll(cx) {
-                return Poll::Ready(Some(result));
+            let mut polled = answer.as_mut().poll(if conn.is_some() { quiet } else { cx });
+            if polled.is_pending() && conn.is_some() {
+                pool::drive(conn, cx);
+                polled = answer.as_mut().poll(if conn.is_some() { quiet } else { cx });
             }
-            guard.poll_fallen(cx).map(|()| None)
+            match polled {
+                Poll::Ready(result) => Poll::Ready(Some(result)),
+                Poll::Pending => guard.poll_fallen(cx).map(|()| None),
+            }
         })
         .await
     };

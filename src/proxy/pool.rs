@@ -3,11 +3,16 @@
 //! A connection that carries no request body is driven by the very task that waits for its answer: no task of its own,
 //! no wake-up across tasks. One that uploads, or will become a tunnel, gets a task, so that both directions flow
 //! whatever the client reads.
+//!
+//! The two ends of such a connection would wake that one task for what it is doing already: once for each message that
+//! one end hands to the other, and once more, when the next task takes the connection, the one that had it before. So
+//! they are polled with a waker that does nothing ([`Lease::advance`]) as long as there is something to be had, and with
+//! the task's own ([`Lease::drive`]) only to wait for the engine.
 
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use http::HeaderName;
@@ -82,8 +87,23 @@ impl Pool {
     }
 
     /// An idle connection that is still good, if there is one.
-    pub async fn reuse(self: &Rc<Self>) -> Option<Lease> {
-        std::future::poll_fn(|cx| Poll::Ready(self.pick(cx))).await
+    /// An idle connection that is still good, if there is one.
+    pub fn reuse(self: &Rc<Self>) -> Option<Lease> {
+        loop {
+            let mut idle = self.idle.borrow_mut().pop()?;
+            if self.is_old(&idle) {
+                continue;
+            }
+            // One that is ready is used as it is: if the engine has closed it, the first step of sending finds out before a
+            // byte is written.
+            if !idle.sender.is_ready() {
+                advance(&mut idle.conn);
+            }
+            if idle.sender.is_ready() {
+                let Idle { sender, conn, .. } = idle;
+                return Some(Lease { sender, conn, pool: Rc::clone(self) });
+            }
+        }
     }
 
     /// A new connection.
@@ -104,32 +124,16 @@ impl Pool {
     /// Closes what has been idle for too long.
     pub fn sweep(&self) {
         self.sweeps.set(self.sweeps.get().wrapping_add(1));
-        self.idle.borrow_mut().retain(|idle| !self.is_old(idle) && !idle.sender.is_closed());
+        self.idle.borrow_mut().retain_mut(|idle| {
+            let was_driven_here = idle.conn.is_some();
+            advance(&mut idle.conn);
+            let has_ended = was_driven_here && idle.conn.is_none();
+            !has_ended && !self.is_old(idle) && !idle.sender.is_closed()
+        });
     }
 
     const fn is_old(&self, idle: &Idle) -> bool {
         self.sweeps.get().wrapping_sub(idle.since) >= MOST_SWEEPS
-    }
-
-    fn pick(self: &Rc<Self>, cx: &mut Context<'_>) -> Option<Lease> {
-        loop {
-            let mut idle = self.idle.borrow_mut().pop()?;
-            if self.is_old(&idle) {
-                continue;
-            }
-            // One that is ready is used as it is: if the engine has closed it, the first step of sending finds out before a
-            // byte is written.
-            if !idle.sender.is_ready()
-                && let Some(conn) = &mut idle.conn
-                && conn.as_mut().poll(cx).is_ready()
-            {
-                continue;
-            }
-            if idle.sender.is_ready() {
-                let Idle { sender, conn, .. } = idle;
-                return Some(Lease { sender, conn, pool: Rc::clone(self) });
-            }
-        }
     }
 }
 
@@ -147,9 +151,19 @@ pub async fn learn_api_version(pool: Rc<Pool>) {
 }
 
 impl Lease {
-    /// Lets the connection do its work from the calling task.
+    /// Lets the connection do its work from the calling task, which it wakes when there is more to do.
     pub(super) fn drive(&mut self, cx: &mut Context<'_>) {
         drive(&mut self.conn, cx);
+    }
+
+    /// Lets the connection do the work that there is now, and wakes nobody for what comes later.
+    pub(super) fn advance(&mut self) {
+        advance(&mut self.conn);
+    }
+
+    /// Whether the calling task must drive it.
+    pub(super) const fn is_driven_here(&self) -> bool {
+        self.conn.is_some()
     }
 
     /// Its two halves, to be used at once.
@@ -179,6 +193,11 @@ impl Lease {
             idle.push(Idle { sender, conn, since: pool.sweeps.get() });
         }
     }
+}
+
+/// See [`Lease::advance`].
+pub(super) fn advance(conn: &mut Option<Conn>) {
+    drive(conn, &mut Context::from_waker(Waker::noop()));
 }
 
 /// Lets a connection do its work; drops it when it is over.
