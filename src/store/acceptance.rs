@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 
-use super::{KeyHash, MemoryStore, SessionRecord, SqliteStore, Store, TokenKind, TokenRecord};
+use super::{
+    BanKind, BanRecord, KeyHash, MemoryStore, SessionRecord, SqliteStore, Store, TokenKind, TokenRecord,
+};
 use crate::domain::Username;
 
 /// Makes a test of each named function for each store.
@@ -38,6 +40,11 @@ suite![
     touch_never_moves_a_time_backwards,
     touch_skips_what_is_unknown,
     purge_removes_the_expired_and_the_idle_only,
+    b8_bans_come_back_as_they_were_put_the_last_to_end_first,
+    a_ban_that_is_put_again_replaces_the_old_one,
+    a_lifted_ban_is_gone_and_is_told_once,
+    a_ban_that_is_put_after_its_lift_stays,
+    purge_removes_forgiven_bans_only,
     ping_answers,
 ];
 
@@ -177,8 +184,58 @@ async fn purge_removes_the_expired_and_the_idle_only(store: &dyn Store) {
     assert_eq!(left(tokens.into_iter().map(|record| record.id).collect()), ["id2", "id3"]);
 }
 
+async fn b8_bans_come_back_as_they_were_put_the_last_to_end_first(store: &dyn Store) {
+    assert_eq!(store.bans().await.unwrap(), []);
+    let bans = [
+        ban(BanKind::User, "jürgen", 30),
+        ban(BanKind::Address, "2001:db8::/64", 20),
+        ban(BanKind::Device, "x", 10),
+    ];
+    store.put_bans(vec![bans[1].clone(), bans[2].clone(), bans[0].clone()]).await.unwrap();
+    assert_eq!(store.bans().await.unwrap(), bans);
+}
+
+async fn a_ban_that_is_put_again_replaces_the_old_one(store: &dyn Store) {
+    let new = BanRecord { strikes: 2, since: 30, ..ban(BanKind::User, "bob", 50) };
+    store.put_bans(vec![ban(BanKind::User, "bob", 30), ban(BanKind::Device, "bob", 40)]).await.unwrap();
+    store.put_bans(vec![new.clone()]).await.unwrap();
+    assert_eq!(store.bans().await.unwrap(), [new, ban(BanKind::Device, "bob", 40)]);
+}
+
+async fn a_lifted_ban_is_gone_and_is_told_once(store: &dyn Store) {
+    store.put_bans(vec![ban(BanKind::User, "bob", 30), ban(BanKind::User, "eve", 30)]).await.unwrap();
+    assert_eq!(store.take_lifted().await.unwrap(), []);
+    assert!(store.lift_ban(BanKind::User, "bob").await.unwrap());
+    for (kind, subject) in [(BanKind::User, "bob"), (BanKind::Address, "eve"), (BanKind::User, "lou")] {
+        assert!(!store.lift_ban(kind, subject).await.unwrap(), "{subject}");
+    }
+    assert_eq!(store.bans().await.unwrap(), [ban(BanKind::User, "eve", 30)]);
+    assert_eq!(store.take_lifted().await.unwrap(), [(BanKind::User, "bob".to_owned())]);
+    assert_eq!(store.take_lifted().await.unwrap(), []);
+}
+
+async fn a_ban_that_is_put_after_its_lift_stays(store: &dyn Store) {
+    store.put_bans(vec![ban(BanKind::User, "bob", 30)]).await.unwrap();
+    store.lift_ban(BanKind::User, "bob").await.unwrap();
+    store.put_bans(vec![ban(BanKind::User, "bob", 40)]).await.unwrap();
+    assert_eq!(store.take_lifted().await.unwrap(), []);
+    assert_eq!(store.bans().await.unwrap(), [ban(BanKind::User, "bob", 40)]);
+}
+
+async fn purge_removes_forgiven_bans_only(store: &dyn Store) {
+    let forgiven = BanRecord { forget: 2000, ..ban(BanKind::User, "bob", 30) };
+    let kept = BanRecord { forget: 2001, ..ban(BanKind::User, "eve", 30) };
+    store.put_bans(vec![forgiven, kept.clone()]).await.unwrap();
+    store.purge(2000, 0).await.unwrap();
+    assert_eq!(store.bans().await.unwrap(), [kept]);
+}
+
 async fn ping_answers(store: &dyn Store) {
     store.ping().await.unwrap();
+}
+
+fn ban(kind: BanKind, subject: &str, until: i64) -> BanRecord {
+    BanRecord { kind, subject: subject.to_owned(), strikes: 1, since: until - 10, until, forget: until + 100 }
 }
 
 fn key(number: u8) -> KeyHash {

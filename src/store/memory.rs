@@ -1,15 +1,15 @@
 //! Keeps everything in this process; for tests and for the demo. A restart ends every session.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::ready;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::FutureExt;
 
-use super::{Answer, KeyHash, SessionRecord, Store, StoreError, TokenRecord};
+use super::{Answer, BanKind, BanRecord, KeyHash, MOST_BANS, SessionRecord, Store, StoreError, TokenRecord};
 use crate::domain::{UnixSeconds, Username};
 
-/// Sessions and tokens behind one lock, gone when dropped.
+/// Sessions, tokens and bans behind one lock, gone when dropped.
 #[derive(Debug, Default)]
 pub struct MemoryStore(Mutex<Shelves>);
 
@@ -17,6 +17,8 @@ pub struct MemoryStore(Mutex<Shelves>);
 struct Shelves {
     sessions: HashMap<KeyHash, SessionRecord>,
     tokens: HashMap<KeyHash, TokenRecord>,
+    bans: BTreeMap<(BanKind, String), BanRecord>,
+    lifted: Vec<(BanKind, String)>,
 }
 
 impl MemoryStore {
@@ -127,8 +129,44 @@ impl Store for MemoryStore {
         answer(())
     }
 
+    fn put_bans(&self, bans: Vec<BanRecord>) -> Answer<'_, ()> {
+        let mut shelves = self.shelves();
+        for ban in bans {
+            let key = (ban.kind, ban.subject.clone());
+            shelves.lifted.retain(|lifted| *lifted != key);
+            shelves.bans.insert(key, ban);
+        }
+        let mut ends: Vec<_> = shelves.bans.iter().map(|(key, ban)| (ban.until, key.clone())).collect();
+        ends.sort_unstable();
+        for (_, key) in ends.iter().take(ends.len().saturating_sub(MOST_BANS)) {
+            shelves.bans.remove(key);
+        }
+        answer(())
+    }
+
+    fn bans(&self) -> Answer<'_, Vec<BanRecord>> {
+        let mut bans: Vec<BanRecord> = self.shelves().bans.values().cloned().collect();
+        bans.sort_by_key(|ban| (std::cmp::Reverse(ban.until), ban.kind, ban.subject.clone()));
+        answer(bans)
+    }
+
+    fn lift_ban(&self, kind: BanKind, subject: &str) -> Answer<'_, bool> {
+        let mut shelves = self.shelves();
+        let key = (kind, subject.to_owned());
+        let was_there = shelves.bans.remove(&key).is_some();
+        if was_there {
+            shelves.lifted.push(key);
+        }
+        answer(was_there)
+    }
+
+    fn take_lifted(&self) -> Answer<'_, Vec<(BanKind, String)>> {
+        answer(std::mem::take(&mut self.shelves().lifted))
+    }
+
     fn purge(&self, now: UnixSeconds, idle_since: UnixSeconds) -> Answer<'_, ()> {
         let mut shelves = self.shelves();
+        shelves.bans.retain(|_, ban| ban.forget > now);
         shelves.sessions.retain(|_, record| record.expires > now && record.last_seen >= idle_since);
         shelves.tokens.retain(|_, record| record.expires > now);
         answer(())

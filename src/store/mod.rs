@@ -1,4 +1,4 @@
-//! Where sessions and tokens are kept. One trait, so that an embedded file and a shared server are the same to callers.
+//! Where sessions, tokens and bans are kept. One trait, so that an embedded file and a shared server are the same to callers.
 //!
 //! Only hashes of session keys and tokens come here: whoever reads a stolen store can log in nowhere.
 
@@ -85,6 +85,50 @@ pub struct TokenRecord {
     pub expires: UnixSeconds,
 }
 
+/// What a ban is about.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BanKind {
+    /// An address, or an IPv6 network.
+    Address,
+    /// A known device.
+    Device,
+    /// A user name, known or not.
+    User,
+}
+
+impl BanKind {
+    /// The word used in the log, on the command line and in files.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Address => "address",
+            Self::Device => "device",
+            Self::User => "user",
+        }
+    }
+}
+
+/// A ban after too many failures, and the memory of earlier ones, as kept at rest.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct BanRecord {
+    /// What it is about.
+    pub kind: BanKind,
+    /// Which one of them, as text.
+    pub subject: String,
+    /// How many bans in a row, this one included: the next one is longer for it.
+    pub strikes: u32,
+    /// When it began.
+    pub since: UnixSeconds,
+    /// When it ends. An ended ban is kept for its strikes.
+    pub until: UnixSeconds,
+    /// When its strikes are forgiven too, and the record can go.
+    pub forget: UnixSeconds,
+}
+
+/// Most ban records kept: as many as the tables in memory hold.
+pub const MOST_BANS: usize = 3 * 32_768;
+
 /// The store could not do its work. Callers fail closed: no session, no token.
 #[derive(Debug, Error)]
 #[error("the store failed: {0}")]
@@ -93,7 +137,7 @@ pub struct StoreError(pub String);
 /// A store call's future result.
 pub type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 
-/// The one seam behind which sessions and tokens are kept. Every implementation passes the same acceptance suite.
+/// The one seam behind which sessions, tokens and bans are kept. Every implementation passes the same acceptance suite.
 pub trait Store: Send + Sync {
     /// Inserts or replaces a session by its key.
     fn put_session(&self, record: SessionRecord) -> Answer<'_, ()>;
@@ -123,6 +167,14 @@ pub trait Store: Send + Sync {
         sessions: Vec<(KeyHash, UnixSeconds)>,
         tokens: Vec<(KeyHash, UnixSeconds)>,
     ) -> Answer<'_, ()>;
+    /// Inserts or replaces bans by kind and subject. Beyond [`MOST_BANS`] those that end first go.
+    fn put_bans(&self, bans: Vec<BanRecord>) -> Answer<'_, ()>;
+    /// All bans that are not lifted, over or not, the one that ends last first.
+    fn bans(&self) -> Answer<'_, Vec<BanRecord>>;
+    /// Marks a ban as lifted, for whoever holds it in memory to notice; `true` if there was one.
+    fn lift_ban(&self, kind: BanKind, subject: &str) -> Answer<'_, bool>;
+    /// Removes the bans that are marked as lifted and gives their kinds and subjects.
+    fn take_lifted(&self) -> Answer<'_, Vec<(BanKind, String)>>;
     /// Removes what has expired at `now`, and sessions last seen before `idle_since`.
     fn purge(&self, now: UnixSeconds, idle_since: UnixSeconds) -> Answer<'_, ()>;
     /// Whether the store answers; for `readyz`.

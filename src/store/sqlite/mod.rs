@@ -1,4 +1,4 @@
-//! Sessions and tokens in one SQLite file: the embedded default.
+//! Sessions, tokens and bans in one SQLite file: the embedded default.
 //!
 //! ```text
 //! any runtime ─Job─► bounded queue ─► writer thread: BEGIN, jobs, COMMIT (fsync) ─► answers
@@ -12,9 +12,10 @@ use futures_util::future::FutureExt;
 use rusqlite::Connection;
 
 use self::writer::{Purpose, Writer};
-use super::{Answer, KeyHash, SessionRecord, Store, StoreError, TokenRecord};
+use super::{Answer, BanKind, BanRecord, KeyHash, SessionRecord, Store, StoreError, TokenRecord};
 use crate::domain::{UnixSeconds, Username};
 
+mod bans;
 mod open;
 mod rows;
 mod schema;
@@ -104,8 +105,38 @@ impl Store for SqliteStore {
         self.write(move |connection| rows::touch(connection, &sessions, &tokens))
     }
 
+    fn put_bans(&self, bans: Vec<BanRecord>) -> Answer<'_, ()> {
+        self.write(move |connection| bans::put(connection, &bans))
+    }
+
+    fn bans(&self) -> Answer<'_, Vec<BanRecord>> {
+        self.read(bans::all)
+    }
+
+    fn lift_ban(&self, kind: BanKind, subject: &str) -> Answer<'_, bool> {
+        let subject = subject.to_owned();
+        self.write(move |connection| bans::lift(connection, kind, &subject))
+    }
+
+    fn take_lifted(&self) -> Answer<'_, Vec<(BanKind, String)>> {
+        let lifted = self.read(bans::lifted);
+        async move {
+            let lifted = lifted.await?;
+            // Asked every second: only what is there is worth a write.
+            if !lifted.is_empty() {
+                let gone = lifted.clone();
+                self.write(move |connection| bans::forget(connection, &gone)).await?;
+            }
+            Ok(lifted)
+        }
+        .boxed()
+    }
+
     fn purge(&self, now: UnixSeconds, idle_since: UnixSeconds) -> Answer<'_, ()> {
-        self.write(move |connection| rows::purge(connection, now, idle_since))
+        self.write(move |connection| {
+            rows::purge(connection, now, idle_since)?;
+            bans::purge(connection, now)
+        })
     }
 
     fn ping(&self) -> Answer<'_, ()> {

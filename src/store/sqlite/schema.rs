@@ -11,7 +11,8 @@ use super::writer::failure;
 const APPLICATION_ID: i32 = i32::from_be_bytes(*b"DWRD");
 
 /// Step n turns version n into n + 1 (`PRAGMA user_version`). Steps that were released are never edited.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE sessions (
         key       BLOB    PRIMARY KEY NOT NULL CHECK (length(key) = 32),
         id        TEXT    NOT NULL,
@@ -37,7 +38,22 @@ const MIGRATIONS: &[&str] = &["
         expires   INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX tokens_by_user ON tokens (user, id);
-"];
+",
+    "
+    CREATE TABLE bans (
+        kind    TEXT    NOT NULL CHECK (kind IN ('address', 'device', 'user')),
+        subject TEXT    NOT NULL,
+        strikes INTEGER NOT NULL,
+        since   INTEGER NOT NULL,
+        until   INTEGER NOT NULL,
+        forget  INTEGER NOT NULL,
+        lifted  INTEGER NOT NULL DEFAULT 0,
+        PRIMARY KEY (kind, subject)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX bans_by_end ON bans (until);
+    CREATE INDEX bans_lifted ON bans (kind, subject) WHERE lifted = 1;
+",
+];
 
 /// Brings the tables up to date, as one transaction: two processes that start together do not do it twice, and after a
 /// crash the file is as it was.
