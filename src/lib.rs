@@ -25,5 +25,6 @@ pub mod session;
 pub mod startup;
 pub mod store;
 pub mod streams;
+pub mod throttle;
 pub mod token;
 pub mod users;

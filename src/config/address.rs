@@ -58,15 +58,16 @@ fn is_port_0(address: &ListenAddress) -> bool {
     matches!(address, ListenAddress::Tcp(address) if address.port() == 0)
 }
 
-pub(super) fn trusted_proxies(checker: &mut Checker<'_>) -> Vec<IpNet> {
-    let mut proxies = Vec::new();
-    for text in list(&checker.raw.trusted_proxy) {
-        match parse_network(&text) {
-            Ok(network) => proxies.push(network),
-            Err(message) => checker.problem("trusted-proxy", message),
+/// A list of networks and addresses.
+pub(super) fn networks(checker: &mut Checker<'_>, option: &str, texts: &[String]) -> Vec<IpNet> {
+    let mut networks = Vec::new();
+    for text in texts {
+        match parse_network(text) {
+            Ok(network) => networks.push(network),
+            Err(message) => checker.problem(option, message),
         }
     }
-    proxies
+    networks
 }
 
 /// A network, or an address as a network of one. Bits after the prefix are refused: the writer meant something else.

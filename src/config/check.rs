@@ -8,7 +8,7 @@ use super::duration::parse_duration;
 use super::environment::Environment;
 use super::problem::Problem;
 use super::raw::{RawSettings, Text};
-use super::{address, login, places};
+use super::{address, login, places, throttle};
 
 impl Settings {
     /// Checks what was written and fills in the defaults. Opens no file and no socket.
@@ -36,7 +36,9 @@ fn assemble(checker: &mut Checker<'_>) -> Option<Settings> {
     let log_required = places::log_required(checker);
     let raw = checker.raw;
     let listen = address::listen(checker);
-    let trusted_proxies = address::trusted_proxies(checker);
+    let trusted_proxies = address::networks(checker, "trusted-proxy", &list(&raw.trusted_proxy));
+    let allow_from = address::networks(checker, "allow-from", &list(&raw.allow_from));
+    let throttle = throttle::throttle(checker);
     let sessions = sessions(checker);
     let token_lifetime = checker.length("token-lifetime", raw.token_lifetime.as_ref(), "12h");
     let basic_cache = checker.length_or_zero("basic-cache", raw.basic_cache.as_ref(), "60s");
@@ -49,6 +51,8 @@ fn assemble(checker: &mut Checker<'_>) -> Option<Settings> {
         login: login?,
         listen,
         trusted_proxies,
+        allow_from,
+        throttle,
         sessions,
         token_lifetime,
         basic_cache,

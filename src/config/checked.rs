@@ -19,6 +19,10 @@ pub struct Settings {
     pub listen: Vec<ListenAddress>,
     /// Peers whose forwarded headers are believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// Networks that may reach the gateway at all; empty for everybody.
+    pub allow_from: Vec<IpNet>,
+    /// How failures are counted; `None` if they are not.
+    pub throttle: Option<ThrottleSettings>,
     /// Session life times.
     pub sessions: SessionLimits,
     /// How long a token made by a login lives, and the most a minted one may ask for.
@@ -104,6 +108,30 @@ pub struct PamSettings {
     pub failure_delay: Duration,
     /// Broker socket of a broker that runs on its own (systemd); `None` lets `serve` start one.
     pub socket: Option<PathBuf>,
+}
+
+/// How failed logins are counted, and what too many cost.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ThrottleSettings {
+    /// For one address, or one /64 of IPv6.
+    pub address: Rate,
+    /// For one user name, and for one known device.
+    pub user: Rate,
+    /// The first ban; each further one in a row is twice as long.
+    pub ban: Duration,
+    /// The longest ban.
+    pub ban_max: Duration,
+    /// Addresses that are not counted.
+    pub exempt: Vec<IpNet>,
+}
+
+/// So many failures at once, given back evenly over a time.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Rate {
+    /// How many; not zero.
+    pub failures: u32,
+    /// Over which time they are given back; not zero.
+    pub per: Duration,
 }
 
 /// One address to listen on.

@@ -22,6 +22,7 @@ mod problem;
 mod raw;
 #[cfg(test)]
 mod tests;
+mod throttle;
 mod user_place;
 mod warnings;
 mod whereabouts;

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 const ENGINE: &str = "The engine";
 const TLS: &str = "Security of the connections (exactly one, unless --no-login)";
 const LOGIN: &str = "Login";
+const THROTTLE: &str = "Failed logins";
 const PAM: &str = "PAM";
 const NETWORK: &str = "Network";
 const PROCESS: &str = "Process";
@@ -70,6 +71,28 @@ pub struct RawSettings {
     #[arg(long, env = "DOORWARD_BASIC_CACHE", value_name = "TIME", help_heading = LOGIN, hide_env_values = true)]
     pub basic_cache: Option<Text>,
 
+    /// Count no failed logins: neither addresses nor user names are ever banned
+    #[arg(long, env = "DOORWARD_NO_THROTTLE", action = ArgAction::SetTrue, value_parser = flag,
+          help_heading = THROTTLE, hide_env_values = true)]
+    pub no_throttle: Option<bool>,
+    /// Failures that one address (IPv6: one /64) may have before it is banned, and the time over which they are given
+    /// back [default: 60/1h]
+    #[arg(long, env = "DOORWARD_THROTTLE_ADDRESS", value_name = "N/TIME", help_heading = THROTTLE, hide_env_values = true)]
+    pub throttle_address: Option<Text>,
+    /// The same for one user name from wherever, and for one known device [default: 10/1h]
+    #[arg(long, env = "DOORWARD_THROTTLE_USER", value_name = "N/TIME", help_heading = THROTTLE, hide_env_values = true)]
+    pub throttle_user: Option<Text>,
+    /// First ban; each further one in a row is twice as long [default: 1m]
+    #[arg(long, env = "DOORWARD_THROTTLE_BAN", value_name = "TIME", help_heading = THROTTLE, hide_env_values = true)]
+    pub throttle_ban: Option<Text>,
+    /// Longest ban [default: 1h]
+    #[arg(long, env = "DOORWARD_THROTTLE_BAN_MAX", value_name = "TIME", help_heading = THROTTLE, hide_env_values = true)]
+    pub throttle_ban_max: Option<Text>,
+    /// Never ban this network or address; user names tried from there still count; may be repeated
+    #[arg(long, env = "DOORWARD_THROTTLE_EXEMPT", value_name = "CIDR", help_heading = THROTTLE, hide_env_values = true)]
+    #[serde(deserialize_with = "one_or_many", skip_serializing_if = "Vec::is_empty")]
+    pub throttle_exempt: Vec<Text>,
+
     /// PAM service, a file in /etc/pam.d [default: doorward]
     #[arg(long, env = "DOORWARD_PAM_SERVICE", value_name = "NAME", help_heading = PAM, hide_env_values = true)]
     pub pam_service: Option<Text>,
@@ -101,6 +124,10 @@ pub struct RawSettings {
     #[arg(long, env = "DOORWARD_TRUSTED_PROXY", value_name = "CIDR", help_heading = NETWORK, hide_env_values = true)]
     #[serde(deserialize_with = "one_or_many", skip_serializing_if = "Vec::is_empty")]
     pub trusted_proxy: Vec<Text>,
+    /// Serve only clients of this network or address, and drop all others unheard; may be repeated [default: everybody]
+    #[arg(long, env = "DOORWARD_ALLOW_FROM", value_name = "CIDR", help_heading = NETWORK, hide_env_values = true)]
+    #[serde(deserialize_with = "one_or_many", skip_serializing_if = "Vec::is_empty")]
+    pub allow_from: Vec<Text>,
 
     /// Folder for keys, certificates and the session database [default: /var/lib/doorward, or
     /// $XDG_STATE_HOME/doorward when not root]

@@ -16,7 +16,7 @@ impl Settings {
         if self.tls == TlsMode::AssumeSecure && self.trusted_proxies.is_empty() {
             warnings.push(
                 "--assume-secure without --trusted-proxy believes no forwarded header from anyone: every client is \
-                 logged and throttled under the terminator's address"
+                 logged under the terminator's address, and a stranger's failed logins ban all of them together"
                     .to_owned(),
             );
         }
@@ -39,7 +39,14 @@ impl Settings {
         if self.login == LoginMode::NoLogin {
             return vec!["--no-login lets everybody who reaches the port use the engine".to_owned()];
         }
-        Vec::new()
+        if self.throttle.is_none() {
+            return vec!["--no-throttle lets everybody guess passwords as often as they like".to_owned()];
+        }
+        let everybody = self.throttle.iter().flat_map(|throttle| &throttle.exempt);
+        everybody
+            .filter(|network| network.prefix_len() == 0)
+            .map(|network| format!("--throttle-exempt {network} never bans any address"))
+            .collect()
     }
 
     fn about_engine(&self) -> Vec<String> {

@@ -13,7 +13,8 @@ use data_encoding::BASE32_NOPAD;
 use nix::unistd::{Gid, User, geteuid};
 
 use crate::config::{
-    EngineAddress, ListenAddress, LogFormat, LogTarget, LoginMode, SessionLimits, Settings, TlsMode,
+    EngineAddress, ListenAddress, LogFormat, LogTarget, LoginMode, SessionLimits, Settings, ThrottleSettings,
+    TlsMode,
 };
 use crate::domain::{Password, Username};
 use crate::startup::application::Application;
@@ -155,6 +156,8 @@ fn settings(engine: EngineAddress, users: PathBuf, state: PathBuf, listen: Vec<L
         login: LoginMode::Users(users),
         listen,
         trusted_proxies: Vec::new(),
+        allow_from: Vec::new(),
+        throttle: Some(ThrottleSettings::default()),
         sessions: SessionLimits { idle: Duration::from_secs(3600), absolute: Duration::from_secs(12 * 3600) },
         token_lifetime: Duration::from_secs(12 * 3600),
         basic_cache: Duration::from_secs(60),

@@ -55,6 +55,7 @@ const ROOMS: &[Room] = &[
     Room { name: "pam", may_import: &["store", "config"], why: "side room" },
     Room { name: "session", may_import: &["store", "config"], why: "side room" },
     Room { name: "streams", may_import: &["store", "config"], why: "side room" },
+    Room { name: "throttle", may_import: &["store", "config"], why: "side room" },
     Room { name: "token", may_import: &["store", "config"], why: "side room" },
     Room { name: "users", may_import: &["store", "config"], why: "side room" },
     // Compiled into the broker too, where the library's rooms do not exist.
@@ -62,8 +63,8 @@ const ROOMS: &[Room] = &[
     Room { name: "pam/worker", may_import: &["worker"], why: "a program of its own, with libpam and nothing of the gateway" },
     // Stages, left to right. Each may know those to its left, and the side rooms that hold what it asks.
     Room { name: "listener", may_import: &["config"], why: "stage 1: it has nobody to its left" },
-    Room { name: "identity", may_import: &["listener", "session", "token", "users", "pam", "streams", "store", "config"],
-           why: "stage 2: its doors read sessions and tokens, check passwords, and cut what a dead credential opened" },
+    Room { name: "identity", may_import: &["listener", "session", "throttle", "token", "users", "pam", "streams", "store", "config"],
+           why: "stage 2: its doors read sessions and tokens, check passwords, count failures, and cut what a dead credential opened" },
     Room { name: "policy", may_import: &["identity", "listener", "config"], why: "stage 3: it decides about an identity" },
     Room { name: "proxy", may_import: &["policy", "identity", "listener", "session", "streams", "config"],
            why: "stage 4: it takes a permit by value, strips our cookie and registers what it opens" },
@@ -72,7 +73,7 @@ const ROOMS: &[Room] = &[
     Room { name: "gateway", may_import: &["audit", "config", "identity", "listener", "pages", "policy", "proxy", "session", "streams", "token"],
            why: "the heart: it alone sees all stages, and calls them in their order" },
     Room { name: "startup", may_import: &["audit", "config", "gateway", "identity", "listener", "pages", "pam", "policy", "proxy",
-                                         "session", "store", "streams", "token", "users"],
+                                         "session", "store", "streams", "throttle", "token", "users"],
            why: "the composition root builds everything" },
     Room { name: "cli", may_import: &["config", "listener", "pam", "startup", "store", "token", "users"],
            why: "arguments to settings to one call; the only one that knows startup; `check` loads certificates too" },

@@ -47,7 +47,17 @@ fn the_example_file_shows_the_defaults() {
         format!("{:#?}", doorward::config::Settings::check(raw, &environment).unwrap())
     };
     let base = "use-login = true\nautocert = '*'\n";
-    let examples = ["engine-", "autocert", "certfile", "users", "pam-socket", "trusted-proxy", "use-login"];
+    let examples = [
+        "engine-",
+        "allow-from",
+        "autocert",
+        "certfile",
+        "users",
+        "pam-socket",
+        "throttle-exempt",
+        "trusted-proxy",
+        "use-login",
+    ];
     for line in lines().iter().filter(|line| !examples.iter().any(|key| line.starts_with(key))) {
         assert_eq!(check(&format!("{base}{line}\n")), check(base), "{line} is not the default");
     }

@@ -1,0 +1,111 @@
+//! Who may reach the gateway, and how often they may fail.
+
+use std::time::Duration;
+
+use super::address::networks;
+use super::check::{Checker, list};
+use super::checked::{Rate, ThrottleSettings};
+use super::duration::parse_duration;
+use super::raw::Text;
+
+const ADDRESS: &str = "60/1h";
+const USER: &str = "10/1h";
+
+impl Default for ThrottleSettings {
+    fn default() -> Self {
+        let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+        Self {
+            address: Rate { failures: 60, per: minutes(60) },
+            user: Rate { failures: 10, per: minutes(60) },
+            ban: minutes(1),
+            ban_max: minutes(60),
+            exempt: Vec::new(),
+        }
+    }
+}
+
+/// `None` where nothing is counted, because nobody logs in or the operator said so.
+pub(super) fn throttle(checker: &mut Checker<'_>) -> Option<ThrottleSettings> {
+    let raw = checker.raw;
+    let is_off = raw.no_throttle == Some(true);
+    let problem = if raw.use_login != Some(true) {
+        Some("only means something with --use-login")
+    } else if is_off {
+        Some("contradicts --no-throttle; keep one of the two")
+    } else {
+        None
+    };
+    if let Some(problem) = problem {
+        let no_throttle = (is_off && raw.use_login != Some(true)).then_some("no-throttle");
+        for option in options(checker).into_iter().chain(no_throttle) {
+            checker.problem(option, problem);
+        }
+        return None;
+    }
+    let settings = ThrottleSettings {
+        address: rate(checker, "throttle-address", raw.throttle_address.as_ref(), ADDRESS),
+        user: rate(checker, "throttle-user", raw.throttle_user.as_ref(), USER),
+        ban: checker.length("throttle-ban", raw.throttle_ban.as_ref(), "1m"),
+        ban_max: checker.length("throttle-ban-max", raw.throttle_ban_max.as_ref(), "1h"),
+        exempt: networks(checker, "throttle-exempt", &list(&raw.throttle_exempt)),
+    };
+    if settings.ban > settings.ban_max {
+        checker.problem("throttle-ban", "is longer than --throttle-ban-max, the longest that a ban may be");
+    }
+    Some(settings)
+}
+
+fn options(checker: &Checker<'_>) -> Vec<&'static str> {
+    let raw = checker.raw;
+    let given = [
+        ("throttle-address", raw.throttle_address.is_some()),
+        ("throttle-user", raw.throttle_user.is_some()),
+        ("throttle-ban", raw.throttle_ban.is_some()),
+        ("throttle-ban-max", raw.throttle_ban_max.is_some()),
+        ("throttle-exempt", !raw.throttle_exempt.is_empty()),
+    ];
+    given.into_iter().filter_map(|(name, given)| given.then_some(name)).collect()
+}
+
+fn rate(checker: &mut Checker<'_>, option: &str, text: Option<&Text>, default: &str) -> Rate {
+    let text = text.map_or(default, Text::as_str);
+    parse_rate(text)
+        .or_else(|| {
+            checker.problem(
+                option,
+                format!("'{text}' is not a number of failures in a time; write for example {default}"),
+            );
+            parse_rate(default)
+        })
+        .unwrap_or(Rate { failures: 1, per: Duration::from_secs(60) })
+}
+
+/// `60/1h`: so many failures, given back evenly over that time.
+fn parse_rate(text: &str) -> Option<Rate> {
+    let (failures, per) = text.split_once('/')?;
+    let failures = failures.trim().parse().ok().filter(|failures| (1..=100_000).contains(failures))?;
+    let per = parse_duration(per.trim()).ok().filter(|per| !per.is_zero())?;
+    Some(Rate { failures, per })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{ADDRESS, Rate, ThrottleSettings, USER, parse_rate};
+
+    #[test]
+    fn a_rate_is_a_number_and_a_time() {
+        assert_eq!(parse_rate("60/1h"), Some(Rate { failures: 60, per: Duration::from_secs(3600) }));
+        assert_eq!(parse_rate("1 / 90s"), Some(Rate { failures: 1, per: Duration::from_secs(90) }));
+        for text in ["", "60", "60/", "/1h", "0/1h", "60/0", "-1/1h", "1000000/1h", "60/1h/2", "a/b"] {
+            assert_eq!(parse_rate(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_defaults_stand_in_one_place_only() {
+        let default = ThrottleSettings::default();
+        assert_eq!((Some(default.address), Some(default.user)), (parse_rate(ADDRESS), parse_rate(USER)));
+    }
+}

@@ -1,0 +1,261 @@
+//! One counter: a bucket of failures that refills with time, and the bans that follow from an empty one. Pure; all
+//! times are milliseconds of a clock that is never set.
+
+use crate::config::Rate;
+
+/// Bans in a row are forgiven one by one, each after this many of the longest bans without another.
+const FORGIVEN_AFTER: i64 = 6;
+/// Most credentials that are remembered as having failed here already.
+const MOST_REPEATS: usize = 8;
+
+/// The rules of one kind of counter.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rules {
+    /// Failures that a full bucket takes.
+    burst: i64,
+    /// Until one of them is given back.
+    period: i64,
+    /// The first ban.
+    ban: i64,
+    /// The longest.
+    ban_max: i64,
+}
+
+impl Rules {
+    pub(super) fn new(rate: Rate, ban: std::time::Duration, ban_max: std::time::Duration) -> Self {
+        let millis =
+            |length: std::time::Duration| i64::try_from(length.as_millis()).unwrap_or(i64::MAX / 1024).max(1);
+        let burst = i64::from(rate.failures.max(1));
+        Self { burst, period: (millis(rate.per) / burst).max(1), ban: millis(ban), ban_max: millis(ban_max) }
+    }
+
+    /// For everything together that has no counter of its own: more room, and no growing ban.
+    pub(super) const fn shared(self) -> Self {
+        Self { burst: self.burst * 16, period: self.period / 16 + 1, ban_max: self.ban, ..self }
+    }
+
+    const fn forgiven_after(&self) -> i64 {
+        self.ban_max.saturating_mul(FORGIVEN_AFTER)
+    }
+
+    /// The ban after so many before it.
+    fn length(&self, strikes: u32) -> i64 {
+        let doublings = strikes.saturating_sub(1).min(32);
+        self.ban.saturating_mul(1 << doublings).min(self.ban_max)
+    }
+}
+
+/// One address, user name or device.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Count {
+    /// Attempts under way. They count as failures until the opposite is known.
+    pending: u32,
+    /// When all failures will have been given back.
+    clear: i64,
+    /// When the ban began and when it ends; equal if there never was one.
+    since: i64,
+    until: i64,
+    /// Bans in a row.
+    strikes: u32,
+    repeats: [u64; MOST_REPEATS],
+    next_repeat: usize,
+}
+
+/// A ban, and the bans in a row before it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Ban {
+    pub(super) strikes: u32,
+    pub(super) since: i64,
+    pub(super) until: i64,
+    pub(super) forget: i64,
+}
+
+impl Count {
+    /// A ban that was written down.
+    pub(super) fn restored(rules: &Rules, ban: &Ban) -> Self {
+        Self {
+            // The bucket was empty when it began.
+            clear: ban.since.saturating_add(rules.burst * rules.period),
+            since: ban.since,
+            until: ban.until,
+            strikes: ban.strikes,
+            ..Self::default()
+        }
+    }
+
+    /// Takes a place for an attempt, or says how long there is none.
+    pub(super) fn reserve(&mut self, rules: &Rules, now: i64) -> Result<(), i64> {
+        self.banned(now)?;
+        let spent = (self.clear - now).max(0) + i64::from(self.pending) * rules.period;
+        // After a ban the bucket may still be empty: then one attempt at a time.
+        if self.pending > 0 && spent > (rules.burst - 1) * rules.period {
+            return Err(1000);
+        }
+        self.pending += 1;
+        Ok(())
+    }
+
+    /// For how long there is a ban, if there is one.
+    pub(super) const fn banned(&self, now: i64) -> Result<(), i64> {
+        if self.until > now { Err(self.until - now) } else { Ok(()) }
+    }
+
+    /// Gives a place back: the attempt was no failure.
+    pub(super) const fn release(&mut self) {
+        self.pending = self.pending.saturating_sub(1);
+    }
+
+    /// Counts a failure; gives the ban if it brought one.
+    pub(super) fn fail(&mut self, rules: &Rules, now: i64) -> Option<Ban> {
+        let full = (rules.burst - 1) * rules.period;
+        self.clear = (self.clear.max(now) + rules.period).min(now + full + rules.period);
+        if self.banned(now).is_err() || self.clear - now <= full {
+            return None;
+        }
+        self.forgive(rules, now);
+        self.strikes = self.strikes.saturating_add(1);
+        self.since = now;
+        self.until = now + rules.length(self.strikes);
+        self.ban(rules)
+    }
+
+    /// Whether this very credential has failed here before. Whoever repeats it learns nothing, and is more likely a
+    /// program with an old token than somebody who guesses.
+    pub(super) fn is_repeat(&mut self, credential: u64) -> bool {
+        if self.repeats.contains(&credential) {
+            return true;
+        }
+        if let Some(place) = self.repeats.get_mut(self.next_repeat % MOST_REPEATS) {
+            *place = credential;
+        }
+        self.next_repeat = (self.next_repeat + 1) % MOST_REPEATS;
+        false
+    }
+
+    /// The ban in force or remembered.
+    pub(super) fn ban(&self, rules: &Rules) -> Option<Ban> {
+        let lasting = rules.forgiven_after().saturating_mul(i64::from(self.strikes));
+        (self.strikes > 0).then(|| Ban {
+            strikes: self.strikes,
+            since: self.since,
+            until: self.until,
+            forget: self.until.saturating_add(lasting),
+        })
+    }
+
+    /// Whether it says nothing any more.
+    pub(super) fn is_idle(&mut self, rules: &Rules, now: i64) -> bool {
+        self.forgive(rules, now);
+        self.pending == 0 && self.clear <= now && self.until <= now && self.strikes == 0
+    }
+
+    /// How much would be lost with it; `None` if it must not be lost.
+    pub(super) fn weight(&self, rules: &Rules, now: i64) -> Option<i64> {
+        let spent = (self.clear - now).max(0) / rules.period;
+        (self.pending == 0 && self.until <= now).then(|| spent + i64::from(self.strikes) * rules.burst)
+    }
+
+    fn forgive(&mut self, rules: &Rules, now: i64) {
+        let quiet = (now - self.until).max(0) / rules.forgiven_after();
+        if quiet > 0 {
+            self.strikes = self.strikes.saturating_sub(u32::try_from(quiet).unwrap_or(u32::MAX));
+            self.until = self.until.saturating_add(quiet.saturating_mul(rules.forgiven_after())).min(now);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Count, Rules};
+    use crate::config::Rate;
+
+    const MINUTE: i64 = 60_000;
+
+    fn rules() -> Rules {
+        let rate = Rate { failures: 10, per: Duration::from_secs(3600) };
+        Rules::new(rate, Duration::from_secs(60), Duration::from_secs(3600))
+    }
+
+    fn try_wrong(count: &mut Count, now: i64) -> Result<bool, i64> {
+        count.reserve(&rules(), now)?;
+        count.release();
+        Ok(count.fail(&rules(), now).is_some())
+    }
+
+    #[test]
+    fn b1_the_tenth_failure_bans_and_a_success_costs_nothing() {
+        let mut count = Count::default();
+        for _ in 0..100 {
+            count.reserve(&rules(), 0).unwrap();
+            count.release();
+        }
+        for number in 1..=10 {
+            assert_eq!(try_wrong(&mut count, 0), Ok(number == 10), "{number}");
+        }
+        assert_eq!(try_wrong(&mut count, 0), Err(MINUTE));
+        assert_eq!(try_wrong(&mut count, MINUTE - 1), Err(1));
+    }
+
+    #[test]
+    fn b1_each_further_ban_is_twice_as_long_up_to_the_longest() {
+        let (mut count, mut now) = (Count::default(), 0);
+        for _ in 0..10 {
+            let _ = try_wrong(&mut count, now);
+        }
+        for minutes in [1, 2, 4, 8, 16, 32, 60, 60] {
+            assert_eq!(count.banned(now), Err(minutes * MINUTE));
+            now = count.until;
+            // The bucket refills meanwhile, at one failure in six minutes: from eight minutes on there is some room.
+            while try_wrong(&mut count, now).is_ok() {}
+        }
+    }
+
+    #[test]
+    fn b1_failures_that_come_slowly_never_ban() {
+        let mut count = Count::default();
+        for number in 0..1000 {
+            assert_eq!(try_wrong(&mut count, number * 6 * MINUTE), Ok(false));
+        }
+    }
+
+    #[test]
+    fn b1_a_thousand_at_once_are_no_more_than_one_after_another() {
+        let mut count = Count::default();
+        let admitted = (0..1000).filter(|_| count.reserve(&rules(), 0).is_ok()).count();
+        assert_eq!(admitted, 10);
+        let bans = (0..10).filter(|_| {
+            count.release();
+            count.fail(&rules(), 0).is_some()
+        });
+        assert_eq!(bans.count(), 1);
+        // After the ban the bucket is still empty: one at a time.
+        let admitted = (0..1000).filter(|_| count.reserve(&rules(), MINUTE).is_ok()).count();
+        assert_eq!(admitted, 1);
+    }
+
+    #[test]
+    fn bans_in_a_row_are_forgiven_in_time() {
+        let mut count = Count::default();
+        for _ in 0..10 {
+            let _ = try_wrong(&mut count, 0);
+        }
+        let _ = try_wrong(&mut count, MINUTE);
+        assert_eq!(count.strikes, 2);
+        let quiet = 6 * 3_600_000;
+        let end = count.until;
+        assert!(!count.clone().is_idle(&rules(), end + 2 * quiet - 1));
+        assert!(count.is_idle(&rules(), end + 2 * quiet));
+    }
+
+    #[test]
+    fn the_same_wrong_credential_again_is_a_repeat() {
+        let mut count = Count::default();
+        assert!(!count.is_repeat(1) && count.is_repeat(1));
+        for other in 2..=9 {
+            assert!(!count.is_repeat(other));
+        }
+        assert!(!count.is_repeat(1), "only the latest are remembered");
+    }
+}

@@ -1,0 +1,209 @@
+//! Who may try, and what becomes of it.
+
+use std::collections::HashSet;
+use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::count::{Ban, Rules};
+use super::key::Key;
+use super::table::{Place, Table};
+use crate::config::ThrottleSettings;
+use crate::domain::Clock;
+use crate::store::{BanKind, MOST_BANS};
+
+/// Most counters of one kind.
+const MOST: usize = MOST_BANS / 3;
+
+/// All counters of this process. Asked only where a password is about to be checked or a credential was no good:
+/// what is known to be good never comes here.
+pub struct Throttle {
+    /// `None` where the operator said `--no-throttle`.
+    pub(super) state: Option<Mutex<State>>,
+    exempt: Vec<IpNet>,
+    pub(super) clock: Clock,
+    hasher: RandomState,
+}
+
+pub(super) struct State {
+    addresses: Table,
+    devices: Table,
+    users: Table,
+    /// Bans that the store does not know yet.
+    pub(super) changed: HashSet<Key>,
+    /// Wall clock less steady clock, in milliseconds, when bans were last written down.
+    pub(super) offset: i64,
+}
+
+/// One attempt under way. Dropped without a verdict it counts as a failure: who hangs up early must not get it for
+/// nothing.
+#[must_use = "an attempt that is dropped counts as a failure"]
+pub struct Attempt {
+    throttle: Arc<Throttle>,
+    places: Vec<(Key, Place)>,
+    credential: Option<u64>,
+}
+
+impl Throttle {
+    /// Counters with these rules; `None` counts nothing.
+    #[must_use]
+    pub fn new(settings: Option<&ThrottleSettings>, clock: Clock) -> Self {
+        let state = settings.map(|settings| {
+            let rules = |rate| Rules::new(rate, settings.ban, settings.ban_max);
+            Mutex::new(State {
+                addresses: Table::new(rules(settings.address), MOST),
+                devices: Table::new(rules(settings.user), MOST),
+                users: Table::new(rules(settings.user), MOST),
+                changed: HashSet::new(),
+                offset: clock.now_millis() - clock.steady_millis(),
+            })
+        });
+        let exempt = settings.map(|settings| settings.exempt.clone()).unwrap_or_default();
+        Self { state, exempt, clock, hasher: RandomState::new() }
+    }
+
+    /// Whether anything is counted.
+    #[must_use]
+    pub const fn is_on(&self) -> bool {
+        self.state.is_some()
+    }
+
+    /// Asks for an attempt of `user` from `address`, before the password is looked at. The name counts as typed,
+    /// whether anybody has it or not. A known `device` of that user is counted in the name's stead, so that nobody can
+    /// lock a person out from elsewhere; once it has failed too often itself, it is known no more.
+    ///
+    /// # Errors
+    /// How long to wait. It does not tell which counter says so.
+    pub fn admit(
+        self: &Arc<Self>,
+        address: IpAddr,
+        user: &str,
+        device: Option<&str>,
+    ) -> Result<Attempt, Duration> {
+        let mut attempt = Attempt { throttle: Arc::clone(self), places: Vec::new(), credential: None };
+        let Some(mut state) = self.lock() else { return Ok(attempt) };
+        let now = self.clock.steady_millis();
+        let device = device.map(Key::device).filter(|device| state.devices.banned(device, now).is_ok());
+        let address = (!self.is_exempt(address)).then(|| Key::address(address));
+        for key in address.into_iter().chain([device.unwrap_or_else(|| Key::user(user))]) {
+            match state.table(key.kind()).reserve(&key, now) {
+                Ok(place) => attempt.places.push((key, place)),
+                Err(millis) => {
+                    state.release(&std::mem::take(&mut attempt.places), now);
+                    return Err(duration(millis));
+                }
+            }
+        }
+        drop(state);
+        Ok(attempt)
+    }
+
+    /// Counts a credential that was no good, where no password was checked: a token that nobody knows.
+    ///
+    /// # Errors
+    /// How long the address has to wait, if it had been banned before.
+    pub fn bad_credential(&self, address: IpAddr, credential: &[u8]) -> Result<(), Duration> {
+        if self.is_exempt(address) {
+            return Ok(());
+        }
+        let Some(mut state) = self.lock() else { return Ok(()) };
+        let (key, now) = (Key::address(address), self.clock.steady_millis());
+        state.addresses.banned(&key, now).map_err(duration)?;
+        state.fail(&key, Some(self.hasher.hash_one(credential)), now);
+        Ok(())
+    }
+
+    fn is_exempt(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.exempt.iter().any(|network| network.contains(&address))
+    }
+
+    /// Each change is one call, so a panic elsewhere leaves nothing half done.
+    pub(super) fn lock(&self) -> Option<MutexGuard<'_, State>> {
+        self.state.as_ref().map(|state| state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl State {
+    pub(super) const fn table(&mut self, kind: BanKind) -> &mut Table {
+        match kind {
+            BanKind::Address => &mut self.addresses,
+            BanKind::Device => &mut self.devices,
+            BanKind::User => &mut self.users,
+        }
+    }
+
+    pub(super) const fn tables(&self) -> [&Table; 3] {
+        [&self.addresses, &self.devices, &self.users]
+    }
+
+    fn release(&mut self, places: &[(Key, Place)], now: i64) {
+        for (key, place) in places {
+            self.table(key.kind()).release(key, *place, now);
+        }
+    }
+
+    fn fail(&mut self, key: &Key, credential: Option<u64>, now: i64) {
+        if let Some(ban) = self.table(key.kind()).fail(key, credential, now) {
+            self.changed.insert(key.clone());
+            report(key, &ban);
+        }
+    }
+}
+
+impl Attempt {
+    /// Names the credential that is tried, for doors where programs send the same one again and again: a repetition is
+    /// counted for the name and not for the address, which the program may share with others.
+    pub fn with(mut self, credential: &[u8]) -> Self {
+        self.credential = Some(self.throttle.hasher.hash_one(credential));
+        self
+    }
+
+    /// It was no failure: right, or not decided yet, or nobody could decide.
+    pub fn release(mut self) {
+        let places = std::mem::take(&mut self.places);
+        if let Some(mut state) = self.throttle.lock() {
+            state.release(&places, self.throttle.clock.steady_millis());
+        }
+    }
+
+    /// It was a failure.
+    pub fn fail(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        if self.places.is_empty() {
+            return;
+        }
+        let places = std::mem::take(&mut self.places);
+        let Some(mut state) = self.throttle.lock() else { return };
+        let now = self.throttle.clock.steady_millis();
+        state.release(&places, now);
+        for (key, _) in &places {
+            let credential = self.credential.filter(|_| key.kind() == BanKind::Address);
+            state.fail(key, credential, now);
+        }
+    }
+}
+
+fn report(key: &Key, ban: &Ban) {
+    tracing::warn!(
+        target: "doorward::login",
+        kind = key.kind().as_str(),
+        subject = key.subject(),
+        seconds = (ban.until - ban.since) / 1000,
+        bans_in_a_row = ban.strikes,
+        "too many failures: banned"
+    );
+}
+
+/// Never zero, which would say "at once".
+fn duration(millis: i64) -> Duration {
+    Duration::from_millis(u64::try_from(millis).unwrap_or_default().max(1000))
+}

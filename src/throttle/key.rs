@@ -1,0 +1,107 @@
+//! What is counted by.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use crate::store::BanKind;
+
+/// Whoever owns an IPv6 address owns the rest of its /64 too (RFC 6177).
+const V6_PREFIX: u32 = 64;
+
+/// One counter's name.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub(super) enum Key {
+    Address(IpAddr),
+    Device(Box<str>),
+    User(Box<str>),
+}
+
+impl Key {
+    /// An IPv4 address, also one that was mapped into IPv6, or the /64 of an IPv6 address.
+    pub(super) fn address(address: IpAddr) -> Self {
+        Self::Address(match address.to_canonical() {
+            IpAddr::V6(v6) => {
+                let host_bits = u128::MAX >> V6_PREFIX;
+                IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !host_bits))
+            }
+            v4 @ IpAddr::V4(_) => v4,
+        })
+    }
+
+    /// A user name in any spelling that some directory takes for the same: case and repeated spaces do not make
+    /// another one, else every spelling of one account had guesses of its own. PAM sees the name as typed.
+    pub(super) fn user(name: &str) -> Self {
+        let words: Vec<String> =
+            name.split_whitespace().map(|word| word.to_uppercase().to_lowercase()).collect();
+        Self::User(words.join(" ").into())
+    }
+
+    pub(super) fn device(id: &str) -> Self {
+        Self::Device(id.into())
+    }
+
+    pub(super) const fn kind(&self) -> BanKind {
+        match self {
+            Self::Address(_) => BanKind::Address,
+            Self::Device(_) => BanKind::Device,
+            Self::User(_) => BanKind::User,
+        }
+    }
+
+    /// For people and for the store.
+    pub(super) fn subject(&self) -> String {
+        match self {
+            Self::Address(address @ IpAddr::V4(_)) => address.to_string(),
+            Self::Address(network @ IpAddr::V6(_)) => format!("{network}/{V6_PREFIX}"),
+            Self::Device(text) | Self::User(text) => text.to_string(),
+        }
+    }
+
+    /// The way back from [`Key::subject`]; `None` for what we did not write.
+    pub(super) fn parse(kind: BanKind, subject: &str) -> Option<Self> {
+        match kind {
+            BanKind::Address => {
+                let address = subject.split('/').next()?.parse().ok()?;
+                Some(Self::address(address))
+            }
+            BanKind::Device => Some(Self::device(subject)),
+            BanKind::User => Some(Self::user(subject)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Key;
+    use crate::store::BanKind;
+
+    fn address(text: &str) -> Key {
+        Key::address(text.parse().unwrap())
+    }
+
+    #[test]
+    fn b4_ipv6_is_counted_by_64_and_mapped_ipv4_as_ipv4() {
+        assert_eq!(address("2001:db8:1:2::1"), address("2001:db8:1:2:ffff:ffff:ffff:ffff"));
+        assert_ne!(address("2001:db8:1:2::1"), address("2001:db8:1:3::1"));
+        assert_eq!(address("::ffff:192.0.2.7"), address("192.0.2.7"));
+        assert_ne!(address("192.0.2.7"), address("192.0.2.8"));
+    }
+
+    #[test]
+    fn a8_every_spelling_of_a_name_has_one_counter() {
+        for other in ["Alice", "ALICE", "alice"] {
+            assert_eq!(Key::user(other), Key::user("aLiCe"));
+        }
+        assert_eq!(Key::user("A  B"), Key::user("a b"));
+        assert_eq!(Key::user("\u{17f}ue"), Key::user("Sue"), "the long s is an s to LDAP");
+        assert_ne!(Key::user("bob"), Key::user("eve"));
+    }
+
+    #[test]
+    fn b8_what_is_written_down_is_read_back() {
+        for key in [address("192.0.2.7"), address("2001:db8::1"), Key::user("Bob"), Key::device("0f")] {
+            assert_eq!(Key::parse(key.kind(), &key.subject()), Some(key));
+        }
+        assert_eq!(address("2001:db8::1").subject(), "2001:db8::/64");
+        assert_eq!(Key::parse(BanKind::Address, "nonsense"), None);
+    }
+}

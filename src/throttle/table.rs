@@ -1,0 +1,207 @@
+//! All counters of one kind, of which there are never more than a fixed number.
+
+use indexmap::IndexMap;
+
+use super::count::{Ban, Count, Rules};
+use super::key::Key;
+
+/// Counters looked at when a place is needed.
+const LOOKED_AT: usize = 32;
+
+/// A bounded table. Where it is full, the counter that says least goes; one that bans never does, so whoever rotates
+/// names or addresses neither grows the memory nor gets anybody out of a ban. If there are bans wherever it looks, all
+/// newcomers share one counter.
+#[derive(Debug)]
+pub(super) struct Table {
+    rules: Rules,
+    shared_rules: Rules,
+    most: usize,
+    counts: IndexMap<Key, Count>,
+    shared: Count,
+    /// Where the search for a place goes on.
+    hand: usize,
+}
+
+/// Where an attempt was noted.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Place {
+    Own,
+    Shared,
+}
+
+impl Table {
+    pub(super) fn new(rules: Rules, most: usize) -> Self {
+        Self {
+            rules,
+            shared_rules: rules.shared(),
+            most,
+            counts: IndexMap::new(),
+            shared: Count::default(),
+            hand: 0,
+        }
+    }
+
+    /// Takes a place for an attempt, or says how long there is none.
+    pub(super) fn reserve(&mut self, key: &Key, now: i64) -> Result<Place, i64> {
+        let (count, rules, place) = self.count(key, now);
+        count.reserve(&rules, now).map(|()| place)
+    }
+
+    /// For how long there is a ban, if there is one. Adds nothing to the table.
+    pub(super) fn banned(&self, key: &Key, now: i64) -> Result<(), i64> {
+        self.counts.get(key).map_or(Ok(()), |count| count.banned(now))
+    }
+
+    /// Gives a place back.
+    pub(super) fn release(&mut self, key: &Key, place: Place, now: i64) {
+        match (place, self.counts.get_index_of(key)) {
+            (Place::Shared, _) => self.shared.release(),
+            (Place::Own, Some(index)) => {
+                if let Some((_, count)) = self.counts.get_index_mut(index) {
+                    count.release();
+                }
+                self.drop_if_idle(index, now);
+            }
+            // Lifted meanwhile.
+            (Place::Own, None) => {}
+        }
+    }
+
+    /// Counts a failure, unless this very credential has failed here before; gives the ban if it brought one.
+    pub(super) fn fail(&mut self, key: &Key, credential: Option<u64>, now: i64) -> Option<Ban> {
+        let (count, rules, _) = self.count(key, now);
+        if credential.is_some_and(|credential| count.is_repeat(credential)) {
+            return None;
+        }
+        count.fail(&rules, now)
+    }
+
+    /// The ban in force or remembered.
+    pub(super) fn ban(&self, key: &Key) -> Option<Ban> {
+        self.counts.get(key).and_then(|count| count.ban(&self.rules))
+    }
+
+    /// Puts a ban that was written down.
+    pub(super) fn restore(&mut self, key: Key, ban: &Ban) {
+        if self.counts.len() < self.most {
+            self.counts.insert(key, Count::restored(&self.rules, ban));
+        }
+    }
+
+    /// Forgets a counter.
+    pub(super) fn lift(&mut self, key: &Key) -> bool {
+        self.counts.swap_remove(key).is_some()
+    }
+
+    /// All keys that have or had a ban.
+    pub(super) fn struck(&self) -> impl Iterator<Item = &Key> {
+        self.counts.iter().filter(|(_, count)| count.ban(&self.rules).is_some()).map(|(key, _)| key)
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.counts.len()
+    }
+
+    /// The key's own counter, made where there is none, or the shared one.
+    fn count(&mut self, key: &Key, now: i64) -> (&mut Count, Rules, Place) {
+        if !self.counts.contains_key(key) && self.counts.len() >= self.most {
+            self.make_room(now);
+        }
+        if self.counts.len() < self.most || self.counts.contains_key(key) {
+            (self.counts.entry(key.clone()).or_default(), self.rules, Place::Own)
+        } else {
+            (&mut self.shared, self.shared_rules, Place::Shared)
+        }
+    }
+
+    fn make_room(&mut self, now: i64) {
+        let mut lightest: Option<(i64, usize)> = None;
+        for _ in 0..LOOKED_AT.min(self.counts.len()) {
+            self.hand = (self.hand + 1) % self.counts.len().max(1);
+            let Some((_, count)) = self.counts.get_index(self.hand) else { return };
+            let Some(weight) = count.weight(&self.rules, now) else { continue };
+            if lightest.is_none_or(|(least, _)| weight < least) {
+                lightest = Some((weight, self.hand));
+            }
+        }
+        if let Some((_, index)) = lightest {
+            self.counts.swap_remove_index(index);
+        }
+    }
+
+    /// A good login leaves nothing behind.
+    fn drop_if_idle(&mut self, index: usize, now: i64) {
+        let rules = self.rules;
+        if self.counts.get_index_mut(index).is_some_and(|(_, count)| count.is_idle(&rules, now)) {
+            self.counts.swap_remove_index(index);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Key, Table};
+    use crate::config::Rate;
+    use crate::throttle::count::Rules;
+
+    const MOST: usize = 100;
+
+    fn table() -> Table {
+        let rate = Rate { failures: 3, per: Duration::from_secs(3600) };
+        Table::new(Rules::new(rate, Duration::from_secs(60), Duration::from_secs(3600)), MOST)
+    }
+
+    fn fail(table: &mut Table, name: &str, now: i64) -> Result<(), i64> {
+        let key = Key::user(name);
+        let place = table.reserve(&key, now)?;
+        table.release(&key, place, now);
+        table.fail(&key, None, now);
+        Ok(())
+    }
+
+    #[test]
+    fn b5_rotating_names_neither_grows_the_table_nor_ends_a_ban() {
+        let mut table = table();
+        for _ in 0..3 {
+            fail(&mut table, "bob", 0).unwrap();
+        }
+        for _ in 0..2 {
+            fail(&mut table, "nearly", 0).unwrap();
+        }
+        for number in 0..100_000 {
+            fail(&mut table, &format!("rotated{number}"), 0).unwrap();
+            assert!(table.len() <= MOST);
+        }
+        assert!(table.banned(&Key::user("bob"), 0).is_err());
+        // What is not a ban yet outlives what says less.
+        fail(&mut table, "nearly", 0).unwrap();
+        assert!(table.banned(&Key::user("nearly"), 0).is_err());
+    }
+
+    #[test]
+    fn b5_where_everything_is_banned_newcomers_share_one_counter() {
+        let mut table = table();
+        for number in 0..MOST {
+            for _ in 0..3 {
+                fail(&mut table, &format!("banned{number}"), 0).unwrap();
+            }
+        }
+        let admitted = (0..10_000).filter(|number| fail(&mut table, &format!("new{number}"), 0).is_ok());
+        assert_eq!(admitted.count(), 3 * 16);
+        assert_eq!(table.len(), MOST);
+        // Once the bans are over there is room again.
+        assert!(fail(&mut table, "later", 61_000).is_ok());
+    }
+
+    #[test]
+    fn a_good_login_leaves_nothing_behind() {
+        let mut table = table();
+        let place = table.reserve(&Key::user("bob"), 0).unwrap();
+        assert_eq!(table.len(), 1);
+        table.release(&Key::user("bob"), place, 0);
+        assert_eq!(table.len(), 0);
+    }
+}
