@@ -53,6 +53,14 @@ pub(super) fn error(
     response
 }
 
+/// 429: too many failures before. It tells neither whose nor which.
+pub(super) fn throttled(wait: Duration, facts: &Facts) -> Response<GatewayBody> {
+    let text = pages::too_many_failures(wait);
+    let mut response = error(StatusCode::TOO_MANY_REQUESTS, &text, &facts.id.text(), facts.for_browser);
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
+    response
+}
+
 /// 401 with the ways to come in; for a browser on its way to a page, the way to the login and back.
 pub(super) fn unauthorized(
     target: &Target,

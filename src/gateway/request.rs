@@ -13,7 +13,7 @@ use crate::audit::Closing;
 use crate::gateway::body::GatewayBody;
 use crate::gateway::check::check;
 use crate::gateway::entry::{Entry, Facts, Noted, RequestId, millis, shown_user};
-use crate::gateway::refuse::{drain, error, failed, failure_reason, is_navigation, unauthorized};
+use crate::gateway::refuse::{drain, error, failed, failure_reason, is_navigation, throttled, unauthorized};
 use crate::gateway::worker::{Mode, Place, Worker};
 use crate::identity::{Identity, Outcome};
 use crate::listener::{Connection, address_text};
@@ -43,7 +43,12 @@ impl Worker {
             bytes: None,
         };
         entry.noted.path = incoming.parts.uri.path_and_query().cloned();
-        let mut response = match check(connection, &incoming.parts) {
+        let checked = if self.gateway.allowed.serves(facts.client) {
+            check(connection, &incoming.parts)
+        } else {
+            Err((StatusCode::FORBIDDEN, "clients from this address are not served here".to_owned()))
+        };
+        let mut response = match checked {
             Ok(target) => self.route(&facts, place, target, &mut incoming, &mut entry.noted).await,
             Err((status, text)) => {
                 entry.noted.reason = Some(Cow::Owned(text.clone()));
@@ -231,6 +236,10 @@ impl Worker {
                 noted.reason = Some(Cow::Borrowed("the login cannot be checked"));
                 return unavailable(facts);
             }
+            Outcome::Throttled(wait) => {
+                noted.reason = Some(Cow::Borrowed("too many failures"));
+                return throttled(*wait, facts);
+            }
             Outcome::Failed(reason) => {
                 noted.reason = Some(Cow::Borrowed(reason.as_str()));
                 "login failed: the credentials are wrong or no longer good, log in again"
@@ -288,6 +297,12 @@ impl Worker {
         if matches!(outcome, Outcome::Unavailable) && !needs_nobody(target.path()) {
             noted.reason = Some(Cow::Borrowed("the login cannot be checked"));
             return unavailable(facts);
+        }
+        if let Outcome::Throttled(wait) = outcome
+            && !needs_nobody(target.path())
+        {
+            noted.reason = Some(Cow::Borrowed("too many failures"));
+            return throttled(wait, facts);
         }
         if let Outcome::Failed(reason) = &outcome {
             noted.reason = Some(Cow::Borrowed(reason.as_str()));

@@ -18,7 +18,7 @@ use crate::audit::Sink;
 use crate::gateway::timer::{self, CoarseTimer};
 use crate::identity::{Doors, Shared};
 use crate::listener::tls::TlsMaterial;
-use crate::listener::{Accepted, Socket, TrustedProxies, accept};
+use crate::listener::{Accepted, AllowFrom, Socket, TrustedProxies, accept};
 use crate::pages::{self, PageService, PagesState};
 use crate::proxy::{self, Connector, Pool};
 use crate::streams::{Cut, Guard};
@@ -56,6 +56,8 @@ pub struct Gateway {
     pub mode: Mode,
     /// Whose forwarded headers are believed.
     pub trusted: TrustedProxies,
+    /// Who is served at all.
+    pub allowed: AllowFrom,
     /// The way to the engine.
     pub connector: Connector,
     /// The request log.
@@ -133,6 +135,9 @@ impl Worker {
 
     /// Serves one socket until it ends.
     pub async fn serve(self: Rc<Self>, socket: Socket) {
+        if !self.gateway.allowed.accepts(&socket, &self.gateway.trusted) {
+            return;
+        }
         let _inside = self.gateway.stop.enter();
         let tls = self.gateway.tls.as_ref().map(|material| material.current());
         let mut firm = self.gateway.stop.firm.guard();

@@ -55,6 +55,8 @@ pub enum Step {
 pub struct Verified {
     /// The name after the account phase: a module may have mapped it.
     pub user: Username,
+    /// The name as typed.
+    pub typed: Username,
     /// Their groups.
     pub groups: Vec<String>,
     /// Texts to show after success, such as an expiry warning.
@@ -175,7 +177,8 @@ impl Dialogue {
                     Err(error) => Step::Unavailable(error.to_string()),
                 },
                 PamEvent::Done(done) => {
-                    Step::Done(Verified { user: done.user, groups: done.groups, messages })
+                    let typed = done.user.clone();
+                    Step::Done(Verified { user: done.user, typed, groups: done.groups, messages })
                 }
                 PamEvent::Refused { phase, code, delay, .. } => {
                     Step::Refused { delay, why: format!("{phase:?} {code}"), messages }
@@ -199,7 +202,9 @@ async fn verify(users: Arc<Users>, user: Username, password: Password) -> Step {
         users.verify(&name, &password)
     };
     match tokio::task::spawn_blocking(check).await {
-        Ok(Verdict::Ok { groups }) => Step::Done(Verified { user, groups, messages: Vec::new() }),
+        Ok(Verdict::Ok { groups }) => {
+            Step::Done(Verified { typed: user.clone(), user, groups, messages: Vec::new() })
+        }
         Ok(Verdict::Refused) => refused("users file"),
         Err(_) => Step::Unavailable("the password check ended early".to_owned()),
     }

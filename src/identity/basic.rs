@@ -1,7 +1,6 @@
 //! `Authorization: Basic` (RFC 7617): a name and password on every request, asked of PAM once in a while.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_lc_rs::hmac;
@@ -12,6 +11,7 @@ use crate::domain::{Clock, Door, Password, UnixSeconds, Username};
 use crate::identity::chain::{Outcome, Reason};
 use crate::identity::conversations::{Conversations, Reply};
 use crate::identity::credential::{Credential, Identity};
+use crate::identity::origin::Origin;
 use crate::identity::registry::Registry;
 use crate::store::KeyHash;
 
@@ -54,7 +54,7 @@ impl BasicDoor {
     pub async fn check(
         &self,
         encoded: &[u8],
-        address: IpAddr,
+        origin: Origin,
         conversations: &Conversations,
         registry: &Registry,
         clock: &Clock,
@@ -69,7 +69,7 @@ impl BasicDoor {
         // Somebody with the same password may have been first.
         let outcome = match self.remembered(hash, clock.now()) {
             Some(identity) => Outcome::Authenticated(identity),
-            None => self.ask(hash, user, password, address, conversations, registry, clock).await,
+            None => self.ask(hash, user, password, origin, conversations, registry, clock).await,
         };
         lock(&self.checking).remove(&hash);
         outcome
@@ -88,13 +88,13 @@ impl BasicDoor {
         hash: KeyHash,
         user: Username,
         password: Password,
-        address: IpAddr,
+        origin: Origin,
         conversations: &Conversations,
         registry: &Registry,
         clock: &Clock,
     ) -> Outcome {
         let generation = registry.generation();
-        match conversations.check(user, password, address).await {
+        match conversations.check(user, password, &hash, origin).await {
             Reply::Done(verified) => {
                 let now = clock.now();
                 let made = Credential::from_password(
@@ -111,6 +111,7 @@ impl BasicDoor {
                 self.remember(hash, &identity, now);
                 Outcome::Authenticated(identity)
             }
+            Reply::Throttled(wait) => Outcome::Throttled(wait),
             Reply::Busy(_) | Reply::Unavailable => Outcome::Unavailable,
             Reply::Ask { .. } | Reply::Refused(_) => {
                 // The password has changed since: what was opened with it ends.

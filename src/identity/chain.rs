@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{HeaderMap, header};
 
@@ -11,10 +12,12 @@ use crate::domain::{Clock, UnixSeconds};
 use crate::identity::basic::BasicDoor;
 use crate::identity::conversations::Conversations;
 use crate::identity::credential::{Credential, Identity};
+use crate::identity::origin::Origin;
 use crate::identity::registry::Registry;
 use crate::identity::{bearer, cookie};
 use crate::session::{self, CookieKey, RawCookie};
 use crate::store::Store;
+use crate::throttle::Throttle;
 
 /// Most header values one thread remembers; past that it starts anew, which costs one look-up each.
 const MOST_REMEMBERED: usize = 8192;
@@ -28,6 +31,8 @@ pub enum Outcome {
     Failed(Reason),
     /// No credential was there.
     NotRequested,
+    /// Too many failures before, from this address or for this name. 429, and how long to wait.
+    Throttled(Duration),
     /// It could not be decided: store, PAM or capacity. 503, never "wrong".
     Unavailable,
 }
@@ -69,6 +74,8 @@ pub struct Shared {
     pub registry: Arc<Registry>,
     /// Basic's memory.
     pub basic: Arc<BasicDoor>,
+    /// What failures cost.
+    pub throttle: Arc<Throttle>,
     /// The password checker.
     pub conversations: Arc<Conversations>,
     /// Opens session cookies.
@@ -171,17 +178,39 @@ impl Doors {
             )
             .await;
         };
-        if values.next().is_some() {
-            return Outcome::Failed(Reason::Malformed);
-        }
-        let value = value.as_bytes();
+        let outcome = if values.next().is_some() {
+            Outcome::Failed(Reason::Malformed)
+        } else {
+            self.ask_for(value.as_bytes(), headers, address).await
+        };
+        self.count(outcome, value.as_bytes(), address)
+    }
+
+    async fn ask_for(&self, value: &[u8], headers: &HeaderMap, address: IpAddr) -> Outcome {
+        let shared = &self.shared;
         let (scheme, rest) = value.split_at(value.iter().position(|b| *b == b' ').unwrap_or(value.len()));
         if scheme.eq_ignore_ascii_case(b"bearer") {
             bearer::check(rest.trim_ascii(), &*shared.store, &shared.registry, &shared.clock).await
         } else if scheme.eq_ignore_ascii_case(b"basic") {
-            shared.basic.check(rest, address, &shared.conversations, &shared.registry, &shared.clock).await
+            let origin = Origin::of(headers, address, None, &shared.cookie_key, shared.clock.now());
+            shared.basic.check(rest, origin, &shared.conversations, &shared.registry, &shared.clock).await
         } else {
             Outcome::Failed(Reason::UnknownScheme)
+        }
+    }
+
+    /// What nobody knows is a guess. Wrong passwords were counted where they were checked, and a credential that was
+    /// good once is none.
+    fn count(&self, outcome: Outcome, credential: &[u8], address: IpAddr) -> Outcome {
+        let Outcome::Failed(reason @ (Reason::Malformed | Reason::Unknown | Reason::UnknownScheme)) = outcome
+        else {
+            return outcome;
+        };
+        let why = reason.as_str();
+        tracing::info!(target: "doorward::login", %address, why, "login refused");
+        match self.shared.throttle.bad_credential(address, credential) {
+            Ok(()) => outcome,
+            Err(wait) => Outcome::Throttled(wait),
         }
     }
 

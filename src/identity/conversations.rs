@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_lc_rs::{digest, rand};
@@ -13,6 +13,8 @@ use zeroize::Zeroizing;
 
 use crate::domain::{Clock, Message, Password, Prompt, PromptStyle, UnixSeconds, Username};
 use crate::identity::authenticator::{Authenticator, Dialogue, Step, Verified};
+use crate::identity::origin::Origin;
+use crate::throttle::{Attempt, Throttle};
 
 /// Most conversations of one address that wait for an answer; a further one ends the oldest.
 const MOST_WAITING_OF_ONE: usize = 8;
@@ -24,6 +26,7 @@ type IdHash = [u8; 32];
 /// its own that works once, and it ends by itself.
 pub struct Conversations {
     authenticator: Authenticator,
+    throttle: Arc<Throttle>,
     failure_delay: Duration,
     prompt_seconds: i64,
     login_seconds: i64,
@@ -52,7 +55,7 @@ pub struct Begin {
     /// The password, if it was given at once; it answers the first secret prompt.
     pub password: Option<String>,
     /// Where the client is.
-    pub address: IpAddr,
+    pub origin: Origin,
 }
 
 /// What the client is told.
@@ -75,6 +78,8 @@ pub enum Reply {
     Done(Verified),
     /// Wrong, and nothing more precise than that. Its price in time has been paid.
     Refused(Vec<Message>),
+    /// Too many failures before: the password was not looked at. The same price in time has been paid.
+    Throttled(Duration),
     /// The stack could not decide.
     Unavailable,
 }
@@ -82,9 +87,10 @@ pub enum Reply {
 impl Conversations {
     /// A table in front of `authenticator`.
     #[must_use]
-    pub fn new(authenticator: Authenticator, limits: &Limits, clock: Clock) -> Self {
+    pub fn new(authenticator: Authenticator, throttle: Arc<Throttle>, limits: &Limits, clock: Clock) -> Self {
         Self {
             authenticator,
+            throttle,
             failure_delay: limits.failure_delay,
             prompt_seconds: seconds(limits.prompt_deadline),
             login_seconds: seconds(limits.login_deadline),
@@ -104,7 +110,19 @@ impl Conversations {
     /// Begins a login.
     pub async fn begin(&self, begin: Begin) -> Reply {
         let submitted = Instant::now();
-        let Ok(permit) = self.running.try_acquire() else { return Reply::Busy(Duration::from_secs(2)) };
+        let attempt = match self.admit(submitted, &begin.origin, &begin.user).await {
+            Ok(attempt) => attempt,
+            Err(reply) => return reply,
+        };
+        self.begin_admitted(submitted, attempt, begin).await
+    }
+
+    async fn begin_admitted(&self, submitted: Instant, attempt: Attempt, begin: Begin) -> Reply {
+        let address = begin.origin.address;
+        let Ok(permit) = self.running.try_acquire() else {
+            attempt.release();
+            return Reply::Busy(Duration::from_secs(2));
+        };
         // A name that PAM must not see, and an empty password, cost what a wrong password costs.
         let parsed = Username::parse(&begin.user).map_err(|error| error.to_string());
         let password = begin.password.map(Password::parse).transpose().map_err(|error| error.to_string());
@@ -112,54 +130,83 @@ impl Conversations {
             (Ok(user), Ok(password)) => (user, password),
             (Err(why), _) | (_, Err(why)) => {
                 drop(permit);
-                tracing::info!(target: "doorward::login", address = %begin.address, why, "login refused");
+                tracing::info!(target: "doorward::login", %address, why, "login refused");
+                attempt.fail();
                 self.pay(submitted, Duration::ZERO).await;
                 return Reply::Refused(Vec::new());
             }
         };
         let now = self.clock.now();
-        let (dialogue, step) = self.authenticator.begin(&user, begin.address, trace_id()).await;
+        let (dialogue, step) = self.authenticator.begin(&user, address, trace_id()).await;
         let waiting = dialogue.map(|dialogue| Waiting {
             dialogue,
             user: user.clone(),
-            address: begin.address,
+            address,
             password,
             asked: now,
             begun: now,
         });
         let (waiting, step) = prefill(waiting, step).await;
         drop(permit);
-        self.settle(submitted, &user, begin.address, waiting, step).await
+        self.settle(submitted, attempt, &user, address, waiting, step).await
     }
 
     /// Goes on with a login. An id that is unknown, used, over, or of another address is refused.
-    pub async fn answer(&self, conversation: &str, answers: Vec<String>, address: IpAddr) -> Reply {
-        let submitted = Instant::now();
+    pub async fn answer(&self, conversation: &str, answers: Vec<String>, origin: Origin) -> Reply {
+        let (submitted, address) = (Instant::now(), origin.address);
         let Ok(permit) = self.running.try_acquire() else { return Reply::Busy(Duration::from_secs(2)) };
         let Some(mut waiting) = self.take(conversation, address) else {
             drop(permit);
+            if let Err(wait) = self.throttle.bad_credential(address, conversation.as_bytes()) {
+                return self.throttled(submitted, address, "", wait).await;
+            }
+            tracing::info!(target: "doorward::login", %address, why = "unknown conversation", "login refused");
             self.pay(submitted, Duration::ZERO).await;
             return Reply::Refused(Vec::new());
         };
         let user = waiting.user.clone();
+        let attempt = match self.throttle.admit(address, user.as_str(), origin.device_of(user.as_str())) {
+            Ok(attempt) => attempt,
+            Err(wait) => {
+                // The child goes before the delay is paid.
+                drop((waiting, permit));
+                return self.throttled(submitted, address, user.as_str(), wait).await;
+            }
+        };
         let answer = Zeroizing::new(answers.into_iter().next().unwrap_or_default());
         let step = waiting.dialogue.answer(&answer).await;
         let (waiting, step) = prefill(Some(waiting), step).await;
         drop(permit);
-        self.settle(submitted, &user, address, waiting, step).await
+        self.settle(submitted, attempt, &user, address, waiting, step).await
     }
 
     /// One prompt, one answer, for doors that cannot ask (Basic): a second question is a refusal.
-    pub async fn check(&self, user: Username, password: Password, address: IpAddr) -> Reply {
+    ///
+    /// `credential` names the pair, so that a program which sends it again and again is noticed as such.
+    pub async fn check(
+        &self,
+        user: Username,
+        password: Password,
+        credential: &[u8],
+        origin: Origin,
+    ) -> Reply {
+        let (submitted, address) = (Instant::now(), origin.address);
+        let attempt = match self.admit(submitted, &origin, user.as_str()).await {
+            Ok(attempt) => attempt.with(credential),
+            Err(reply) => return reply,
+        };
+        let device = origin.device_of(user.as_str()).map(str::to_owned);
         let begin =
-            Begin { user: user.as_str().to_owned(), password: Some(password.expose().to_owned()), address };
-        let submitted = Instant::now();
-        match self.begin(begin).await {
+            Begin { user: user.as_str().to_owned(), password: Some(password.expose().to_owned()), origin };
+        match self.begin_admitted(submitted, attempt, begin).await {
             // Refused at once, this would tell a right password from a wrong one.
             Reply::Ask { conversation, user, .. } => {
                 drop(self.take(&conversation, address));
                 let why = "more questions than Basic can answer";
-                tracing::info!(target: "doorward::login", %user, %address, why, "login refused");
+                tracing::info!(target: "doorward::login", %address, %user, why, "login refused");
+                if let Ok(attempt) = self.throttle.admit(address, user.as_str(), device.as_deref()) {
+                    attempt.with(credential).fail();
+                }
                 self.pay(submitted, Duration::ZERO).await;
                 Reply::Refused(Vec::new())
             }
@@ -173,31 +220,55 @@ impl Conversations {
         self.lock().retain(|_, waiting| self.is_open(waiting, now));
     }
 
+    /// Asked before anybody looks at the password.
+    async fn admit(&self, submitted: Instant, origin: &Origin, user: &str) -> Result<Attempt, Reply> {
+        match self.throttle.admit(origin.address, user, origin.device_of(user)) {
+            Ok(attempt) => Ok(attempt),
+            Err(wait) => Err(self.throttled(submitted, origin.address, user, wait).await),
+        }
+    }
+
+    async fn throttled(&self, submitted: Instant, address: IpAddr, user: &str, wait: Duration) -> Reply {
+        // A name that cannot be one is not written down: it may be anything, and long.
+        let user = Username::parse(user).ok().map_or_else(String::new, String::from);
+        let why = "too many failures";
+        tracing::info!(target: "doorward::login", %address, user, why, "login refused");
+        self.pay(submitted, Duration::ZERO).await;
+        Reply::Throttled(wait.saturating_sub(submitted.elapsed()).max(Duration::from_secs(1)))
+    }
+
     async fn settle(
         &self,
         submitted: Instant,
+        attempt: Attempt,
         user: &Username,
         address: IpAddr,
         waiting: Option<Waiting>,
         step: Step,
     ) -> Reply {
+        // Before the delay is paid, which a client may not wait for.
+        if matches!(step, Step::Refused { .. }) {
+            attempt.fail()
+        } else {
+            attempt.release()
+        }
         match (step, waiting) {
             (Step::Ask(prompt, messages), Some(waiting)) => self.park(waiting, prompt, messages),
             (Step::Ask(..), None) => Reply::Unavailable,
             (Step::Busy(retry_after), _) => Reply::Busy(retry_after),
             (Step::Done(verified), _) => {
-                tracing::info!(target: "doorward::login", user = %verified.user, %address, "login accepted");
-                Reply::Done(verified)
+                tracing::info!(target: "doorward::login", %address, user = %verified.user, "login accepted");
+                Reply::Done(Verified { typed: user.clone(), ..verified })
             }
             (Step::Refused { delay, why, messages }, waiting) => {
                 // The child goes before the delay is paid: a failure holds no process.
                 drop(waiting);
-                tracing::info!(target: "doorward::login", %user, %address, why, "login refused");
+                tracing::info!(target: "doorward::login", %address, %user, why, "login refused");
                 self.pay(submitted, delay).await;
                 Reply::Refused(messages)
             }
             (Step::Unavailable(reason), _) => {
-                tracing::error!(target: "doorward::login", %user, %address, reason, "login unavailable");
+                tracing::error!(target: "doorward::login", %address, %user, reason, "login unavailable");
                 Reply::Unavailable
             }
         }

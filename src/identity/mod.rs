@@ -8,6 +8,7 @@ mod conversations;
 mod cookie;
 mod credential;
 mod look_up;
+mod origin;
 mod registry;
 
 pub use authenticator::{Authenticator, Dialogue, Step, Verified};
@@ -15,4 +16,5 @@ pub use basic::BasicDoor;
 pub use chain::{Doors, Outcome, Reason, Shared};
 pub use conversations::{Begin, Conversations, Limits, Reply};
 pub use credential::{Credential, Identity};
+pub use origin::Origin;
 pub use registry::{Registry, Touches};

@@ -1,12 +1,14 @@
 //! Stage 1: accept, secure, and say where a connection comes from.
 
 mod address;
+mod allow;
 mod connection;
 mod framing;
 mod io;
 pub mod tls;
 
 pub use address::{Forwarded, TrustedProxies};
+pub use allow::AllowFrom;
 pub use connection::{Accepted, Connection, HANDSHAKE_DEADLINE, accept, address_text};
 pub use framing::{AmbiguousFraming, check_framing};
 pub use io::{ClientIo, HeadLog, Socket, only_piece};

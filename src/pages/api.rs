@@ -12,7 +12,7 @@ use crate::pages::app::PagesState;
 use crate::pages::context::PageContext;
 use crate::pages::login::end_session;
 use crate::pages::moments::iso;
-use crate::pages::refusals::{later, refuse};
+use crate::pages::refusals::{later, refuse, too_many_failures};
 use crate::policy;
 use crate::store::TokenKind;
 use crate::token::{self, IssueError, TokenRequest};
@@ -62,10 +62,10 @@ pub(super) async fn login(
     let reply = match (body.user, body.password, body.conversation, body.answers) {
         (Some(user), password, None, None) => {
             let password = password.filter(|password| !password.is_empty());
-            conversations.begin(Begin { user, password, address: context.client }).await
+            conversations.begin(Begin { user, password, origin: context.origin(&state.doors) }).await
         }
         (None, None, Some(id), answers) => {
-            conversations.answer(&id, answers.unwrap_or_default(), context.client).await
+            conversations.answer(&id, answers.unwrap_or_default(), context.origin(&state.doors)).await
         }
         _ => {
             let text = "give either user, with or without password, or conversation and answers";
@@ -81,6 +81,9 @@ pub(super) async fn login(
         Reply::Refused(_) => refuse(StatusCode::UNAUTHORIZED, "wrong user name or password"),
         Reply::Busy(retry) => {
             later(StatusCode::TOO_MANY_REQUESTS, "too many logins at this moment", retry.as_secs().max(1))
+        }
+        Reply::Throttled(wait) => {
+            later(StatusCode::TOO_MANY_REQUESTS, &too_many_failures(wait), wait.as_secs().max(1))
         }
         Reply::Unavailable => later(StatusCode::SERVICE_UNAVAILABLE, "login is not available right now", 5),
     }

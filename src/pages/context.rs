@@ -7,7 +7,7 @@ use actix_web::dev::Payload;
 use actix_web::{Error, FromRequest, HttpMessage, HttpRequest};
 use http::HeaderMap;
 
-use crate::identity::Identity;
+use crate::identity::{Identity, Origin, Shared};
 
 /// Put into every request by the bridge; handlers take it as an argument.
 #[derive(Clone, Debug)]
@@ -31,6 +31,12 @@ pub struct PageContext {
 }
 
 impl PageContext {
+    /// Where an attempt to log in comes from.
+    #[must_use]
+    pub fn origin(&self, doors: &Shared) -> Origin {
+        Origin::of(&self.headers, self.client, self.identity.as_ref(), &doors.cookie_key, doors.clock.now())
+    }
+
     /// The host for people to read.
     #[must_use]
     pub fn host(&self) -> &str {

@@ -2,7 +2,7 @@
 
 use actix_session::Session;
 use actix_web::http::StatusCode;
-use actix_web::http::header::LOCATION;
+use actix_web::http::header::{LOCATION, RETRY_AFTER, SET_COOKIE};
 use actix_web::{HttpResponse, web};
 use serde::Deserialize;
 
@@ -10,10 +10,11 @@ use crate::domain::{Door, ReturnTo};
 use crate::identity::{Begin, Reply, Verified};
 use crate::pages::app::PagesState;
 use crate::pages::context::PageContext;
+use crate::pages::moments::span;
 use crate::pages::refusals::{self, page};
 use crate::pages::views::{ErrorPage, LoginPage, LogoutPage, MessageView, PromptView, Step};
 use crate::policy;
-use crate::session::{self, ADDRESS, CookieOutcome, GROUPS, USER};
+use crate::session::{self, ADDRESS, CookieOutcome, Device, GROUPS, USER};
 
 const WRONG: &str = "Wrong user name or password.";
 
@@ -68,13 +69,17 @@ pub(super) async fn submit(
     let typed = form.user.clone();
     let conversations = &state.doors.conversations;
     let reply = match form.conversation {
-        Some(id) => conversations.answer(&id, vec![form.answer0.unwrap_or_default()], context.client).await,
+        Some(id) => {
+            conversations
+                .answer(&id, vec![form.answer0.unwrap_or_default()], context.origin(&state.doors))
+                .await
+        }
         None => {
             let begin = Begin {
                 user: form.user.unwrap_or_default(),
                 // An empty field starts the conversation, which then asks: a stack may want a code first, or no password.
                 password: form.password.filter(|password| !password.is_empty()),
-                address: context.client,
+                origin: context.origin(&state.doors),
             };
             conversations.begin(begin).await
         }
@@ -103,6 +108,13 @@ pub(super) async fn submit(
                 StatusCode::TOO_MANY_REQUESTS,
                 &first_step(&context, &return_to, typed.as_deref(), Some(text), false),
             )
+        }
+        Reply::Throttled(wait) => {
+            let text = format!("Too many failed logins. Try again in {}.", span(wait.as_secs().max(1)));
+            let view = first_step(&context, &return_to, typed.as_deref(), Some(&text), false);
+            let mut response = page(StatusCode::TOO_MANY_REQUESTS, &view);
+            response.headers_mut().insert(RETRY_AFTER, wait.as_secs().max(1).into());
+            response
         }
         Reply::Unavailable => {
             let text = "Login is not available right now. Try again in a moment.";
@@ -182,7 +194,21 @@ async fn enter(
         session.purge();
         return page(StatusCode::INTERNAL_SERVER_ERROR, &ErrorPage::standard(500, &context.request_id));
     }
-    see_other(return_to.as_str())
+    let mut response = see_other(return_to.as_str());
+    remember_device(state, &verified, &mut response);
+    response
+}
+
+/// So that others, by failing under this name from elsewhere, cannot lock this browser out. Without the cookie a login is
+/// as good.
+fn remember_device(state: &PagesState, verified: &Verified, response: &mut HttpResponse) {
+    let doors = &state.doors;
+    if doors.throttle.is_on()
+        && let Ok(cookie) = Device::set_cookie(&verified.typed, &doors.cookie_key, doors.clock.now())
+        && let Ok(value) = cookie.parse()
+    {
+        response.headers_mut().append(SET_COOKIE, value);
+    }
 }
 
 fn first_step<'a>(

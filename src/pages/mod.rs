@@ -18,4 +18,4 @@ pub mod views;
 pub use app::{PagesState, build};
 pub use bridge::{PageService, call};
 pub use context::PageContext;
-pub use refusals::{MOST_BODY_BYTES, error_page, message};
+pub use refusals::{MOST_BODY_BYTES, error_page, message, too_many_failures};

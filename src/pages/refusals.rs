@@ -1,10 +1,13 @@
 //! What is said when something cannot be had: to programs in the engine's own shape, to people as a page.
 
+use std::time::Duration;
+
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use serde_json::json;
 
+use crate::pages::moments::span;
 use crate::pages::views::{ErrorPage, Template};
 
 /// Largest body that our own pages and API take.
@@ -14,6 +17,12 @@ pub const MOST_BODY_BYTES: usize = 64 * 1024;
 #[must_use]
 pub fn message(text: &str) -> String {
     format!("{}\n", json!({ "message": text }))
+}
+
+/// What is said after too many failures, to everybody and of every name alike.
+#[must_use]
+pub fn too_many_failures(wait: Duration) -> String {
+    format!("too many failed logins: try again in {}", span(wait.as_secs().max(1)))
 }
 
 /// The page for an error.

@@ -62,10 +62,9 @@ const fn words(status: u16) -> (&'static str, &'static str) {
             "You are signed in, but the rules of this host do not allow it. Whoever runs the host can tell you more.",
         ),
         404 => ("There is nothing here", "The address may be mistyped, or what stood here is gone."),
-        429 => (
-            "Too many attempts",
-            "Wait a little before you try again. Trying sooner only makes the wait longer.",
-        ),
+        429 => {
+            ("Too many attempts", "Wait a little before you try again. Who is signed in already stays so.")
+        }
         502 => (
             "The engine does not answer",
             "Doorward is running, but the engine behind it cannot be reached. It may be restarting: try again in a moment.",

@@ -12,6 +12,7 @@ use http::header::{COOKIE, Entry};
 use http::{HeaderMap, HeaderValue};
 use percent_encoding::percent_decode;
 
+use super::device::DEVICE_COOKIE;
 use super::{CookieKey, SessionKeyText};
 
 /// The session cookie's name. `__Host-`: only over TLS, only this host, whole site (RFC 6265bis, 4.1.3.2).
@@ -59,10 +60,20 @@ pub fn raw_value(headers: &HeaderMap) -> RawCookie<'_> {
         match (whose(pair), found) {
             (Whose::Ours(value), RawCookie::Absent) => found = RawCookie::One(value),
             (Whose::Ours(_), _) => return RawCookie::Many,
-            (Whose::Lookalike | Whose::Other, _) => {}
+            (Whose::Device(_) | Whose::Lookalike | Whose::Other, _) => {}
         }
     }
     found
+}
+
+/// The device cookie, if there is exactly one with the exact name. Not checked in any way yet.
+pub(super) fn raw_device(headers: &HeaderMap) -> Option<&[u8]> {
+    let mut found = pairs(headers).filter_map(|pair| match whose(pair) {
+        Whose::Device(value) => Some(value),
+        Whose::Lookalike | Whose::Other | Whose::Ours(_) => None,
+    });
+    let first = found.next();
+    if found.next().is_some() { None } else { first }
 }
 
 /// Decrypts a raw value: authenticated (AES-256-GCM, bound to the cookie's name), so whatever comes out is a key that
@@ -77,7 +88,7 @@ pub fn open(raw: &[u8], key: &CookieKey) -> Option<SessionKeyText> {
     Some(SessionKeyText::new(decrypted.value().to_owned()))
 }
 
-/// Takes our cookie, and every look-alike, out of a request that goes to the engine. All other cookies keep their bytes;
+/// Takes our cookies, and every look-alike, out of a request that goes to the engine. All other cookies keep their bytes;
 /// a header that held nothing else is dropped.
 pub fn strip(headers: &mut HeaderMap) {
     retain(headers, |whose| matches!(whose, Whose::Other));
@@ -123,6 +134,7 @@ fn retain(headers: &mut HeaderMap, keep: fn(&Whose<'_>) -> bool) {
 
 /// Whose a `name=value` pair is.
 enum Whose<'a> {
+    Device(&'a [u8]),
     Lookalike,
     Other,
     Ours(&'a [u8]),
@@ -130,8 +142,12 @@ enum Whose<'a> {
 
 fn whose(pair: &[u8]) -> Whose<'_> {
     let pair = trim_start(pair);
-    if let Some(value) = pair.strip_prefix(COOKIE_NAME.as_bytes()).and_then(|rest| rest.strip_prefix(b"=")) {
+    let value_of = |name: &str| pair.strip_prefix(name.as_bytes()).and_then(|rest| rest.strip_prefix(b"="));
+    if let Some(value) = value_of(COOKIE_NAME) {
         return Whose::Ours(value.trim_ascii_end());
+    }
+    if let Some(value) = value_of(DEVICE_COOKIE) {
+        return Whose::Device(value.trim_ascii_end());
     }
     let name = pair.split(|byte| *byte == b'=').next().unwrap_or_default();
     if could_be_ours(name) { Whose::Lookalike } else { Whose::Other }
@@ -145,7 +161,9 @@ fn could_be_ours(name: &[u8]) -> bool {
     }
     let text = String::from_utf8_lossy(name);
     let decoded: Cow<'_, [u8]> = percent_decode(text.trim().as_bytes()).into();
-    String::from_utf8_lossy(&decoded).trim().eq_ignore_ascii_case(COOKIE_NAME)
+    let text = String::from_utf8_lossy(&decoded);
+    let name = text.trim();
+    name.eq_ignore_ascii_case(COOKIE_NAME) || name.eq_ignore_ascii_case(DEVICE_COOKIE)
 }
 
 /// The header with the pairs to keep; `None` if nothing is left of it.

@@ -1,15 +1,18 @@
 //! Browser sessions: a random key in an encrypted cookie, everything else in the store.
 //!
 //! The pages write through actix-session ([`middleware`]); the data plane only reads ([`read`]). Both use one key file.
+//! Beside it a [`Device`] remembers where somebody has logged in before.
 
 mod actix_store;
 mod cookie;
 mod cookie_key;
+mod device;
 mod expiry;
 mod key_text;
 
 pub use actix_store::{ADDRESS, GROUPS, StoreAdapter, USER, middleware};
 pub use cookie::{COOKIE_NAME, CookieOutcome, RawCookie, drop_doubtful, open, raw_value, read, strip};
 pub use cookie_key::{CookieKey, CookieKeyError};
+pub use device::{DEVICE_COOKIE, Device};
 pub use expiry::is_live;
 pub use key_text::{SessionKeyText, hash};

@@ -16,7 +16,7 @@ use crate::domain::{Clock, Username};
 use crate::gateway::{Gateway, Mode, Stop, Worker};
 use crate::identity::{Authenticator, BasicDoor, Conversations, Credential, Limits, Registry, Shared};
 use crate::listener::tls::TlsMaterial;
-use crate::listener::{Socket, TrustedProxies};
+use crate::listener::{AllowFrom, Socket, TrustedProxies};
 use crate::pages::PagesState;
 use crate::pam::PamClient;
 use crate::proxy::Connector;
@@ -25,6 +25,7 @@ use crate::startup::launcher::socket_path;
 use crate::startup::listeners::Bound;
 use crate::startup::upkeep::{Signals, end_on_signal, flush, upkeep};
 use crate::store::{SqliteStore, Store};
+use crate::throttle::Throttle;
 use crate::users::Users;
 
 /// What a refusal costs in time where no setting says otherwise.
@@ -99,6 +100,7 @@ impl Application {
                 TlsMode::Plain => Mode::Plain,
             },
             trusted: TrustedProxies::new(settings.trusted_proxies.clone()),
+            allowed: AllowFrom::new(settings.allow_from.clone()),
             connector,
             log,
             log_required: settings.log_required,
@@ -141,6 +143,7 @@ impl Application {
     /// # Errors
     /// If the event loops cannot be started.
     pub(super) async fn run(self) -> anyhow::Result<()> {
+        self.gateway.doors.throttle.restore(&self.gateway.doors.store.bans().await?);
         let addresses = self.addresses();
         let Self { gateway, sockets, workers, grace, limits } = self;
         // Before anybody is told that we listen: a signal that comes sooner would end the process in disorder.
@@ -238,6 +241,7 @@ fn doors(settings: &Settings, clock: &Clock) -> anyhow::Result<Shared> {
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&settings.state.join("doorward.db"))?);
     let (authenticator, limits) = authenticator(settings)?;
     let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
+    let throttle = Arc::new(Throttle::new(settings.throttle.as_ref(), clock.clone()));
     let basic = BasicDoor::new(seconds(settings.basic_cache), seconds(settings.sessions.absolute))
         .ok()
         .context("this machine gives no random bytes")?;
@@ -245,7 +249,13 @@ fn doors(settings: &Settings, clock: &Clock) -> anyhow::Result<Shared> {
         store,
         registry: Arc::new(Registry::default()),
         basic: Arc::new(basic),
-        conversations: Arc::new(Conversations::new(authenticator, &limits, clock.clone())),
+        conversations: Arc::new(Conversations::new(
+            authenticator,
+            Arc::clone(&throttle),
+            &limits,
+            clock.clone(),
+        )),
+        throttle,
         cookie_key: cookie_key(&settings.state)?,
         idle_seconds: seconds(settings.sessions.idle),
         clock: clock.clone(),

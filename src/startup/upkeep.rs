@@ -54,6 +54,7 @@ fn heed_user_file(gateway: &Gateway) {
 }
 
 pub(super) async fn flush(gateway: &Gateway) {
+    gateway.doors.throttle.keep(&*gateway.doors.store).await;
     let (sessions, tokens) = gateway.doors.registry.sweep(gateway.doors.clock.now());
     if sessions.is_empty() && tokens.is_empty() {
         return;

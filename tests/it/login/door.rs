@@ -38,13 +38,14 @@ enum Tls {
 pub(super) struct Setup {
     tls: Tls,
     has_users: bool,
+    counts_failures: bool,
     arguments: Vec<String>,
 }
 
 impl Setup {
     /// Self-signed TLS and a user file.
     pub(super) const fn usual() -> Self {
-        Self { tls: Tls::Autocert, has_users: true, arguments: Vec::new() }
+        Self { tls: Tls::Autocert, has_users: true, counts_failures: false, arguments: Vec::new() }
     }
 
     /// Plain HTTP behind a terminator.
@@ -60,6 +61,11 @@ impl Setup {
     /// Passwords are PAM's business.
     pub(super) fn pam() -> Self {
         Self { has_users: false, ..Self::usual() }
+    }
+
+    /// Failures are counted, with these settings. Elsewhere they are not: all tests come from one address.
+    pub(super) fn throttled(self, arguments: &[&str]) -> Self {
+        Self { counts_failures: true, ..self }.with(arguments)
     }
 
     pub(super) fn with(mut self, arguments: &[&str]) -> Self {
@@ -303,6 +309,9 @@ fn spawn(setup: &Setup, folder: &Path, output: &Output) -> Child {
     }
     if setup.has_users {
         command.arg("--users").arg(folder.join("users.toml"));
+    }
+    if !setup.counts_failures {
+        command.arg("--no-throttle");
     }
     if geteuid().is_root() {
         command.args(["--user", &account().name]);

@@ -1,0 +1,70 @@
+//! Where an attempt to log in comes from.
+
+use std::net::IpAddr;
+
+use http::HeaderMap;
+
+use crate::domain::{Door, UnixSeconds};
+use crate::identity::credential::Identity;
+use crate::session::{CookieKey, Device};
+
+/// An address, and a device on which somebody is known.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// Where the client is.
+    pub address: IpAddr,
+    device: Option<Device>,
+}
+
+impl Origin {
+    /// An origin of which nothing but the address is known.
+    #[must_use]
+    pub const fn unknown(address: IpAddr) -> Self {
+        Self { address, device: None }
+    }
+
+    /// What the headers of a request prove: a device by its cookie. A live session or token beside the attempt does as
+    /// well: who holds one need not be kept from getting another.
+    #[must_use]
+    pub fn of(
+        headers: &HeaderMap,
+        address: IpAddr,
+        identity: Option<&Identity>,
+        key: &CookieKey,
+        now: UnixSeconds,
+    ) -> Self {
+        let held = identity.filter(|identity| matches!(identity.door(), Door::Session | Door::Token));
+        let device = match held {
+            Some(held) => Some(Device { id: held.credential_id().to_owned(), user: held.user().clone() }),
+            None => Device::read(headers, key, now),
+        };
+        Self { address, device }
+    }
+
+    /// The device's id, if `user` is known there.
+    pub(super) fn device_of(&self, user: &str) -> Option<&str> {
+        let same = |device: &&Device| device.user.as_str().to_lowercase() == user.to_lowercase();
+        self.device.as_ref().filter(same).map(|device| device.id.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+    use http::header::COOKIE;
+
+    use super::{CookieKey, Device, Origin};
+    use crate::domain::Username;
+
+    #[test]
+    fn b2_a_device_is_known_for_its_own_user_only() {
+        let key = CookieKey::generate().unwrap();
+        let set = Device::set_cookie(&Username::parse("Bob").unwrap(), &key, 0).unwrap();
+        let mut headers = HeaderMap::new();
+        headers.append(COOKIE, set.split(';').next().unwrap().parse().unwrap());
+        let origin = Origin::of(&headers, [192, 0, 2, 1].into(), None, &key, 0);
+        assert!(origin.device_of("bob").is_some() && origin.device_of("BOB").is_some());
+        assert!(origin.device_of("eve").is_none());
+        assert!(Origin::unknown([192, 0, 2, 1].into()).device_of("bob").is_none());
+    }
+}

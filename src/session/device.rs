@@ -1,0 +1,145 @@
+//! A browser from which somebody has logged in before: a cookie that is no credential, only a reason not to lock it out.
+//!
+//! Failures from anywhere can ban a user name; who shows this cookie of that user may still try. It names a device of
+//! its own, which is counted in turn.
+
+use cookie::time::Duration;
+use cookie::{Cookie, CookieJar, SameSite};
+use http::HeaderMap;
+use percent_encoding::percent_decode;
+
+use super::CookieKey;
+use super::cookie::raw_device;
+use crate::domain::{UnixSeconds, Username};
+use crate::store::{NoEntropy, public_id};
+
+/// The cookie's name; the engine neither sees nor sets it.
+pub const DEVICE_COOKIE: &str = "__Host-doorward-device";
+
+/// How long a device stays known without a login: half a year.
+const LIFE_SECONDS: i64 = 180 * 86_400;
+/// The form of the content, so that another one can follow.
+const FORM: &str = "1";
+/// A name of 256 bytes, encrypted and escaped, fits many times.
+const MAX_VALUE_BYTES: usize = 4096;
+
+/// A device on which `user` has logged in.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Device {
+    /// Public name of the device: 12 hex digits.
+    pub id: String,
+    /// Whose it is.
+    pub user: Username,
+}
+
+impl Device {
+    /// The device that a request comes from, if its cookie is ours, the only one of its name, and not too old.
+    #[must_use]
+    pub fn read(headers: &HeaderMap, key: &CookieKey, now: UnixSeconds) -> Option<Self> {
+        let raw = raw_device(headers).filter(|raw| raw.len() <= MAX_VALUE_BYTES)?;
+        let value = percent_decode(raw).decode_utf8().ok()?.into_owned();
+        // Authenticated, and bound to the cookie's name: no session cookie passes for a device.
+        let opened = CookieJar::new().private(key.plain()).decrypt(Cookie::new(DEVICE_COOKIE, value))?;
+        let mut parts = opened.value().splitn(4, ' ');
+        let (form, id, issued, user) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+        let issued: UnixSeconds = issued.parse().ok()?;
+        let is_current = form == FORM && now.saturating_sub(issued) < LIFE_SECONDS;
+        is_current.then_some(Self { id: id.to_owned(), user: Username::parse(user).ok()? })
+    }
+
+    /// A `Set-Cookie` value that makes the browser a known device of `user`.
+    ///
+    /// # Errors
+    /// [`NoEntropy`] if the system gives no random bytes.
+    pub fn set_cookie(user: &Username, key: &CookieKey, now: UnixSeconds) -> Result<String, NoEntropy> {
+        let content = format!("{FORM} {} {now} {user}", public_id()?);
+        let cookie = Cookie::build((DEVICE_COOKIE, content))
+            .path("/")
+            .secure(true)
+            .http_only(true)
+            .same_site(SameSite::Lax)
+            .max_age(Duration::seconds(LIFE_SECONDS))
+            .build();
+        let mut jar = CookieJar::new();
+        jar.private_mut(key.plain()).add(cookie);
+        let sealed = jar.get(DEVICE_COOKIE).ok_or(NoEntropy)?;
+        Ok(sealed.encoded().to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+    use http::header::COOKIE;
+
+    use super::{CookieKey, DEVICE_COOKIE, Device, LIFE_SECONDS};
+    use crate::domain::Username;
+    use crate::session::COOKIE_NAME;
+
+    fn bob() -> Username {
+        Username::parse("bob smith").unwrap()
+    }
+
+    fn pair(key: &CookieKey) -> String {
+        let set = Device::set_cookie(&bob(), key, 1000).unwrap();
+        set.split(';').next().unwrap().to_owned()
+    }
+
+    fn read(cookies: &[&str], key: &CookieKey, now: i64) -> Option<Device> {
+        let mut headers = HeaderMap::new();
+        for cookie in cookies {
+            headers.append(COOKIE, cookie.parse().unwrap());
+        }
+        Device::read(&headers, key, now)
+    }
+
+    #[test]
+    fn b2_a_device_cookie_is_read_back_for_half_a_year() {
+        let key = CookieKey::generate().unwrap();
+        let pair = pair(&key);
+        let device = read(&["a=b", &format!("c=d; {pair}")], &key, 1000).unwrap();
+        assert_eq!((device.user, device.id.len()), (bob(), 12));
+        assert!(read(&[&pair], &key, 1000 + LIFE_SECONDS - 1).is_some());
+        assert!(read(&[&pair], &key, 1000 + LIFE_SECONDS).is_none());
+    }
+
+    #[test]
+    fn b2_the_cookie_has_every_protection_and_says_nothing() {
+        let key = CookieKey::generate().unwrap();
+        let set = Device::set_cookie(&bob(), &key, 1000).unwrap();
+        for attribute in ["Secure", "HttpOnly", "SameSite=Lax", "Path=/", "Max-Age=15552000"] {
+            assert!(set.contains(attribute), "{set}");
+        }
+        assert!(!set.contains("Domain") && !set.contains("bob"), "{set}");
+    }
+
+    #[test]
+    fn b2_a_forged_foreign_doubled_or_session_cookie_is_no_device() {
+        let key = CookieKey::generate().unwrap();
+        let good = pair(&key);
+        let foreign = pair(&CookieKey::generate().unwrap());
+        let as_session = good.replace(DEVICE_COOKIE, COOKIE_NAME);
+        let disguised = good.replace("__Host", "%5F_Host");
+        let huge = format!("{DEVICE_COOKIE}={}", "A".repeat(5000));
+        for cookies in [
+            &[&*foreign][..],
+            &[&*as_session],
+            &[&*disguised],
+            &[&*huge],
+            &[&*good, &*good],
+            &["__Host-doorward-device=1 0123456789ab 1000 bob"],
+            &["__Host-doorward-device="],
+            &[&good[..good.len() - 1]],
+        ] {
+            assert_eq!(read(cookies, &key, 1000), None, "{cookies:?}");
+        }
+        // A session's cookie under the device's name.
+        let session = {
+            let mut jar = cookie::CookieJar::new();
+            jar.private_mut(key.plain()).add((COOKIE_NAME, "1 0123456789ab 1000 bob"));
+            jar.get(COOKIE_NAME).unwrap().value().to_owned()
+        };
+        let moved = cookie::Cookie::new(DEVICE_COOKIE, session).encoded().to_string();
+        assert_eq!(read(&[&moved], &key, 1000), None);
+    }
+}
