@@ -1,5 +1,6 @@
 //! The command line: one file a command. Nothing else prints.
 
+mod bans;
 mod check;
 mod demo;
 mod exit;
@@ -29,6 +30,7 @@ enum Command {
     Check(check::Check),
     Healthcheck(healthcheck::Healthcheck),
     Users(users::Users),
+    Bans(bans::Bans),
     Demo(demo::Demo),
 }
 
@@ -58,6 +60,7 @@ fn run(command: &Command, matches: &clap::ArgMatches) -> ExitCode {
         Command::Check(_) => check::run(of_command),
         Command::Healthcheck(healthcheck) => healthcheck.run(),
         Command::Users(users) => users.run(),
+        Command::Bans(bans) => bans.run(),
         Command::Demo(demo) => demo.run(),
     };
     code.into()

@@ -22,6 +22,18 @@ pub struct Whereabouts {
 }
 
 impl Gathered {
+    /// The state folder alone, for commands that look into it.
+    ///
+    /// # Errors
+    /// Problems of the file and of this one setting.
+    pub fn state_folder(self, environment: &Environment) -> Result<PathBuf, Vec<Problem>> {
+        let raw = &self.raw.clone();
+        let mut checker = Checker::new(raw, environment);
+        let (state, _) = places::folders(&mut checker);
+        let problems = self.placed(checker.into_problems());
+        if problems.is_empty() { Ok(state) } else { Err(problems) }
+    }
+
     /// Looks only at what a client needs; who may come in is not its business.
     ///
     /// # Errors

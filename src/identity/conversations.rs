@@ -166,7 +166,7 @@ impl Conversations {
         };
         let user = waiting.user.clone();
         let attempt = match self.throttle.admit(address, user.as_str(), origin.device_of(user.as_str())) {
-            Ok(attempt) => attempt,
+            Ok(attempt) => attempt.relayed(origin.is_relayed),
             Err(wait) => {
                 // The child goes before the delay is paid.
                 drop((waiting, permit));
@@ -223,7 +223,7 @@ impl Conversations {
     /// Asked before anybody looks at the password.
     async fn admit(&self, submitted: Instant, origin: &Origin, user: &str) -> Result<Attempt, Reply> {
         match self.throttle.admit(origin.address, user, origin.device_of(user)) {
-            Ok(attempt) => Ok(attempt),
+            Ok(attempt) => Ok(attempt.relayed(origin.is_relayed)),
             Err(wait) => Err(self.throttled(submitted, origin.address, user, wait).await),
         }
     }

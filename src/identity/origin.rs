@@ -6,6 +6,7 @@ use http::HeaderMap;
 
 use crate::domain::{Door, UnixSeconds};
 use crate::identity::credential::Identity;
+use crate::listener::is_relayed_unbelieved;
 use crate::session::{CookieKey, Device};
 
 /// An address, and a device on which somebody is known.
@@ -14,13 +15,15 @@ pub struct Origin {
     /// Where the client is.
     pub address: IpAddr,
     device: Option<Device>,
+    /// Forwarded headers came along that are not believed: perhaps everybody comes by one proxy.
+    pub(super) is_relayed: bool,
 }
 
 impl Origin {
     /// An origin of which nothing but the address is known.
     #[must_use]
     pub const fn unknown(address: IpAddr) -> Self {
-        Self { address, device: None }
+        Self { address, device: None, is_relayed: false }
     }
 
     /// What the headers of a request prove: a device by its cookie. A live session or token beside the attempt does as
@@ -38,7 +41,7 @@ impl Origin {
             Some(held) => Some(Device { id: held.credential_id().to_owned(), user: held.user().clone() }),
             None => Device::read(headers, key, now),
         };
-        Self { address, device }
+        Self { address, device, is_relayed: is_relayed_unbelieved(headers, address) }
     }
 
     /// The device's id, if `user` is known there.

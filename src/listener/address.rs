@@ -65,6 +65,15 @@ impl TrustedProxies {
     }
 }
 
+/// Whether a request carries `X-Forwarded-For` that does not name its `client`: whoever wrote it is not believed.
+#[must_use]
+pub fn is_relayed_unbelieved(headers: &HeaderMap, client: IpAddr) -> bool {
+    let mut values = headers.get_all("x-forwarded-for").iter().peekable();
+    let is_there = values.peek().is_some();
+    let mut hops = values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+    is_there && !hops.any(|hop| parse_hop(hop.trim()) == Some(client.to_canonical()))
+}
+
 /// `1.2.3.4`, `1.2.3.4:567`, `2001:db8::1` or `[2001:db8::1]:567`.
 fn parse_hop(hop: &str) -> Option<IpAddr> {
     hop.parse()
@@ -84,7 +93,7 @@ fn last_value(headers: &HeaderMap, name: &str) -> Option<String> {
 mod tests {
     use http::{HeaderMap, HeaderName};
 
-    use super::{Forwarded, TrustedProxies};
+    use super::{Forwarded, TrustedProxies, is_relayed_unbelieved};
 
     fn read(peer: &str, pairs: &[(&'static str, &'static str)]) -> Forwarded {
         let trusted = TrustedProxies::new(vec!["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()]);
@@ -121,6 +130,18 @@ mod tests {
         let split = [("x-forwarded-for", "1.1.1.1"), ("x-forwarded-for", "198.51.100.7, 10.2.2.2")];
         assert_eq!(read("10.1.1.1", &split).client, Some("198.51.100.7".parse().unwrap()));
         assert_eq!(read("10.1.1.1", &[("x-forwarded-for", "1.2.3.4, junk")]).client, None);
+    }
+
+    #[test]
+    fn forwarded_headers_that_are_not_believed_are_noticed() {
+        let is_noticed = |value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.append("x-forwarded-for", value.parse().unwrap());
+            is_relayed_unbelieved(&headers, [198, 51, 100, 7].into())
+        };
+        assert!(is_noticed("1.2.3.4") && is_noticed("junk") && is_noticed(""));
+        assert!(!is_noticed("1.2.3.4, 198.51.100.7:4711"));
+        assert!(!is_relayed_unbelieved(&HeaderMap::new(), [198, 51, 100, 7].into()));
     }
 
     #[test]

@@ -7,7 +7,7 @@ mod framing;
 mod io;
 pub mod tls;
 
-pub use address::{Forwarded, TrustedProxies};
+pub use address::{Forwarded, TrustedProxies, is_relayed_unbelieved};
 pub use allow::AllowFrom;
 pub use connection::{Accepted, Connection, HANDSHAKE_DEADLINE, accept, address_text};
 pub use framing::{AmbiguousFraming, check_framing};

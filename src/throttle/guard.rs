@@ -45,6 +45,7 @@ pub struct Attempt {
     throttle: Arc<Throttle>,
     places: Vec<(Key, Place)>,
     credential: Option<u64>,
+    is_relayed: bool,
 }
 
 impl Throttle {
@@ -83,7 +84,8 @@ impl Throttle {
         user: &str,
         device: Option<&str>,
     ) -> Result<Attempt, Duration> {
-        let mut attempt = Attempt { throttle: Arc::clone(self), places: Vec::new(), credential: None };
+        let mut attempt =
+            Attempt { throttle: Arc::clone(self), places: Vec::new(), credential: None, is_relayed: false };
         let Some(mut state) = self.lock() else { return Ok(attempt) };
         let now = self.clock.steady_millis();
         let device = device.map(Key::device).filter(|device| state.devices.banned(device, now).is_ok());
@@ -146,11 +148,12 @@ impl State {
         }
     }
 
-    fn fail(&mut self, key: &Key, credential: Option<u64>, now: i64) {
-        if let Some(ban) = self.table(key.kind()).fail(key, credential, now) {
-            self.changed.insert(key.clone());
-            report(key, &ban);
-        }
+    /// Counts a failure; `true` if it brought a ban.
+    fn fail(&mut self, key: &Key, credential: Option<u64>, now: i64) -> bool {
+        let Some(ban) = self.table(key.kind()).fail(key, credential, now) else { return false };
+        self.changed.insert(key.clone());
+        report(key, &ban);
+        true
     }
 }
 
@@ -159,6 +162,12 @@ impl Attempt {
     /// counted for the name and not for the address, which the program may share with others.
     pub fn with(mut self, credential: &[u8]) -> Self {
         self.credential = Some(self.throttle.hasher.hash_one(credential));
+        self
+    }
+
+    /// Whether forwarded headers came along that are not believed.
+    pub const fn relayed(mut self, is_relayed: bool) -> Self {
+        self.is_relayed = is_relayed;
         self
     }
 
@@ -187,7 +196,13 @@ impl Drop for Attempt {
         state.release(&places, now);
         for (key, _) in &places {
             let credential = self.credential.filter(|_| key.kind() == BanKind::Address);
-            state.fail(key, credential, now);
+            if state.fail(key, credential, now) && key.kind() == BanKind::Address && self.is_relayed {
+                tracing::warn!(
+                    address = key.subject(),
+                    "it sends forwarded headers; if it is a proxy, all its clients are banned with it: name it with \
+                     --trusted-proxy, or with --throttle-exempt"
+                );
+            }
         }
     }
 }

@@ -229,7 +229,13 @@ fn an_unknown_option_is_a_usage_error() {
 #[test]
 fn help_and_version_exit_0_and_show_no_values_of_variables() {
     let place = Place::new();
-    for arguments in [&["--help"][..], &["--version"], &["serve", "--help"], &["healthcheck", "--help"]] {
+    for arguments in [
+        &["--help"][..],
+        &["--version"],
+        &["serve", "--help"],
+        &["healthcheck", "--help"],
+        &["bans", "--help"],
+    ] {
         let mut command = place.doorward(arguments);
         let (code, stdout, _) = outcome(command.env("DOORWARD_ENGINE", "https://user:hunter2@h"));
         assert_eq!(code, Some(0), "{arguments:?}");

@@ -28,6 +28,22 @@ fn no_cookie_of_ours_is_absent() {
 }
 
 #[test]
+fn b2_the_engine_does_not_see_the_device_cookie_in_any_spelling() {
+    for planted in [
+        "__Host-doorward-device",
+        "__host-doorward-Device",
+        "%5F_Host-doorward-device",
+        "\u{a0}__Host-doorward-device",
+    ] {
+        let mut headers = HeaderMap::new();
+        let value = format!("a=b; {planted}=secret; c=d");
+        headers.append(COOKIE, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+        strip(&mut headers);
+        assert_eq!(headers[COOKIE], "a=b; c=d", "{planted}");
+    }
+}
+
+#[test]
 fn s3_two_cookies_of_one_name_are_refused() {
     let key = CookieKey::generate().unwrap();
     let good = sealed(&key, "good");

@@ -214,6 +214,7 @@ fn s12_the_engine_cannot_set_or_kill_the_gateways_cookie() {
     gateway.engine.answer(
         "/s12-set",
         "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nSet-Cookie: __Host-doorward=x; Path=/; Secure\r\nSet-Cookie: ui=1\r\n\
+         Set-Cookie: __Host-doorward-device=x; Path=/; Secure\r\n\
          Connection: x-hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\n\r\n",
     );
     let answer = gateway.ask(gateway.get("/s12-set"));

@@ -190,7 +190,8 @@ impl TestGateway {
         self.cookie.get_or_init(|| {
             let answer = self.submit_login("");
             assert_eq!(answer.status, 303, "{}", answer.text());
-            let set = &answer.values("set-cookie")[0];
+            let set = answer.values("set-cookie");
+            let set = set.iter().find(|set| set.starts_with("__Host-doorward=")).unwrap();
             set.split(';').next().unwrap().to_owned()
         })
     }

@@ -137,6 +137,11 @@ impl Door {
         self.await_listening();
     }
 
+    /// How to trust it.
+    pub(super) fn tls(&self) -> Arc<ClientConfig> {
+        self.tls.clone().unwrap()
+    }
+
     fn end(&mut self, signal: Signal) {
         if signal == Signal::SIGKILL {
             for pid in self.processes() {

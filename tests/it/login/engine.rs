@@ -89,6 +89,7 @@ impl Engine {
                 "/upload" => return self.hold(stream, false),
                 "/cookies" => {
                     "HTTP/1.1 200 OK\r\nSet-Cookie: __Host-doorward=x; Path=/\r\nSet-Cookie: a=b\r\n\
+                    Set-Cookie: __Host-doorward-device=x; Path=/\r\n\
                     Content-Length: 0\r\n\r\n"
                         .to_owned()
                 }

@@ -38,6 +38,8 @@ mod start;
 #[cfg(test)]
 mod streams;
 #[cfg(test)]
+mod throttle;
+#[cfg(test)]
 mod tokens;
 #[cfg(test)]
 mod user_file;

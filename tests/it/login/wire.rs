@@ -158,7 +158,16 @@ impl Reply {
 
     /// The `name=value` of the session cookie that it sets.
     pub(super) fn new_cookie(&self) -> Option<String> {
-        let set = self.all("set-cookie").into_iter().find(|value| value.starts_with("__Host-doorward="))?;
+        self.set_cookie("__Host-doorward=")
+    }
+
+    /// The same for the cookie that makes a browser known.
+    pub(super) fn new_device(&self) -> Option<String> {
+        self.set_cookie("__Host-doorward-device=")
+    }
+
+    fn set_cookie(&self, start: &str) -> Option<String> {
+        let set = self.all("set-cookie").into_iter().find(|value| value.starts_with(start))?;
         let pair = set.split(';').next().unwrap_or_default();
         (!pair.ends_with('=')).then(|| pair.to_owned())
     }

@@ -1,0 +1,159 @@
+//! `doorward bans`: who has failed too often, and letting them try again.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand, ValueEnum};
+use serde::Serialize;
+
+use super::{exit, report};
+use crate::config::{DEFAULT_FILE, Environment, Problem, gather_without_arguments};
+use crate::domain::Clock;
+use crate::store::{BanKind, BanRecord, SqliteStore, Store, StoreError};
+
+const EXAMPLES: &str = "\
+Examples:
+  doorward bans
+      who is banned, the longest first
+  doorward bans lift user bob
+  doorward bans lift address 2001:db8::/64
+      a running gateway takes notice within about a second
+
+The state folder comes from DOORWARD_STATE or the settings file, as for 'serve'. A ban stands here
+about a second after it began. Run it as root, or as the user that the gateway runs as.
+
+Exit codes: 0 done, 1 there is no such ban or no database, 78 wrong settings.";
+
+/// Show who is banned after too many failed logins, or lift a ban
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Bans {
+    #[command(subcommand)]
+    action: Option<Action>,
+    /// Print one JSON object a line
+    #[arg(long)]
+    json: bool,
+    /// Folder that holds the database [default: as for serve]
+    #[arg(long, value_name = "FOLDER")]
+    state: Option<PathBuf>,
+    /// Settings file [default: /etc/doorward/doorward.toml, if there is one]
+    #[arg(long, env = "DOORWARD_CONFIG", value_name = "FILE", hide_env_values = true)]
+    config: Option<OsString>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Let somebody try again at once, and forget earlier bans
+    Lift {
+        /// What the ban is about
+        kind: Kind,
+        /// The address, device or user name, as the list shows it
+        subject: String,
+    },
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Kind {
+    Address,
+    Device,
+    User,
+}
+
+/// One ban as `--json` prints it.
+#[derive(Debug, Serialize)]
+struct Line<'a> {
+    kind: BanKind,
+    subject: &'a str,
+    seconds_left: i64,
+    bans_in_a_row: u32,
+}
+
+impl Bans {
+    /// Does it, and gives the exit code.
+    pub(super) fn run(&self) -> u8 {
+        let file = match self.database() {
+            Ok(file) => file,
+            Err(problems) => return report::problems(&problems),
+        };
+        // Opening would make one, which the gateway could not use if root had made it.
+        if !file.exists() {
+            report::complain(format_args!("{}: there is no such database", file.display()));
+            return exit::FAILURE;
+        }
+        match self.act(&file) {
+            Ok(code) => code,
+            Err(error) => {
+                report::complain(format_args!("{error:#}"));
+                exit::FAILURE
+            }
+        }
+    }
+
+    fn database(&self) -> Result<PathBuf, Vec<Problem>> {
+        if let Some(state) = &self.state {
+            return Ok(state.join("doorward.db"));
+        }
+        let gathered = gather_without_arguments(self.config.as_deref(), Path::new(DEFAULT_FILE))?;
+        Ok(gathered.state_folder(&Environment::of_this_process())?.join("doorward.db"))
+    }
+
+    fn act(&self, file: &Path) -> anyhow::Result<u8> {
+        let store = SqliteStore::open(file)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+        match &self.action {
+            None => self.list(&runtime.block_on(store.bans())?),
+            Some(Action::Lift { kind, subject }) => {
+                let lifted: Result<bool, StoreError> =
+                    runtime.block_on(store.lift_ban((*kind).into(), subject.trim()));
+                if !lifted? {
+                    report::complain(format_args!("there is no such ban; 'doorward bans' lists them"));
+                    return Ok(exit::FAILURE);
+                }
+                report::say("lifted");
+            }
+        }
+        Ok(exit::OK)
+    }
+
+    fn list(&self, bans: &[BanRecord]) {
+        let now = Clock::system().now();
+        let mut shown = false;
+        for ban in bans.iter().filter(|ban| ban.until > now) {
+            let left = (ban.until - now).min(ban.until - ban.since);
+            let line = Line {
+                kind: ban.kind,
+                subject: &ban.subject,
+                seconds_left: left,
+                bans_in_a_row: ban.strikes,
+            };
+            if self.json {
+                report::say(serde_json::to_string(&line).unwrap_or_default());
+            } else {
+                if !shown {
+                    report::say(format_args!("{:<8} {:>9} {:>7}  WHO", "KIND", "SECONDS", "IN A ROW"));
+                }
+                report::say(format_args!(
+                    "{:<8} {:>9} {:>8}  {}",
+                    line.kind.as_str(),
+                    left,
+                    ban.strikes,
+                    line.subject
+                ));
+            }
+            shown = true;
+        }
+        if !shown && !self.json {
+            report::say("nobody is banned");
+        }
+    }
+}
+
+impl From<Kind> for BanKind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Address => Self::Address,
+            Kind::Device => Self::Device,
+            Kind::User => Self::User,
+        }
+    }
+}
