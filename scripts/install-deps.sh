@@ -13,7 +13,7 @@ BUILD=(gcc libc6-dev libpam0g-dev make)
 RUN=("${BUILD[@]}" passwd libpam-modules libpam-runtime)
 # An engine of its own, an image built without a registry, clients, a browser.
 TEST=("${RUN[@]}" docker.io iptables iproute2 busybox-static debootstrap openssl curl python3-venv chromium
-      fonts-dejavu-core docker-compose python3-docker procps util-linux)
+      fonts-dejavu-core docker-compose python3-docker procps util-linux fail2ban)
 # An engine that builds images, and a base image where no registry can be reached.
 IMAGE=("${BUILD[@]}" docker.io busybox-static debootstrap)
 # The peers to measure against and the load generators.

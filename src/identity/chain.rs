@@ -206,12 +206,12 @@ impl Doors {
         else {
             return outcome;
         };
-        let why = reason.as_str();
-        tracing::info!(target: "doorward::login", %address, why, "login refused");
-        match self.shared.throttle.bad_credential(address, credential) {
-            Ok(()) => outcome,
-            Err(wait) => Outcome::Throttled(wait),
+        let counted = self.shared.throttle.bad_credential(address, credential);
+        // A program that goes on with an old token would fill the log, and fail2ban would shut its neighbours out too.
+        if counted != Ok(false) {
+            tracing::info!(target: "doorward::login", %address, why = reason.as_str(), "login refused");
         }
+        counted.map_or_else(Outcome::Throttled, |_| outcome)
     }
 
     fn recall(&self, raw: Raw<'_>) -> Option<Identity> {

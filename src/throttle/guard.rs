@@ -10,7 +10,7 @@ use ipnet::IpNet;
 
 use super::count::{Ban, Rules};
 use super::key::Key;
-use super::table::{Place, Table};
+use super::table::{Failed, Place, Table};
 use crate::config::ThrottleSettings;
 use crate::domain::Clock;
 use crate::store::{BanKind, MOST_BANS};
@@ -103,19 +103,19 @@ impl Throttle {
         Ok(attempt)
     }
 
-    /// Counts a credential that was no good, where no password was checked: a token that nobody knows.
+    /// Counts a credential that was no good, where no password was checked: a token that nobody knows. `false` if it
+    /// was not worth a count, because the same one has failed from there before.
     ///
     /// # Errors
     /// How long the address has to wait, if it had been banned before.
-    pub fn bad_credential(&self, address: IpAddr, credential: &[u8]) -> Result<(), Duration> {
+    pub fn bad_credential(&self, address: IpAddr, credential: &[u8]) -> Result<bool, Duration> {
         if self.is_exempt(address) {
-            return Ok(());
+            return Ok(true);
         }
-        let Some(mut state) = self.lock() else { return Ok(()) };
+        let Some(mut state) = self.lock() else { return Ok(true) };
         let (key, now) = (Key::address(address), self.clock.steady_millis());
         state.addresses.banned(&key, now).map_err(duration)?;
-        state.fail(&key, Some(self.hasher.hash_one(credential)), now);
-        Ok(())
+        Ok(state.fail(&key, Some(self.hasher.hash_one(credential)), now) != Failed::Again)
     }
 
     fn is_exempt(&self, address: IpAddr) -> bool {
@@ -148,12 +148,13 @@ impl State {
         }
     }
 
-    /// Counts a failure; `true` if it brought a ban.
-    fn fail(&mut self, key: &Key, credential: Option<u64>, now: i64) -> bool {
-        let Some(ban) = self.table(key.kind()).fail(key, credential, now) else { return false };
-        self.changed.insert(key.clone());
-        report(key, &ban);
-        true
+    fn fail(&mut self, key: &Key, credential: Option<u64>, now: i64) -> Failed {
+        let failed = self.table(key.kind()).fail(key, credential, now);
+        if let Failed::Banned(ban) = &failed {
+            self.changed.insert(key.clone());
+            report(key, ban);
+        }
+        failed
     }
 }
 
@@ -196,7 +197,8 @@ impl Drop for Attempt {
         state.release(&places, now);
         for (key, _) in &places {
             let credential = self.credential.filter(|_| key.kind() == BanKind::Address);
-            if state.fail(key, credential, now) && key.kind() == BanKind::Address && self.is_relayed {
+            let is_banned = matches!(state.fail(key, credential, now), Failed::Banned(_));
+            if is_banned && key.kind() == BanKind::Address && self.is_relayed {
                 tracing::warn!(
                     address = key.subject(),
                     "it sends forwarded headers; if it is a proxy, all its clients are banned with it: name it with \

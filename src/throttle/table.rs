@@ -22,6 +22,16 @@ pub(super) struct Table {
     hand: usize,
 }
 
+/// What became of a failure.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Failed {
+    /// This very credential has failed here before: not counted.
+    Again,
+    /// It was the one too many.
+    Banned(Ban),
+    Counted,
+}
+
 /// Where an attempt was noted.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Place {
@@ -67,13 +77,13 @@ impl Table {
         }
     }
 
-    /// Counts a failure, unless this very credential has failed here before; gives the ban if it brought one.
-    pub(super) fn fail(&mut self, key: &Key, credential: Option<u64>, now: i64) -> Option<Ban> {
+    /// Counts a failure, unless this very credential has failed here before.
+    pub(super) fn fail(&mut self, key: &Key, credential: Option<u64>, now: i64) -> Failed {
         let (count, rules, _) = self.count(key, now);
         if credential.is_some_and(|credential| count.is_repeat(credential)) {
-            return None;
+            return Failed::Again;
         }
-        count.fail(&rules, now)
+        count.fail(&rules, now).map_or(Failed::Counted, Failed::Banned)
     }
 
     /// The ban in force or remembered.

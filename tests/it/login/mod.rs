@@ -11,6 +11,8 @@ mod door;
 #[cfg(test)]
 mod engine;
 #[cfg(test)]
+mod fail2ban;
+#[cfg(test)]
 mod forward_auth;
 #[cfg(test)]
 mod health;
