@@ -121,7 +121,7 @@ impl Conversations {
         let address = begin.origin.address;
         let Ok(permit) = self.running.try_acquire() else {
             attempt.release();
-            return Reply::Busy(Duration::from_secs(2));
+            return self.busy(submitted).await;
         };
         // A name that PAM must not see, and an empty password, cost what a wrong password costs.
         let parsed = Username::parse(&begin.user).map_err(|error| error.to_string());
@@ -154,7 +154,7 @@ impl Conversations {
     /// Goes on with a login. An id that is unknown, used, over, or of another address is refused.
     pub async fn answer(&self, conversation: &str, answers: Vec<String>, origin: Origin) -> Reply {
         let (submitted, address) = (Instant::now(), origin.address);
-        let Ok(permit) = self.running.try_acquire() else { return Reply::Busy(Duration::from_secs(2)) };
+        let Ok(permit) = self.running.try_acquire() else { return self.busy(submitted).await };
         let Some(mut waiting) = self.take(conversation, address) else {
             drop(permit);
             if let Err(wait) = self.throttle.bad_credential(address, conversation.as_bytes()) {
@@ -226,6 +226,12 @@ impl Conversations {
             Ok(attempt) => Ok(attempt.relayed(origin.is_relayed)),
             Err(wait) => Err(self.throttled(submitted, origin.address, user, wait).await),
         }
+    }
+
+    /// Dropped early: no place is taken and none waited for. Told at once, whoever guesses would come again at once.
+    async fn busy(&self, submitted: Instant) -> Reply {
+        self.pay(submitted, Duration::ZERO).await;
+        Reply::Busy(Duration::from_secs(2))
     }
 
     async fn throttled(&self, submitted: Instant, address: IpAddr, user: &str, wait: Duration) -> Reply {
