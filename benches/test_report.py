@@ -3,6 +3,7 @@
 import unittest
 
 import report
+import storm
 
 
 def results(**columns):
@@ -53,6 +54,24 @@ class Report(unittest.TestCase):
     def test_the_table_leaves_out_what_nobody_measured(self):
         rows = report.table(results(nginx=[30], caddy=[]), ["nginx", "caddy"])
         self.assertEqual(rows, [["relative to nginx", "nginx"], ["small answer: CPU per request", "1 (30.0 µs)"]])
+
+
+class Storm(unittest.TestCase):
+    """The storm's arithmetic."""
+
+    def test_a_percentile_is_a_value_that_was_measured(self):
+        self.assertEqual(storm.percentile(range(1, 101), 0.99), 99)
+        self.assertEqual(storm.percentile([5], 0.99), 5)
+        self.assertIsNone(storm.percentile([], 0.99))
+
+    def test_the_bar_is_held_within_each_round(self):
+        found = {name: [] for name, _, _ in storm.STORMS}
+        for calm, one in ((10, 10.5), (100, 105)):
+            found[storm.CALM].append({"proxied_p99_ms": calm, "login_p99_ms": calm})
+            found["one address"].append({"proxied_p99_ms": one, "login_p99_ms": calm * 2})
+            found["many addresses"].append(None)
+        states = [state for state, _ in storm.verdicts(found)]
+        self.assertEqual(states, ["pass", "not measured", "fail", "not measured"])
 
 
 if __name__ == "__main__":

@@ -213,4 +213,30 @@ fn doubtful_settings_are_allowed_with_a_warning() {
         "other programs and pages on this host can reach it"
     );
     assert_eq!(warnings("use-login = true\nautocert = '*'"), "");
+    let secured = "use-login = true\nautocert = '*'\n";
+    assert!(warnings(&format!("{secured}no-throttle = true")).contains("--no-throttle lets everybody guess"));
+    assert!(warnings(&format!("{secured}throttle-exempt = '0.0.0.0/0'")).contains("never bans any address"));
+    assert!(warnings(&format!("{secured}allow-from = '192.0.2.0/24'")).contains("healthcheck"));
+    assert_eq!(warnings(&format!("{secured}allow-from = ['192.0.2.0/24', '127.0.0.1']")), "");
+}
+
+#[test]
+fn b1_failures_are_counted_unless_somebody_says_not_to() {
+    let secured = "use-login = true\nautocert = '*'\n";
+    let throttle = settings(secured).throttle.unwrap();
+    assert_eq!(throttle, super::ThrottleSettings::default());
+    assert_eq!(settings(&format!("{secured}no-throttle = true")).throttle, None);
+    assert_eq!(settings("no-login = true").throttle, None);
+    assert!(
+        problem("no-login = true\nno-throttle = true").starts_with("--no-throttle: only means something")
+    );
+    assert!(
+        problem("no-login = true\nthrottle-ban = '1m'").starts_with("--throttle-ban: only means something")
+    );
+    let both = problem(&format!("{secured}no-throttle = true\nthrottle-user = '5/1h'"));
+    assert!(both.starts_with("--throttle-user: contradicts --no-throttle"), "{both}");
+    assert!(problem(&format!("{secured}throttle-user = '5'")).contains("write for example 10/1h"));
+    assert!(problem(&format!("{secured}throttle-ban = '2h'")).contains("longer than --throttle-ban-max"));
+    assert!(problem(&format!("{secured}throttle-exempt = '10.0.0.1/8'")).contains("10.0.0.0/8"));
+    assert!(problem(&format!("{secured}allow-from = 'nowhere'")).starts_with("--allow-from: "));
 }

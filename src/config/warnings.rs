@@ -1,6 +1,6 @@
 //! Settings that are allowed and probably not what was meant.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::checked::{EngineAddress, ListenAddress, LoginMode, Settings, TlsMode};
 
@@ -8,7 +8,10 @@ impl Settings {
     /// What an operator should hear at start, one sentence each.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
-        [self.about_proxies(), self.about_login(), self.about_engine()].into_iter().flatten().collect()
+        [self.about_proxies(), self.about_allowed(), self.about_login(), self.about_engine()]
+            .into_iter()
+            .flatten()
+            .collect()
     }
 
     fn about_proxies(&self) -> Vec<String> {
@@ -33,6 +36,17 @@ impl Settings {
             ));
         }
         warnings
+    }
+
+    fn about_allowed(&self) -> Vec<String> {
+        let has = |address: IpAddr| self.allow_from.iter().any(|network| network.contains(&address));
+        if self.allow_from.is_empty() || has(Ipv4Addr::LOCALHOST.into()) || has(Ipv6Addr::LOCALHOST.into()) {
+            return Vec::new();
+        }
+        vec![
+            "--allow-from leaves out this host itself: 'doorward healthcheck' gets no answer over TCP"
+                .to_owned(),
+        ]
     }
 
     fn about_login(&self) -> Vec<String> {

@@ -43,7 +43,7 @@ impl Worker {
             bytes: None,
         };
         entry.noted.path = incoming.parts.uri.path_and_query().cloned();
-        let checked = if self.gateway.allowed.serves(facts.client) {
+        let checked = if self.gateway.allowed.serves(facts.client, connection.peer) {
             check(connection, &incoming.parts)
         } else {
             Err((StatusCode::FORBIDDEN, "clients from this address are not served here".to_owned()))

@@ -29,11 +29,12 @@ impl AllowFrom {
         }
     }
 
-    /// Whether a request of this client is answered. Clients of a socket file have no address; one that a trusted
+    /// Whether a request of this client is answered. A `peer` on a socket file has no address; a client that a trusted
     /// proxy names there has.
     #[must_use]
-    pub fn serves(&self, client: IpAddr) -> bool {
-        self.0.is_empty() || client.is_unspecified() || self.has(client)
+    pub fn serves(&self, client: IpAddr, peer: IpAddr) -> bool {
+        let is_local = peer.is_unspecified() && client == peer;
+        self.0.is_empty() || is_local || self.has(client)
     }
 
     fn has(&self, address: IpAddr) -> bool {
@@ -58,8 +59,13 @@ mod tests {
             ("::1", false),
             ("127.0.0.1", false),
         ] {
-            assert_eq!(allowed.serves(client.parse().unwrap()), is_served, "{client}");
+            let client = client.parse().unwrap();
+            assert_eq!(allowed.serves(client, client), is_served, "{client}");
         }
-        assert!(AllowFrom::default().serves([192, 0, 2, 1].into()));
+        let (file, outside) = ([0, 0, 0, 0].into(), [192, 0, 2, 1].into());
+        assert!(
+            allowed.serves(file, file) && !allowed.serves(outside, file) && !allowed.serves(file, outside)
+        );
+        assert!(AllowFrom::default().serves(outside, outside));
     }
 }

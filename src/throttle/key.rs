@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
+use crate::domain::Username;
 use crate::store::BanKind;
 
 /// Whoever owns an IPv6 address owns the rest of its /64 too (RFC 6177).
@@ -28,10 +29,12 @@ impl Key {
     }
 
     /// A user name in any spelling that some directory takes for the same: case and repeated spaces do not make
-    /// another one, else every spelling of one account had guesses of its own. PAM sees the name as typed.
+    /// another one, else every spelling of one account had guesses of its own. PAM sees the name as typed. What cannot
+    /// be a name may be long or hold anything, and is one and the same here.
     pub(super) fn user(name: &str) -> Self {
+        let Ok(name) = Username::parse(name) else { return Self::User("".into()) };
         let words: Vec<String> =
-            name.split_whitespace().map(|word| word.to_uppercase().to_lowercase()).collect();
+            name.as_str().split_whitespace().map(|word| word.to_uppercase().to_lowercase()).collect();
         Self::User(words.join(" ").into())
     }
 
@@ -94,6 +97,13 @@ mod tests {
         assert_eq!(Key::user("A  B"), Key::user("a b"));
         assert_eq!(Key::user("\u{17f}ue"), Key::user("Sue"), "the long s is an s to LDAP");
         assert_ne!(Key::user("bob"), Key::user("eve"));
+    }
+
+    #[test]
+    fn b5_what_cannot_be_a_name_takes_no_room_of_its_own() {
+        for text in ["x".repeat(60_000).as_str(), "a\nb", "", "-rf", "\u{1b}[2J"] {
+            assert_eq!(Key::user(text).subject(), "", "{text:?}");
+        }
     }
 
     #[test]
