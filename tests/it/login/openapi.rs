@@ -256,6 +256,23 @@ fn answers_are_as_described() {
     }
 }
 
+#[test]
+fn refusals_after_too_many_failures_are_as_described() {
+    let ban = ["--throttle-address", "1/1h", "--throttle-ban", "1h", "--throttle-ban-max", "1h"];
+    let door = Setup::usual().throttled(&ban).open();
+    let mut api = Checked { door: &door, description: description(), seen: BTreeSet::new() };
+    let (login, form) = (json!({ "user": "bob", "password": "x" }), [("user", "bob"), ("password", "x")]);
+    assert_eq!(api.ask("POST", LOGIN, LOGIN, |r| r.json(&login)).status, 401);
+    let page = "/_doorward/login";
+    let mut refused = vec![api.ask("POST", LOGIN, LOGIN, |r| r.json(&login))];
+    refused.push(api.ask("POST", page, page, |r| r.by_our_page().form(&form)));
+    for path in ["/_doorward/auth", "/_doorward/api/v1/whoami", TOKENS, SESSIONS, "/_doorward/account"] {
+        refused.push(api.ask("GET", path, path, |r| r.basic("bob", "x")));
+        refused.push(api.ask("GET", path, path, |r| r.bearer("dwt_x")));
+    }
+    assert!(refused.iter().all(|reply| reply.status == 429), "{refused:#?}");
+}
+
 fn logins(api: &mut Checked<'_>) {
     let question = api.ask("POST", LOGIN, LOGIN, |r| r.json(&json!({ "user": "bob" }))).json();
     let answer = json!({ "conversation": question["conversation"], "answers": [BOB.1], "name": "x" });
