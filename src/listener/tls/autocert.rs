@@ -12,6 +12,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use zeroize::Zeroizing;
 
+use super::certificate::CertificateSummary;
 use super::error::{FileProblem, TlsError};
 use super::files::{self, SecretFile};
 use super::names::WantedNames;
@@ -58,9 +59,14 @@ impl Autocert {
         self.ensure(clock, |_| true)
     }
 
-    /// Whether the kept key, if there is one, can be used.
-    pub(super) fn inspect(&self) -> Result<(), TlsError> {
-        if self.key_path().exists() { self.read_key().map(drop) } else { Ok(()) }
+    /// Whether the kept key, if there is one, can be used; and what the certificate will say.
+    pub(super) fn inspect(&self) -> Result<CertificateSummary, TlsError> {
+        let kept = if self.key_path().exists() { self.kept(&self.read_key()?).ok() } else { None };
+        Ok(CertificateSummary {
+            source: self.certificate_path(),
+            names: self.wanted.names().to_vec(),
+            not_after: kept.map(|kept| kept.not_after()),
+        })
     }
 
     fn ensure(&self, clock: &Clock, names_fit: impl Fn(&KeyedChain) -> bool) -> Result<KeyedChain, TlsError> {

@@ -1,6 +1,7 @@
 //! What a certificate says, as far as the gateway needs to know.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
@@ -71,6 +72,38 @@ fn name(name: &GeneralName<'_>) -> Option<String> {
     }
 }
 
+/// What a person should know of a certificate.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct CertificateSummary {
+    /// The file that it is in; empty if it came over the wire.
+    pub source: PathBuf,
+    /// Names and addresses that it is for, in lower case.
+    pub names: Vec<String>,
+    /// Last second of its validity; `None` if it is yet to be made.
+    pub not_after: Option<UnixSeconds>,
+}
+
+impl CertificateSummary {
+    /// Of a certificate in DER form, as a server shows it; `None` if it is none.
+    #[must_use]
+    pub fn of_der(certificate: &[u8]) -> Option<Self> {
+        let facts = Facts::of(&CertificateDer::from_slice(certificate))?;
+        Some(Self { source: PathBuf::new(), names: facts.names, not_after: Some(facts.not_after) })
+    }
+
+    /// Whether it is for this name or address. A `*` stands for one whole label in front (RFC 6125 section 6.4.3).
+    #[must_use]
+    pub fn covers(&self, wanted: &str) -> bool {
+        let wanted = wanted.trim_end_matches('.').to_ascii_lowercase();
+        let parent = wanted.split_once('.').map(|(_, parent)| parent);
+        let is_address = wanted.parse::<IpAddr>().is_ok();
+        self.names.iter().any(|name| {
+            let by_wildcard = name.strip_prefix("*.").is_some_and(|rest| Some(rest) == parent);
+            *name == wanted || (by_wildcard && !is_address)
+        })
+    }
+}
+
 /// SHA-256 of a certificate, as `AB:CD:…`.
 #[must_use]
 pub fn fingerprint_of(certificate: &[u8]) -> String {
@@ -93,4 +126,21 @@ pub(super) fn to_pem(certificates: &[CertificateDer<'_>]) -> String {
         pem.push_str("\n-----END CERTIFICATE-----\n");
     }
     pem
+}
+
+#[cfg(test)]
+mod tests {
+    use super::CertificateSummary;
+
+    #[test]
+    fn a_wildcard_covers_one_label_and_no_address() {
+        let names = ["a.example", "*.b.example", "10.0.0.1", "*.0.0.2"].map(str::to_owned).to_vec();
+        let summary = CertificateSummary { source: "".into(), names, not_after: None };
+        for name in ["a.example", "A.Example.", "x.b.example", "10.0.0.1"] {
+            assert!(summary.covers(name), "{name}");
+        }
+        for name in ["b.example", "x.y.b.example", "c.example", "10.0.0.2", ""] {
+            assert!(!summary.covers(name), "{name}");
+        }
+    }
 }

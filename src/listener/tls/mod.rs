@@ -23,7 +23,7 @@ use rustls::server::ProducesTickets;
 use crate::config::TlsMode;
 use crate::domain::{Clock, UnixSeconds};
 
-pub use certificate::fingerprint_of;
+pub use certificate::{CertificateSummary, fingerprint_of};
 pub use error::{FileProblem, TlsError};
 pub use watch::Watch;
 
@@ -95,18 +95,29 @@ impl TlsMaterial {
         Ok(Some(material))
     }
 
-    /// Says what [`TlsMaterial::load`] would say, but makes and writes nothing.
+    /// Says what [`TlsMaterial::load`] would say, but makes and writes nothing. Gives what the certificate says; `None`
+    /// if the gateway does not speak TLS itself.
     ///
     /// # Errors
     /// The same as [`TlsMaterial::load`], as far as can be known without writing.
-    pub fn inspect(mode: &TlsMode, state: &Path, clock: &Clock) -> Result<(), TlsError> {
+    pub fn inspect(
+        mode: &TlsMode,
+        state: &Path,
+        clock: &Clock,
+    ) -> Result<Option<CertificateSummary>, TlsError> {
         match mode {
-            TlsMode::AssumeSecure | TlsMode::Plain => Ok(()),
-            TlsMode::Autocert(names) => Autocert::new(state, names).inspect(),
+            TlsMode::AssumeSecure | TlsMode::Plain => Ok(None),
+            TlsMode::Autocert(names) => Autocert::new(state, names).inspect().map(Some),
             TlsMode::Certfile(path) => {
-                let chain = pem::read(&search::resolve(path, clock)?, clock)?;
+                let path = search::resolve(path, clock)?;
+                let chain = pem::read(&path, clock)?;
+                let summary = CertificateSummary {
+                    source: path,
+                    names: chain.names().to_vec(),
+                    not_after: Some(chain.not_after()),
+                };
                 let tickets = aws_lc_rs::Ticketer::new().map_err(TlsError::Tls)?;
-                Loaded::new(chain, &tickets).map(drop)
+                Loaded::new(chain, &tickets).map(|_| Some(summary))
             }
         }
     }
