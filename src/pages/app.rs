@@ -1,5 +1,6 @@
 //! The application: which path is answered by what.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use actix_service::{IntoServiceFactory, ServiceFactory};
@@ -12,7 +13,7 @@ use crate::config::SessionLimits;
 use crate::identity::Shared;
 use crate::pages::bridge::PageService;
 use crate::pages::context::PageContext;
-use crate::pages::{account, api, assets, health, login, refusals, tokens};
+use crate::pages::{account, api, assets, doctor, health, login, refusals, tokens};
 use crate::session::{self, StoreAdapter};
 
 /// What all pages share, across threads.
@@ -31,6 +32,8 @@ pub struct PagesState {
     pub log_is_well: Box<dyn Fn() -> bool + Send + Sync>,
     /// Whether people log in at all.
     pub has_login: bool,
+    /// The state folder, where `doorward doctor` proves itself.
+    pub folder: PathBuf,
 }
 
 /// Builds the application for the calling thread.
@@ -72,6 +75,7 @@ pub async fn build(state: Arc<PagesState>) -> Result<PageService, anyhow::Error>
                 .route("/account", web::get().to(account::show))
                 .route("/account/revoke", web::post().to(account::revoke))
                 .route("/auth", web::get().to(api::forward_auth))
+                .route("/doctor", web::get().to(doctor::echo))
                 .route("/healthz", web::get().to(health::alive))
                 .route("/readyz", web::get().to(health::ready))
                 .route("/static/{name}", web::get().to(asset))
@@ -99,7 +103,8 @@ async fn unknown_api() -> HttpResponse {
     refusals::refuse(StatusCode::NOT_FOUND, "page not found")
 }
 
-async fn unknown_page(context: PageContext) -> HttpResponse {
+/// Also for what is there for some and not for others.
+pub(super) async fn unknown_page(context: PageContext) -> HttpResponse {
     if context.header("accept").is_some_and(|accept| accept.contains("text/html")) {
         HttpResponse::NotFound()
             .insert_header(("content-type", "text/html; charset=utf-8"))

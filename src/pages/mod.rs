@@ -8,6 +8,7 @@ mod app;
 pub mod assets;
 mod bridge;
 mod context;
+mod doctor;
 mod health;
 mod login;
 mod moments;

@@ -89,6 +89,7 @@ impl Application {
                 Box::new(move || log.is_well())
             },
             has_login: settings.login != LoginMode::NoLogin,
+            folder: settings.state.clone(),
         });
         let gateway = Gateway {
             doors,

@@ -14,11 +14,13 @@ use crate::domain::{UnixSeconds, Username};
 #[cfg(test)]
 mod acceptance;
 mod memory;
+mod nonce;
 mod private_file;
 mod random;
 mod sqlite;
 
 pub use memory::MemoryStore;
+pub use nonce::Nonce;
 pub(crate) use private_file::{Place, create_private};
 pub use random::NoEntropy;
 pub(crate) use random::{fill, public_id};
