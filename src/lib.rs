@@ -13,6 +13,7 @@
 pub mod audit;
 pub mod cli;
 pub mod config;
+pub mod doctor;
 pub mod domain;
 pub mod gateway;
 pub mod identity;

@@ -3,6 +3,7 @@
 mod bans;
 mod check;
 mod demo;
+mod doctor;
 mod exit;
 mod healthcheck;
 mod probe;
@@ -28,6 +29,7 @@ struct Cli {
 enum Command {
     Serve(serve::Serve),
     Check(check::Check),
+    Doctor(doctor::Doctor),
     Healthcheck(healthcheck::Healthcheck),
     Users(users::Users),
     Bans(bans::Bans),
@@ -58,6 +60,7 @@ fn run(command: &Command, matches: &clap::ArgMatches) -> ExitCode {
     let code = match command {
         Command::Serve(serve) => serve.run(of_command),
         Command::Check(_) => check::run(of_command),
+        Command::Doctor(doctor) => doctor.run(of_command),
         Command::Healthcheck(healthcheck) => healthcheck.run(),
         Command::Users(users) => users.run(),
         Command::Bans(bans) => bans.run(),

@@ -84,7 +84,8 @@ fn user_file(path: &Path) -> Option<Problem> {
     Some(Problem::new("users", format!("{:#}{hint}", anyhow::Error::new(error))))
 }
 
-fn engine_files(engine: &EngineAddress) -> Vec<Problem> {
+/// The files of an `https` engine.
+pub(super) fn engine_files(engine: &EngineAddress) -> Vec<Problem> {
     let EngineAddress::Https { ca, identity, .. } = engine else {
         return Vec::new();
     };

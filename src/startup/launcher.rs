@@ -130,21 +130,7 @@ struct Broker {
 impl Broker {
     fn start(settings: &Settings, pam: &PamSettings) -> anyhow::Result<Self> {
         let listener = socket(settings)?;
-        let mut words: HashMap<&str, OsString> = HashMap::new();
-        words.insert("--service", pam.service.clone().into());
-        words.insert("--allow-uid", settings.user.clone().into());
-        words.insert("--max-children", pam.max_logins.to_string().into());
-        // Behind a terminator that is not trusted, everybody has one address.
-        let of_one_address = (pam.max_logins / 2).max(16).min(pam.max_logins);
-        words.insert("--max-per-address", of_one_address.to_string().into());
-        words.insert("--compute-seconds", whole_seconds(pam.compute_deadline));
-        words.insert("--prompt-seconds", whole_seconds(pam.prompt_deadline));
-        words.insert("--login-seconds", whole_seconds(pam.login_deadline));
-        if !geteuid().is_root() {
-            words.remove("--allow-uid");
-        }
-        let mut words: Vec<OsString> =
-            words.into_iter().flat_map(|(name, value)| [name.into(), value]).collect();
+        let mut words = broker_words(settings, pam);
         words.push("--die-with-parent".into());
         let program = broker_program()?;
         // The broker's own check, so that a missing service file is an error of this start and not of every login.
@@ -176,8 +162,26 @@ impl Broker {
     }
 }
 
+/// What these settings mean for the broker's command line.
+pub(super) fn broker_words(settings: &Settings, pam: &PamSettings) -> Vec<OsString> {
+    let mut words: HashMap<&str, OsString> = HashMap::new();
+    words.insert("--service", pam.service.clone().into());
+    words.insert("--allow-uid", settings.user.clone().into());
+    words.insert("--max-children", pam.max_logins.to_string().into());
+    // Behind a terminator that is not trusted, everybody has one address.
+    let of_one_address = (pam.max_logins / 2).max(16).min(pam.max_logins);
+    words.insert("--max-per-address", of_one_address.to_string().into());
+    words.insert("--compute-seconds", whole_seconds(pam.compute_deadline));
+    words.insert("--prompt-seconds", whole_seconds(pam.prompt_deadline));
+    words.insert("--login-seconds", whole_seconds(pam.login_deadline));
+    if !geteuid().is_root() {
+        words.remove("--allow-uid");
+    }
+    words.into_iter().flat_map(|(name, value)| [name.into(), value]).collect()
+}
+
 /// `doorward-pam` lies beside this program; a search path would let somebody else name it.
-fn broker_program() -> anyhow::Result<PathBuf> {
+pub(super) fn broker_program() -> anyhow::Result<PathBuf> {
     let own = std::env::current_exe().context("cannot find this program's own file")?;
     let program = own.with_file_name("doorward-pam");
     if program.is_file() {

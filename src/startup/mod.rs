@@ -10,6 +10,7 @@ mod listeners;
 mod privileges;
 mod sample;
 mod telemetry;
+mod temporary;
 mod upkeep;
 
 use anyhow::Context;
@@ -18,6 +19,7 @@ use crate::config::{LoginMode, Settings, unknown_variables};
 
 pub use application::Application;
 pub use demo::{DemoOptions, demo};
+pub use temporary::TemporaryBroker;
 
 /// Runs `doorward serve` until it is told to end.
 ///

@@ -1,0 +1,231 @@
+//! The gateway's own certificate: key, time, names, and whether a renewal will be read.
+
+use std::path::Path;
+
+use super::clock::date;
+use super::finding::Finding;
+use super::identity::{Identity, READ};
+use crate::config::TlsMode;
+use crate::domain::{Clock, UnixSeconds};
+use crate::listener::tls::{CertificateSummary, FileProblem, TlsError, TlsMaterial};
+
+const DAY: UnixSeconds = 24 * 3600;
+/// A certificate that ends this soon should have been renewed (the gateway warns as early).
+const SOON: UnixSeconds = 14 * DAY;
+
+/// Checks what `serve` would serve with. `wanted`: the names that clients use.
+pub(super) fn examine(
+    mode: &TlsMode,
+    state: &Path,
+    wanted: &[String],
+    gateway: &Identity,
+    clock: &Clock,
+) -> Vec<Finding> {
+    let summary = match TlsMaterial::inspect(mode, state, clock) {
+        Ok(None) => return Vec::new(),
+        Ok(Some(summary)) => summary,
+        Err(error) => return vec![unusable(&error)],
+    };
+    let source = summary.source.display();
+    match mode {
+        TlsMode::Autocert(_) => {
+            let text = "the self-signed certificate is made, and renewed in time, by the gateway";
+            vec![Finding::ok("tls.certificate", text), own_names(&summary, wanted)]
+        }
+        _ => {
+            let text = format!("{source} holds a certificate and its key");
+            let mut findings = vec![Finding::ok("tls.certificate", text)];
+            findings.extend(ending("tls.expiry", &source.to_string(), &summary, clock.now()));
+            findings.push(names("tls.names", &source.to_string(), &summary, wanted));
+            findings.extend(rereadable(&summary.source, gateway));
+            findings
+        }
+    }
+}
+
+/// `--autocert` was not given the name, so that making it anew would not help.
+fn own_names(summary: &CertificateSummary, wanted: &[String]) -> Finding {
+    let mut finding = names("tls.names", "the self-signed certificate", summary, wanted);
+    finding.fix = finding
+        .fix
+        .map(|_| "add the name to --autocert; the key, and so what clients pinned, stays".to_owned());
+    finding
+}
+
+/// Compares the names that clients use with those in the certificate.
+pub(super) fn names(
+    id: &'static str,
+    source: &str,
+    summary: &CertificateSummary,
+    wanted: &[String],
+) -> Finding {
+    let has = summary.names.join(", ");
+    let missing: Vec<&str> = wanted.iter().map(String::as_str).filter(|name| !summary.covers(name)).collect();
+    if !missing.is_empty() {
+        let text = format!("{source} is not for {}, only for {has}", missing.join(", "));
+        return Finding::problem(
+            id,
+            text,
+            "have a certificate made that names it as subject alternative name",
+        );
+    }
+    let hint = if wanted.is_empty() { "; give --name or --public-url to compare" } else { "" };
+    Finding::ok(id, format!("{source} is for {has}{hint}"))
+}
+
+/// `None` if nothing is known of its end.
+pub(super) fn ending(
+    id: &'static str,
+    source: &str,
+    summary: &CertificateSummary,
+    now: UnixSeconds,
+) -> Option<Finding> {
+    let end = summary.not_after?;
+    let fix = "renew it; the gateway takes the new file without a restart";
+    Some(match end - now {
+        ..0 => Finding::problem(id, format!("{source} expired on {}", date(end)), fix),
+        left @ 0..SOON => {
+            Finding::warning(id, format!("{source} expires in {} days, on {}", left / DAY, date(end)), fix)
+        }
+        left => Finding::ok(id, format!("{source} is valid for {} days more", left / DAY)),
+    })
+}
+
+/// Root reads the file at start; later it is the gateway's user who must.
+fn rereadable(path: &Path, gateway: &Identity) -> Option<Finding> {
+    let blocked = gateway.reaches(path, READ).err()?;
+    let text = format!("{} cannot read the certificate again when it is renewed: {blocked}", gateway.what);
+    let fix = format!("chown root:doorward {0} && chmod 0640 {0} (with the gateway's group)", path.display());
+    Some(Finding::warning("tls.readable", text, fix))
+}
+
+fn unusable(error: &TlsError) -> Finding {
+    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
+    let text = format!("{error}{cause}");
+    let fix = match error {
+        TlsError::File { problem, path } => of_file(problem, path),
+        TlsError::NothingFound { .. } => {
+            "mount a file with certificate and key at one of these places, or name it with --certfile"
+                .to_owned()
+        }
+        TlsError::Tls(_) => {
+            "use a certificate of X.509 version 3 with an RSA, P-256, P-384, P-521 or Ed25519 key".to_owned()
+        }
+        _ => "see the message; docs/operations.md describes both ways to a certificate".to_owned(),
+    };
+    Finding::problem("tls.certificate", text, fix)
+}
+
+fn of_file(problem: &FileProblem, path: &Path) -> String {
+    let file = path.display();
+    match problem {
+        FileProblem::KeyMismatch => format!(
+            "put the key and the certificate that were made together into {file}; compare what \
+             'openssl x509 -noout -pubkey' and 'openssl pkey -pubout' print for it"
+        ),
+        FileProblem::Expired(_) => "renew it; the gateway takes the new file without a restart".to_owned(),
+        FileProblem::NotYetValid(_) => {
+            "set the clock, or wait; a certificate of a test CA may just be too young".to_owned()
+        }
+        FileProblem::Unreadable(_) => {
+            format!("check the path, and: chown root:doorward {file} && chmod 0640 {file}")
+        }
+        FileProblem::WorldReadable(_) => {
+            format!("chmod 0640 {file}, and take the key for known: make a new one")
+        }
+        FileProblem::EncryptedKey => format!("openssl pkey -in {file} -out NEW-FILE"),
+        _ => format!("put the certificate chain and its private key, both in PEM form, into {file}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{Permissions, set_permissions};
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::{Path, PathBuf};
+
+    use super::super::finding::{Finding, Status};
+    use super::super::identity::Identity;
+    use super::examine;
+    use crate::config::TlsMode;
+    use crate::domain::Clock;
+
+    fn write(folder: &Path, certificate: &str, key: &str) -> PathBuf {
+        let path = folder.join("server.pem");
+        std::fs::write(&path, format!("{certificate}{key}")).unwrap();
+        set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        path
+    }
+
+    fn made(names: &[&str]) -> (String, String) {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let made = rcgen::generate_simple_self_signed(names).unwrap();
+        (made.cert.pem(), made.signing_key.serialize_pem())
+    }
+
+    fn look(path: &Path, wanted: &[&str], clock: &Clock) -> Vec<Finding> {
+        let wanted: Vec<String> = wanted.iter().map(|name| (*name).to_owned()).collect();
+        let gateway = Identity::of_this_process().unwrap();
+        examine(&TlsMode::Certfile(path.to_owned()), Path::new("/nonexistent"), &wanted, &gateway, clock)
+    }
+
+    fn find<'a>(findings: &'a [Finding], id: &str) -> &'a Finding {
+        findings.iter().find(|finding| finding.id == id).unwrap_or_else(|| panic!("no {id} in {findings:#?}"))
+    }
+
+    #[test]
+    fn a_key_that_does_not_belong_to_the_certificate_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = write(folder.path(), &made(&["a"]).0, &made(&["a"]).1);
+        let findings = look(&path, &[], &Clock::system());
+        let found = find(&findings, "tls.certificate");
+        assert_eq!(found.status, Status::Problem);
+        assert!(found.text.contains("does not belong"), "{}", found.text);
+        assert!(found.fix.as_ref().unwrap().contains("openssl"), "{found:?}");
+    }
+
+    #[test]
+    fn a_name_that_clients_use_and_the_certificate_lacks_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let (certificate, key) = made(&["gate.example", "*.inner.example"]);
+        let path = write(folder.path(), &certificate, &key);
+        let clock = Clock::system();
+        assert_eq!(
+            find(&look(&path, &["gate.example", "a.inner.example"], &clock), "tls.names").status,
+            Status::Ok
+        );
+        let findings = look(&path, &["gate.example", "other.example"], &clock);
+        let found = find(&findings, "tls.names");
+        assert_eq!(found.status, Status::Problem);
+        assert!(found.text.contains("is not for other.example, only for gate.example"), "{}", found.text);
+        assert!(find(&look(&path, &[], &clock), "tls.names").text.contains("--public-url"));
+    }
+
+    #[test]
+    fn the_end_is_seen_coming_and_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut parameters = rcgen::CertificateParams::new(vec!["a".to_owned()]).unwrap();
+        parameters.not_after = rcgen::date_time_ymd(2030, 1, 1);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let path = write(folder.path(), &parameters.self_signed(&key).unwrap().pem(), &key.serialize_pem());
+        let end = 1_893_456_000;
+        let at = |seconds| look(&path, &[], &Clock::manual(seconds));
+        assert_eq!(find(&at(end - 40 * 86_400), "tls.expiry").status, Status::Ok);
+        let soon = at(end - 3 * 86_400);
+        assert_eq!(find(&soon, "tls.expiry").status, Status::Warning);
+        assert!(find(&soon, "tls.expiry").text.contains("in 3 days"), "{soon:#?}");
+        assert!(find(&at(end + 1), "tls.certificate").text.contains("expired on 2030-01-01"));
+    }
+
+    #[test]
+    fn a_self_signed_certificate_is_compared_with_the_names_it_is_to_get() {
+        let folder = tempfile::tempdir().unwrap();
+        let gateway = Identity::of_this_process().unwrap();
+        let mode = TlsMode::Autocert(vec!["a.example".to_owned()]);
+        let wanted = ["b.example".to_owned()];
+        let findings = examine(&mode, folder.path(), &wanted, &gateway, &Clock::system());
+        let found = find(&findings, "tls.names");
+        assert!(found.fix.as_ref().unwrap().contains("--autocert"), "{found:?}");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "looking made something");
+    }
+}
