@@ -18,17 +18,19 @@ pub fn socket_of(settings: &Settings, pam: &PamSettings) -> PathBuf {
     pam.socket.clone().unwrap_or_else(|| settings.runtime.join("pam.sock"))
 }
 
-/// Whom the broker runs as: the running one if it can be asked, else who runs this, as `serve` would.
+/// Whom the broker runs as: the running one if it can be asked. Else, with a broker that `serve` starts, who runs this;
+/// and with one that runs on its own, root, as its unit says.
 pub(super) fn identity(settings: &Settings, pam: &PamSettings) -> Option<Identity> {
-    running(settings, pam).or_else(|| {
-        let own = Identity::of_this_process()?;
-        let what = if own.uid == 0 {
-            "the broker, started as root".to_owned()
-        } else {
-            "the broker, started as this user".to_owned()
-        };
-        Some(Identity { what, ..own })
-    })
+    if let Some(running) = running(settings, pam) {
+        return Some(running);
+    }
+    let own = Identity::of_this_process()?;
+    if own.uid != 0 && pam.socket.is_some() {
+        let what = "the broker, taken to be root,".to_owned();
+        return Some(Identity { what, uid: 0, gid: 0, groups: Vec::new(), capabilities: u64::MAX });
+    }
+    let what = if own.uid == 0 { "the broker, run by root," } else { "the broker, run by this user," };
+    Some(Identity { what: what.to_owned(), ..own })
 }
 
 /// The kernel tells who made a socket listen: the broker, or the launcher, which runs as the same user.

@@ -9,7 +9,7 @@ use nix::sys::statvfs::statvfs;
 
 use super::finding::Finding;
 use super::identity::{Bits, Blocked, ENTER, Identity, READ, WRITE, user_name};
-use crate::config::{LogTarget, Settings};
+use crate::config::{LogTarget, LoginMode, Settings};
 use crate::users::UserFile;
 
 const OF_OTHERS: u32 = 0o077;
@@ -26,7 +26,11 @@ pub(super) fn examine(settings: &Settings, gateway: &Identity, is_handed_over: b
     let mut findings = vec![folder("files.state", "state", state, gateway, is_handed_over)];
     findings.extend(private(state));
     findings.push(space(state));
-    findings.push(folder("files.runtime", "runtime-dir", &settings.runtime, gateway, true));
+    // Only the launcher needs it: as root, or to start a broker.
+    let starts_broker = matches!(&settings.login, LoginMode::Pam(pam) if pam.socket.is_none());
+    if is_handed_over || starts_broker {
+        findings.push(folder("files.runtime", "runtime-dir", &settings.runtime, gateway, is_handed_over));
+    }
     if let LogTarget::File(path) = &settings.log {
         findings.push(log(path, gateway, is_handed_over));
     }
@@ -144,8 +148,8 @@ fn space(state: &Path) -> Finding {
             );
         }
     };
-    let free = u64::from(statistics.blocks_available()).saturating_mul(u64::from(statistics.fragment_size()));
-    enough(state, free, u64::from(statistics.files()), u64::from(statistics.files_available()))
+    let free = statistics.blocks_available().saturating_mul(statistics.fragment_size());
+    enough(state, free, statistics.files(), statistics.files_available())
 }
 
 /// File systems without a count of files report none at all.
@@ -157,7 +161,7 @@ fn enough(state: &Path, free: u64, files: u64, files_left: u64) -> Finding {
     }
     match free {
         ..TOO_LITTLE => Finding::problem(id, format!("only {amount} MiB are free for {name}"), fix),
-        ..LITTLE => Finding::warning(id, format!("only {amount} MiB are free for {name}"), fix),
+        TOO_LITTLE..LITTLE => Finding::warning(id, format!("only {amount} MiB are free for {name}"), fix),
         _ => Finding::ok(id, format!("{amount} MiB are free for {name}")),
     }
 }

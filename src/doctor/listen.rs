@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::UnixStream;
 
 use super::finding::Finding;
 use super::http as client;
@@ -21,25 +21,26 @@ const CONNECT: Duration = Duration::from_secs(2);
 /// Checks each address. The gateway's user matters for sockets of files only: ports are bound before root is left.
 pub(super) async fn examine(
     addresses: &[ListenAddress],
+    speaks_tls: bool,
     gateway: &Identity,
     by_launcher: bool,
 ) -> Vec<Finding> {
     let mut findings = Vec::new();
     for address in addresses {
         findings.push(match address {
-            ListenAddress::Tcp(address) => tcp(*address).await,
-            ListenAddress::Unix(path) => unix(path, gateway, by_launcher).await,
+            ListenAddress::Tcp(address) => tcp(*address, speaks_tls).await,
+            ListenAddress::Unix(path) => unix(path, speaks_tls, gateway, by_launcher).await,
         });
     }
     findings
 }
 
-async fn tcp(address: SocketAddr) -> Finding {
+async fn tcp(address: SocketAddr, speaks_tls: bool) -> Finding {
     let id = "listen.address";
     match bind(address) {
         Ok(()) => Finding::ok(id, format!("{address} is free")),
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-            if is_gateway_at(address).await {
+            if is_gateway_at(address, speaks_tls).await {
                 return Finding::ok(id, format!("a Doorward gateway answers at {address}"));
             }
             let text = format!("{address} is taken by another program");
@@ -87,22 +88,19 @@ fn bind(address: SocketAddr) -> io::Result<()> {
     }
 }
 
-/// Over TLS and without.
-async fn is_gateway_at(address: SocketAddr) -> bool {
+/// Asked as the settings say that it speaks: the other way would be a line in its log.
+async fn is_gateway_at(address: SocketAddr, speaks_tls: bool) -> bool {
     let ip = match address.ip() {
         ip if !ip.is_unspecified() => ip,
         ip if ip.is_ipv4() => Ipv4Addr::LOCALHOST.into(),
         _ => Ipv6Addr::LOCALHOST.into(),
     };
     let near = SocketAddr::new(ip, address.port());
-    if let Ok(url) = PublicUrl::parse(&format!("https://{near}"))
-        && let Ok(connection) = public::connect(&url).await
-    {
-        return is_alive(connection.stream, url.authority()).await;
-    }
-    match tokio::time::timeout(CONNECT, TcpStream::connect(near)).await {
-        Ok(Ok(stream)) => is_alive(stream, "localhost").await,
-        _ => false,
+    let scheme = if speaks_tls { "https" } else { "http" };
+    let Ok(url) = PublicUrl::parse(&format!("{scheme}://{near}")) else { return false };
+    match public::connect(&url).await {
+        Ok(connection) => is_alive(connection.stream, url.authority()).await,
+        Err(_) => false,
     }
 }
 
@@ -114,7 +112,7 @@ where
     answer.is_ok_and(|answer| answer.status == 200)
 }
 
-async fn unix(path: &Path, gateway: &Identity, by_launcher: bool) -> Finding {
+async fn unix(path: &Path, speaks_tls: bool, gateway: &Identity, by_launcher: bool) -> Finding {
     let (id, name) = ("listen.address", path.display());
     if let Ok(found) = std::fs::symlink_metadata(path) {
         if !found.file_type().is_socket() {
@@ -122,8 +120,9 @@ async fn unix(path: &Path, gateway: &Identity, by_launcher: bool) -> Finding {
             return Finding::problem(id, text, "remove it, or give another --listen");
         }
         if let Ok(Ok(stream)) = tokio::time::timeout(CONNECT, UnixStream::connect(path)).await {
-            if is_alive(stream, "localhost").await {
-                return Finding::ok(id, format!("a Doorward gateway answers at {name}"));
+            // Over TLS it is not asked; that something takes connections there is worth a word all the same.
+            if speaks_tls || is_alive(stream, "localhost").await {
+                return Finding::ok(id, format!("something answers at {name}, most likely this gateway"));
             }
             let text = format!("another program listens at {name}");
             return Finding::problem(id, text, "stop it, or give another --listen");
@@ -158,7 +157,7 @@ mod tests {
     fn says(address: ListenAddress) -> Finding {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let own = Identity::of_this_process().unwrap();
-        runtime.block_on(examine(&[address], &own, false)).remove(0)
+        runtime.block_on(examine(&[address], false, &own, false)).remove(0)
     }
 
     /// Accepts and hangs up, so that nobody waits for an answer.

@@ -34,7 +34,7 @@ use std::time::{Duration, Instant};
 
 use nix::unistd::{User, geteuid};
 
-use crate::config::{LoginMode, PamSettings, Problem, Settings};
+use crate::config::{LoginMode, PamSettings, Problem, Settings, TlsMode};
 use crate::domain::Clock;
 
 pub use broker::socket_of;
@@ -215,7 +215,11 @@ fn files(question: &Question) -> Vec<Finding> {
 
 fn addresses(question: &Question) -> Vec<Finding> {
     match gateway(&question.settings) {
-        Ok(gateway) => block_on(listen::examine(&question.settings.listen, &gateway, geteuid().is_root())),
+        Ok(gateway) => {
+            let speaks_tls = matches!(question.settings.tls, TlsMode::Autocert(_) | TlsMode::Certfile(_));
+            let listen = &question.settings.listen;
+            block_on(listen::examine(listen, speaks_tls, &gateway, geteuid().is_root()))
+        }
         Err(_) => Vec::new(),
     }
 }

@@ -22,8 +22,6 @@ pub struct Paths {
     pub winbind: Vec<PathBuf>,
     /// Settings of Kerberos.
     pub krb5: PathBuf,
-    /// Exists in a container of Docker or Podman.
-    pub container_marks: Vec<PathBuf>,
 }
 
 impl Default for Paths {
@@ -42,15 +40,6 @@ impl Default for Paths {
             sssd: "/var/lib/sss/pipes/pam".into(),
             winbind: all(&["/run/samba/winbindd/pipe", "/var/run/samba/winbindd/pipe"]),
             krb5: std::env::var_os("KRB5_CONFIG").map_or_else(|| "/etc/krb5.conf".into(), PathBuf::from),
-            container_marks: all(&["/.dockerenv", "/run/.containerenv"]),
         }
-    }
-}
-
-impl Paths {
-    /// Whether this is a container; fixes are then written for one.
-    #[must_use]
-    pub fn is_in_container(&self) -> bool {
-        self.container_marks.iter().any(|mark| mark.exists())
     }
 }

@@ -14,7 +14,6 @@ use super::public::{self, Connection, PublicUrl};
 use super::{certificate, clock};
 use crate::config::{Settings, TlsMode};
 use crate::domain::Clock;
-use crate::listener::TrustedProxies;
 use crate::listener::tls::CertificateSummary;
 use crate::store::Nonce;
 
@@ -27,8 +26,12 @@ const FORGED_USER: &str = "root";
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
 pub(super) struct Echo {
     client: IpAddr,
+    /// Whether `client` is what a trusted terminator said, and not just the other end.
+    is_forwarded: bool,
+    /// `X-Forwarded-For` as it arrived.
     forwarded_for: String,
     host: Option<String>,
+    /// A trusted terminator said that there was no TLS.
     is_insecure: bool,
     user: Option<String>,
 }
@@ -185,9 +188,8 @@ async fn ask(
 
 /// What the two answers say about the terminator.
 fn judge(url: &PublicUrl, settings: &Settings, local: IpAddr, honest: &Echo, forged: &Echo) -> Vec<Finding> {
-    let trusted = TrustedProxies::new(settings.trusted_proxies.clone());
     let is_direct = settings.tls != TlsMode::AssumeSecure;
-    let mut findings = vec![address(local, &trusted, is_direct, forged)];
+    let mut findings = vec![address(local, is_direct, forged)];
     if !is_direct {
         findings.extend(believed(honest));
     }
@@ -196,7 +198,7 @@ fn judge(url: &PublicUrl, settings: &Settings, local: IpAddr, honest: &Echo, for
 }
 
 /// The address: replaced, added to, passed on, or left out by the terminator; believed or not by the gateway.
-fn address(local: IpAddr, trusted: &TrustedProxies, is_direct: bool, forged: &Echo) -> Finding {
+fn address(local: IpAddr, is_direct: bool, forged: &Echo) -> Finding {
     let id = "terminator.forged-address";
     let fix = "nginx: proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; (HAProxy: option forwardfor; \
                Traefik and Caddy: trust no client's header)";
@@ -230,7 +232,7 @@ fn address(local: IpAddr, trusted: &TrustedProxies, is_direct: bool, forged: &Ec
             );
             Finding::warning(id, text, "narrow --trusted-proxy to the terminator's own address")
         }
-        (false, true) if !is_direct && !trusted.trusts(forged.client) => {
+        (false, true) if !is_direct && !forged.is_forwarded => {
             let text = "the terminator passes on X-Forwarded-For as the client wrote it; only because --trusted-proxy does not name \
                         the terminator was it not believed";
             Finding::warning(id, text, fix)
@@ -253,8 +255,7 @@ fn believed(honest: &Echo) -> Vec<Finding> {
         let fix = "nginx: proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; a terminator of TCP cannot say it";
         return vec![Finding::warning(id, text, fix)];
     }
-    let is_in_chain = chain.split(',').any(|hop| hop.trim().parse() == Ok(client));
-    if is_in_chain {
+    if honest.is_forwarded {
         return vec![Finding::ok(
             id,
             format!("the gateway believes the terminator, and saw this request come from {client}"),

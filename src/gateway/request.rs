@@ -313,6 +313,7 @@ impl Worker {
         };
         let context = PageContext {
             client: facts.client,
+            is_forwarded: facts.forwarded.client.is_some(),
             authority: facts.authority.as_ref().and_then(|value| value.to_str().ok()).map(str::to_owned),
             identity,
             is_insecure: self.gateway.mode == Mode::Assumed

@@ -14,6 +14,8 @@ use crate::identity::{Identity, Origin, Shared};
 pub struct PageContext {
     /// Where the client is.
     pub client: IpAddr,
+    /// Whether a trusted terminator said where that is.
+    pub is_forwarded: bool,
     /// The host and port that the client asked for.
     pub authority: Option<String>,
     /// Who asks, if they proved it.

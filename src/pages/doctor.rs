@@ -26,6 +26,7 @@ pub(super) async fn echo(state: web::Data<PagesState>, context: PageContext) -> 
     let chain: Vec<_> = chain.map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
     let body = json!({
         "client": context.client,
+        "is_forwarded": context.is_forwarded,
         "forwarded_for": chain.join(", "),
         "host": context.authority,
         "is_insecure": context.is_insecure,

@@ -5,7 +5,8 @@
 //! try as they count all others.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::PathBuf;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 
 use nix::unistd::geteuid;
 use serde::Serialize;
@@ -73,7 +74,7 @@ pub(super) fn run(settings: &Settings, user: &str, from_stdin: bool, as_json: bo
             LoginMode::NoLogin => {
                 Err("--no-login asks nobody who they are, so there is no login to try".to_owned())
             }
-            LoginMode::Users(path) => by_file(path, user, answers),
+            LoginMode::Users(path) => by_file(path, &user, answers),
             LoginMode::Pam(pam) => by_pam(settings, pam, user, answers),
         }
     });
@@ -93,16 +94,16 @@ pub(super) fn run(settings: &Settings, user: &str, from_stdin: bool, as_json: bo
     }
 }
 
-fn by_file(path: &std::path::Path, user: Username, answers: Answers) -> Result<Told, String> {
+fn by_file(path: &Path, user: &Username, answers: Answers) -> Result<Told, String> {
     let file = UserFile::load(path).map_err(|error| format!("{:#}", anyhow::Error::new(error)))?;
     let prompt = crate::domain::Prompt { style: PromptStyle::Secret, text: "Password: ".to_owned() };
-    let mut told = Told::about(&user, format!("user file {}", path.display()));
+    let mut told = Told::about(user, format!("user file {}", path.display()));
     let typed = answers.take(&prompt).map_err(|error| no_answer(&error))?;
     let Some(password) = typed.and_then(|typed| Password::parse(typed.to_string()).ok()) else {
         told.verdict = Outcome::GivenUp;
         return Ok(told);
     };
-    let verdict = file.verify(&user, &password);
+    let verdict = file.verify(user, &password);
     let word = if matches!(verdict, Verdict::Ok { .. }) { "SUCCESS" } else { "REFUSED" };
     told.phases.push(Answered { phase: "password", code: word.to_owned() });
     match verdict {
@@ -112,7 +113,7 @@ fn by_file(path: &std::path::Path, user: Username, answers: Answers) -> Result<T
         }
         Verdict::Refused => {
             told.verdict = Outcome::Refused;
-            let why = match file.users().find(|entry| *entry.name == user) {
+            let why = match file.users().find(|entry| entry.name == user) {
                 None => "the file has no such user",
                 Some(entry) if entry.disabled => "the user is disabled in the file",
                 Some(_) => "the password is wrong",
@@ -141,10 +142,7 @@ enum Broker {
 impl Broker {
     fn find(settings: &Settings, pam: &PamSettings) -> Result<Self, String> {
         let socket = socket_of(settings, pam);
-        let error = match std::os::unix::net::UnixStream::connect(&socket) {
-            Ok(_) => return Ok(Self::Running(socket)),
-            Err(error) => error,
-        };
+        let Err(error) = UnixStream::connect(&socket) else { return Ok(Self::Running(socket)) };
         // An ordinary user's broker would know no password but the user's own, and say what is true for nobody else.
         if geteuid().is_root() && pam.socket.is_none() {
             return TemporaryBroker::start(settings, pam)

@@ -23,6 +23,7 @@ fn behind(networks: &str) -> Settings {
 fn echo(client: &str, forwarded_for: &str) -> Echo {
     Echo {
         client: client.parse().unwrap(),
+        is_forwarded: forwarded_for.split(", ").any(|hop| hop == client),
         forwarded_for: forwarded_for.into(),
         host: Some("gate.example".into()),
         is_insecure: false,

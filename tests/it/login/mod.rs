@@ -7,6 +7,8 @@ mod browser;
 #[cfg(test)]
 mod conversations;
 #[cfg(test)]
+mod doctor;
+#[cfg(test)]
 mod door;
 #[cfg(test)]
 mod engine;
