@@ -1,7 +1,7 @@
 //! Directories behind PAM modules: does their daemon answer, and does it reach what it stands for?
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::finding::Finding;
 use super::kerberos::{self, Kdc};
 use super::paths::Paths;
-use super::stack::{Entry, Stack, Stage};
+use super::stack::{self, Entry, Stack, Stage};
 
 /// Longest wait for a socket file's other side to take the connection.
 const CONNECT: Duration = Duration::from_secs(2);
@@ -130,9 +130,9 @@ fn unreachable(id: &'static str, entry: &Entry, socket: &Path, name: &str, error
     )
 }
 
-async fn krb5(entry: &Entry, settings: &PathBuf) -> Vec<Finding> {
+async fn krb5(entry: &Entry, settings: &Path) -> Vec<Finding> {
     let (id, file) = ("directory.kerberos", settings.display());
-    let text = match std::fs::read_to_string(settings) {
+    let text = match stack::read(settings) {
         Ok(text) => text,
         Err(error) => {
             let text = format!("{} names pam_krb5.so, and {file} cannot be read: {error}", entry.place);

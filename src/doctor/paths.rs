@@ -39,7 +39,14 @@ impl Default for Paths {
             nslcd: ("/etc/nslcd.conf".into(), "/run/nslcd/socket".into()),
             sssd: "/var/lib/sss/pipes/pam".into(),
             winbind: all(&["/run/samba/winbindd/pipe", "/var/run/samba/winbindd/pipe"]),
-            krb5: std::env::var_os("KRB5_CONFIG").map_or_else(|| "/etc/krb5.conf".into(), PathBuf::from),
+            krb5: krb5(),
         }
     }
+}
+
+/// `KRB5_CONFIG` may hold several files with colons between; the first is read here.
+fn krb5() -> PathBuf {
+    let given = std::env::var_os("KRB5_CONFIG");
+    let first = given.as_ref().and_then(|paths| std::env::split_paths(paths).next());
+    first.filter(|path| !path.as_os_str().is_empty()).unwrap_or_else(|| "/etc/krb5.conf".into())
 }

@@ -1,13 +1,15 @@
 //! A PAM service as libpam puts it together: `include`, `substack` and Debian's `@include` followed.
 
-use std::fs;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::lines::{Line, lines};
 
 /// `PAM_SUBSTACK_MAX_LEVEL`.
 const MOST_LEVELS: usize = 16;
+/// Most bytes of one file: it may be no file at all.
+const MOST_BYTES: u64 = 1024 * 1024;
 /// Most files read for one service: two lines that include each other's files double at each level.
 const MOST_FILES: usize = 200;
 
@@ -191,12 +193,19 @@ fn open(name: &str, folders: &[PathBuf]) -> io::Result<(PathBuf, String)> {
     let paths = folders.iter().map(|folder| folder.join(name));
     // A name from '/' replaces the folder, so each of them gives the same.
     for path in paths {
-        match fs::read(&path) {
-            Ok(bytes) => return Ok((path, String::from_utf8_lossy(&bytes).into_owned())),
+        match read(&path) {
+            Ok(text) => return Ok((path, text)),
             Err(error) => drop(first_error.get_or_insert(error)),
         }
     }
     Err(first_error.unwrap_or_else(|| io::Error::from(io::ErrorKind::NotFound)))
+}
+
+/// Not more than is sensible, and as text whatever it holds.
+pub(super) fn read(path: &Path) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MOST_BYTES).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 #[cfg(test)]

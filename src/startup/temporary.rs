@@ -56,10 +56,15 @@ impl TemporaryBroker {
         }
     }
 
-    /// Where it listens.
+    /// Where it listens, until [`TemporaryBroker::hide`].
     #[must_use]
     pub fn socket(&self) -> PathBuf {
         socket_in(&self.folder)
+    }
+
+    /// Takes the socket's file away, once there is a connection: nothing is left if this process is killed.
+    pub fn hide(&self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 
@@ -68,7 +73,7 @@ impl Drop for TemporaryBroker {
         // Its children, if there are any, end with it: each asked for that (PR_SET_PDEATHSIG).
         let _ = self.child.kill();
         let _ = self.child.wait();
-        let _ = std::fs::remove_dir_all(&self.folder);
+        self.hide();
     }
 }
 

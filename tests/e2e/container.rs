@@ -80,6 +80,50 @@ fn ga1_login_without_a_secure_mode_does_not_start() {
     }
 }
 
+#[test]
+fn the_doctor_knows_a_container_that_is_well_from_one_that_is_not() {
+    let scope = Scope::new();
+    let settings = ["--autocert", "gate.example", "--use-login"];
+    let (name, port) = run(&scope, &[], &settings);
+    image::await_ready(&name, &Target::Unverified(port));
+    let words = [&["exec", &name, "doorward", "doctor", "--name", "gate.example"], &settings[..]].concat();
+    let well = engine::bare().run(&words).ok();
+    for line in [
+        "the broker at /run/doorward/pam.sock answers",
+        "the running broker can read /etc/shadow",
+        "0 problems",
+    ] {
+        assert!(well.stdout.contains(line), "{line} not in {well:?}");
+    }
+    engine::bare().run(&["exec", &name, "chmod", "0000", "/etc/shadow"]).ok();
+    engine::bare().run(&["exec", &name, "sh", "-c", "sed -i /account/d /etc/pam.d/doorward"]).ok();
+    let ill = engine::bare().run(&words);
+    assert_eq!(ill.code, 4, "{ill:?}");
+    assert!(ill.stdout.contains("/etc/pam.d/doorward has no account line"), "{ill:?}");
+
+    // As an ordinary user, without the engine's group, and without the capability that opens a shadow file of mode 0000.
+    let (mount, label) = (image::socket_mount(), scope.label());
+    let plain = |user: &str, group: &[&str], command: &str| {
+        let start =
+            ["run", "--rm", "--label", &label, "-v", &mount, "--user", user, "--cap-drop", "DAC_OVERRIDE"];
+        let end = ["--entrypoint", "sh", image::built(), "-c", command];
+        engine::bare().run(&[&start[..], group, &end[..]].concat())
+    };
+    let doctor = "doorward doctor --autocert a --use-login --state /tmp/s --runtime-dir /tmp/r";
+    let outside = plain("65534", &[], doctor);
+    assert_eq!(outside.code, 4, "{outside:?}");
+    let fix = outside.stdout.split("--group-add ").nth(1).and_then(|rest| rest.split(' ').next());
+    let group = fix.unwrap_or_else(|| panic!("no group is named in {outside:?}")).to_owned();
+    assert!(outside.stdout.contains("not in that group, so pam_unix"), "{outside:?}");
+    let inside = plain("65534", &["--group-add", &group], doctor);
+    assert!(inside.stdout.contains("this user may open /var/run/docker.sock"), "{inside:?}");
+    let shut = plain("0", &[], &format!("chmod 0000 /etc/shadow; {doctor}"));
+    assert!(
+        shut.stdout.contains("mode 0000") && shut.stdout.contains("--cap-add DAC_READ_SEARCH"),
+        "{shut:?}"
+    );
+}
+
 /// `docker run` as documented, on a free port of the host.
 fn run(scope: &Scope, options: &[&str], arguments: &[&str]) -> (String, u16) {
     let (name, port, mount) = (scope.name("gateway"), gateway::free_port(), image::socket_mount());

@@ -338,6 +338,44 @@ fn real_service_files_are_judged_as_libpam_reads_them() {
     has(&absent, "pam.service", "problem: ", &["/etc/pam.d/doorward-absent is missing", "fall through"]);
 }
 
+#[test]
+fn every_id_stands_in_the_operations_guide_and_no_other() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let guide = fs::read_to_string(root.join("docs/operations.md")).unwrap();
+    let table = guide.split("| ids | about |").nth(1).unwrap().split("\n\n").next().unwrap();
+    let explained: Vec<&str> = table.split('`').filter(|word| is_id(word)).collect();
+    let mut used = Vec::new();
+    ids_in(&root.join("src/doctor"), &mut used);
+    assert!(used.len() > 30, "the sources were not understood: {used:?}");
+    for id in &used {
+        assert!(explained.contains(&id.as_str()), "docs/operations.md does not explain {id}");
+    }
+    for id in explained {
+        assert!(used.iter().any(|used| used == id), "docs/operations.md explains {id}, which nothing finds");
+    }
+}
+
+fn ids_in(folder: &Path, ids: &mut Vec<String>) {
+    for entry in fs::read_dir(folder).unwrap().flatten() {
+        if entry.path().is_dir() {
+            ids_in(&entry.path(), ids);
+        } else {
+            let text = fs::read_to_string(entry.path()).unwrap();
+            let code = text.split("#[cfg(test)]").next().unwrap();
+            ids.extend(code.split('"').filter(|word| is_id(word)).map(str::to_owned));
+        }
+    }
+}
+
+fn is_id(word: &str) -> bool {
+    let groups =
+        ["settings", "pam", "directory", "users", "engine", "tls", "terminator", "listen", "files", "clock"];
+    word.split_once('.').is_some_and(|(group, check)| {
+        let is_word = check.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
+        groups.contains(&group) && is_word && !["part", "toml", "pem"].contains(&check)
+    })
+}
+
 /// A file under /etc/pam.d, removed on drop.
 struct Service {
     name: String,

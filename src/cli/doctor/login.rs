@@ -130,7 +130,7 @@ fn by_pam(settings: &Settings, pam: &PamSettings, user: Username, answers: Answe
     let client = PamClient::new(broker.socket(), pam);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("cannot start: {error}"))?;
-    runtime.block_on(converse(&client, user, answers, told))
+    runtime.block_on(converse(&client, &broker, user, answers, told))
 }
 
 /// The running broker, or one for this login alone.
@@ -171,6 +171,7 @@ impl Broker {
 
 async fn converse(
     client: &PamClient,
+    broker: &Broker,
     user: Username,
     answers: Answers,
     mut told: Told,
@@ -180,6 +181,9 @@ async fn converse(
     let rhost = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let request = PamRequest { user: Some(user), rhost, trace, mode: Mode::Login };
     let mut conversation = client.start(request).await.map_err(|error| error.to_string())?;
+    if let Broker::Temporary(broker) = broker {
+        broker.hide();
+    }
     loop {
         match conversation.next().await {
             PamEvent::Ask { prompt, before } => {
