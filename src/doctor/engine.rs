@@ -11,7 +11,7 @@ use http::HeaderMap;
 use super::clock;
 use super::finding::Finding;
 use super::http::{self as client, Answer};
-use super::identity::{Bits, Blocked, Identity, READ, WRITE, group_name};
+use super::identity::{Bits, Blocked, Identity, READ, WRITE, group_name, user_name};
 use crate::config::EngineAddress;
 use crate::domain::Clock;
 use crate::proxy::{Connector, with_causes};
@@ -103,10 +103,13 @@ fn blocked_socket(path: &Path, gateway: &Identity, bits: Bits, blocked: &Blocked
         );
         return Finding::problem(id, text, fix);
     }
-    let text = format!("{who} may not open {name}, which is for group {group} ({})", bits.gid);
+    let (text, user) = (
+        format!("{who} may not open {name}, which is for group {group} ({})", bits.gid),
+        user_name(gateway.uid),
+    );
     let fix = format!(
         "add the group: SupplementaryGroups={group} in the unit (systemctl edit doorward), --group-add {} for a container, \
-         or usermod -aG {group} and a new login",
+         or usermod -aG {group} {user} and a new login",
         bits.gid
     );
     Finding::problem(id, text, fix)

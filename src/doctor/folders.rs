@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use nix::sys::statvfs::statvfs;
+use nix::unistd::geteuid;
 
 use super::finding::Finding;
 use super::identity::{Bits, Blocked, ENTER, Identity, READ, WRITE, user_name};
@@ -26,10 +27,11 @@ pub(super) fn examine(settings: &Settings, gateway: &Identity, is_handed_over: b
     let mut findings = vec![folder("files.state", "state", state, gateway, is_handed_over)];
     findings.extend(private(state));
     findings.push(space(state));
-    // Only the launcher needs it: as root, or to start a broker.
+    // Only the launcher needs it: root, or whoever starts a broker too.
     let starts_broker = matches!(&settings.login, LoginMode::Pam(pam) if pam.socket.is_none());
-    if is_handed_over || starts_broker {
-        findings.push(folder("files.runtime", "runtime-dir", &settings.runtime, gateway, is_handed_over));
+    let is_root = geteuid().is_root();
+    if is_root || starts_broker {
+        findings.push(folder("files.runtime", "runtime-dir", &settings.runtime, gateway, is_root));
     }
     if let LogTarget::File(path) = &settings.log {
         findings.push(log(path, gateway, is_handed_over));
@@ -59,7 +61,7 @@ fn folder(id: &'static str, option: &str, path: &Path, gateway: &Identity, by_la
     }
     let is_there = nearest == path;
     if by_launcher {
-        let what = if is_there { "is given to the gateway at start" } else { "is made at start" };
+        let what = if is_there { "is there, and the launcher sets its owner" } else { "is made at start" };
         return Finding::ok(id, format!("{name} {what}"));
     }
     match gateway.reaches(&nearest, READ | WRITE | ENTER) {

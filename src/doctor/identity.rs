@@ -70,6 +70,18 @@ impl Identity {
         Self::of_status(what, &fs::read_to_string(format!("/proc/{pid}/status")).ok()?)
     }
 
+    /// Whom the one process of this name and user runs as; `None` if there are several, since any of them may be meant.
+    pub(super) fn of_the_one(what: &str, program: &str, uid: u32) -> Option<Self> {
+        let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+        let mut found = processes.filter_map(|entry| {
+            let status = fs::read_to_string(entry.path().join("status")).ok()?;
+            let name = status.lines().next()?.strip_prefix("Name:")?.trim();
+            Self::of_status(what, &status).filter(|identity| name == program && identity.uid == uid)
+        });
+        let first = found.next()?;
+        found.next().is_none().then_some(first)
+    }
+
     /// Whether one of the groups is this one.
     pub(super) fn is_in(&self, gid: u32) -> bool {
         self.gid == gid || self.groups.contains(&gid)
@@ -169,6 +181,34 @@ mod tests {
         assert!(found.reads_everything());
         assert!(Identity::of_status("x", "Name:\tx\n").is_none());
         assert!(Identity::of_this_process().is_some());
+    }
+
+    #[test]
+    fn a_process_is_found_by_its_name_and_user_if_it_is_the_only_one() {
+        let name = format!("dw{}", std::process::id());
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join(&name);
+        std::fs::copy("/bin/sleep", &program).unwrap();
+        let start = || std::process::Command::new(&program).arg("60").spawn().unwrap();
+        let uid = nix::unistd::geteuid().as_raw();
+        let looked = || Identity::of_the_one("x", &name, uid);
+        assert_eq!(looked(), None);
+        let mut one = start();
+        // The name is that of the parent until the program is there.
+        while looked().is_none() {
+            assert!(one.try_wait().unwrap().is_none());
+            std::thread::yield_now();
+        }
+        assert_eq!(Identity::of_the_one("x", &name, uid + 1), None);
+        let mut other = start();
+        while looked().is_some() {
+            assert!(other.try_wait().unwrap().is_none());
+            std::thread::yield_now();
+        }
+        for child in [&mut one, &mut other] {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The addresses to listen on: free, or held by this very gateway?
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::time::Duration;
@@ -90,18 +90,23 @@ fn bind(address: SocketAddr) -> io::Result<()> {
 
 /// Asked as the settings say that it speaks: the other way would be a line in its log.
 async fn is_gateway_at(address: SocketAddr, speaks_tls: bool) -> bool {
-    let ip = match address.ip() {
-        ip if !ip.is_unspecified() => ip,
-        ip if ip.is_ipv4() => Ipv4Addr::LOCALHOST.into(),
-        _ => Ipv6Addr::LOCALHOST.into(),
+    let (v4, v6) = (IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST));
+    let near = match address.ip() {
+        ip if !ip.is_unspecified() => vec![ip],
+        ip if ip.is_ipv4() => vec![v4],
+        // Where there is no IPv6, the gateway took every IPv4 address instead.
+        _ => vec![v6, v4],
     };
-    let near = SocketAddr::new(ip, address.port());
-    let scheme = if speaks_tls { "https" } else { "http" };
-    let Ok(url) = PublicUrl::parse(&format!("{scheme}://{near}")) else { return false };
-    match public::connect(&url).await {
-        Ok(connection) => is_alive(connection.stream, url.authority()).await,
-        Err(_) => false,
+    for ip in near {
+        let scheme = if speaks_tls { "https" } else { "http" };
+        let url = PublicUrl::parse(&format!("{scheme}://{}", SocketAddr::new(ip, address.port())));
+        if let Ok(url) = url
+            && let Ok(connection) = public::connect(&url).await
+        {
+            return is_alive(connection.stream, url.authority()).await;
+        }
     }
+    false
 }
 
 async fn is_alive<S>(stream: S, host: &str) -> bool

@@ -155,10 +155,9 @@ fn people(question: &Question) -> Vec<Finding> {
     let settings = &question.settings;
     match &settings.login {
         LoginMode::NoLogin => Vec::new(),
-        LoginMode::Users(path) => match gateway(settings) {
-            Ok(gateway) => folders::users(path, &gateway),
-            Err(_) => Vec::new(),
-        },
+        LoginMode::Users(path) => {
+            gateway(settings).map_or_else(|_| Vec::new(), |gateway| folders::users(path, &gateway.identity))
+        }
         LoginMode::Pam(pam) => by_pam(question, pam),
     }
 }
@@ -177,51 +176,37 @@ fn by_pam(question: &Question, settings: &PamSettings) -> Vec<Finding> {
         findings.extend(block_on(directory::examine(stack, paths)));
     }
     if let Ok(gateway) = gateway(&question.settings) {
-        findings.extend(block_on(broker::examine(&question.settings, settings, &gateway)));
+        findings.extend(block_on(broker::examine(&question.settings, settings, &gateway.identity)));
     }
     findings
 }
 
 fn engine_of(question: &Question) -> Vec<Finding> {
-    let settings = &question.settings;
-    match gateway(settings) {
-        Ok(gateway) => {
-            block_on(engine::examine(&settings.engine, &gateway, geteuid().is_root(), &question.clock))
-        }
-        // Said once, with the settings.
-        Err(_) => Vec::new(),
-    }
+    // Who the gateway will be is said once, with the settings; so in the other parts.
+    let Ok(gateway) = gateway(&question.settings) else { return Vec::new() };
+    let engine = &question.settings.engine;
+    block_on(engine::examine(engine, &gateway.identity, gateway.is_yet_to_start, &question.clock))
 }
 
 fn tls(question: &Question) -> Vec<Finding> {
+    let Ok(gateway) = gateway(&question.settings) else { return Vec::new() };
     let settings = &question.settings;
     let mut wanted = question.names.clone();
     wanted.extend(question.public_url.as_ref().map(|url| url.host().to_owned()));
     wanted.dedup();
-    match gateway(settings) {
-        Ok(gateway) => {
-            certificate::examine(&settings.tls, &settings.state, &wanted, &gateway, &question.clock)
-        }
-        Err(_) => Vec::new(),
-    }
+    certificate::examine(&settings.tls, &settings.state, &wanted, &gateway.identity, &question.clock)
 }
 
 fn files(question: &Question) -> Vec<Finding> {
-    match gateway(&question.settings) {
-        Ok(gateway) => folders::examine(&question.settings, &gateway, geteuid().is_root()),
-        Err(_) => Vec::new(),
-    }
+    let Ok(gateway) = gateway(&question.settings) else { return Vec::new() };
+    folders::examine(&question.settings, &gateway.identity, gateway.is_yet_to_start)
 }
 
 fn addresses(question: &Question) -> Vec<Finding> {
-    match gateway(&question.settings) {
-        Ok(gateway) => {
-            let speaks_tls = matches!(question.settings.tls, TlsMode::Autocert(_) | TlsMode::Certfile(_));
-            let listen = &question.settings.listen;
-            block_on(listen::examine(listen, speaks_tls, &gateway, geteuid().is_root()))
-        }
-        Err(_) => Vec::new(),
-    }
+    let Ok(gateway) = gateway(&question.settings) else { return Vec::new() };
+    let speaks_tls = matches!(question.settings.tls, TlsMode::Autocert(_) | TlsMode::Certfile(_));
+    let listen = &question.settings.listen;
+    block_on(listen::examine(listen, speaks_tls, &gateway.identity, gateway.is_yet_to_start))
 }
 
 fn front(question: &Question) -> Vec<Finding> {
@@ -236,22 +221,38 @@ fn front(question: &Question) -> Vec<Finding> {
     findings
 }
 
-/// Whom the gateway will run as: started by root the user of `--user`, else who runs this.
-fn gateway(settings: &Settings) -> Result<Identity, Finding> {
+/// Whom the gateway runs as.
+struct Gateway {
+    identity: Identity,
+    /// Root looks and none runs: the launcher will give it the engine's group and its folders.
+    is_yet_to_start: bool,
+}
+
+/// The running gateway if root looks and there is one; else the user of `--user`, as `serve` started by root makes it; and
+/// for others who runs this.
+fn gateway(settings: &Settings) -> Result<Gateway, Finding> {
     let id = "settings.user";
     if !geteuid().is_root() {
         let why = "/proc is not mounted, so it is not known what this user may do";
-        return Identity::of_this_process().ok_or_else(|| Finding::unchecked(id, why));
+        let identity = Identity::of_this_process().ok_or_else(|| Finding::unchecked(id, why))?;
+        return Ok(Gateway { identity, is_yet_to_start: false });
     }
     let name = &settings.user;
     match User::from_name(name) {
-        Ok(Some(user)) => Ok(Identity {
-            what: format!("user {name}"),
-            uid: user.uid.as_raw(),
-            gid: user.gid.as_raw(),
-            groups: Vec::new(),
-            capabilities: 0,
-        }),
+        Ok(Some(user)) => {
+            let uid = user.uid.as_raw();
+            let running =
+                Identity::of_the_one(&format!("the running gateway, user {name},"), "doorward", uid);
+            let is_yet_to_start = running.is_none();
+            let identity = running.unwrap_or_else(|| Identity {
+                what: format!("user {name}"),
+                uid,
+                gid: user.gid.as_raw(),
+                groups: Vec::new(),
+                capabilities: 0,
+            });
+            Ok(Gateway { identity, is_yet_to_start })
+        }
         Ok(None) => {
             let text = format!("there is no user '{name}' for the gateway to run as");
             let fix = format!(
