@@ -197,7 +197,9 @@ pub(super) fn users(path: &Path, gateway: &Identity) -> Vec<Finding> {
         Err(error) => {
             let cause =
                 std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
-            let fix = "correct it by hand; docs/operations.md, \"Users in a file\", shows its form";
+            let make = || format!("doorward users --users {name} add NAME");
+            let correct = || "correct it; docs/operations.md, \"Users in a file\", shows its form".to_owned();
+            let fix = if path.exists() { correct() } else { make() };
             vec![Finding::problem(id, format!("{error}{cause}"), fix)]
         }
         Ok(file) => {
@@ -209,7 +211,7 @@ pub(super) fn users(path: &Path, gateway: &Identity) -> Vec<Finding> {
                 )];
             }
             let text = format!("{name} has no user who may log in");
-            vec![Finding::warning(id, text, "add one; docs/operations.md, \"Users in a file\", shows how")]
+            vec![Finding::warning(id, text, format!("doorward users --users {name} add NAME"))]
         }
     }
 }
