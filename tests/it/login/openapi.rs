@@ -182,6 +182,7 @@ fn length(value: &Value) -> u64 {
 fn is_of_type(rule: &Value, value: &Value) -> bool {
     let is = |name: &Value| match name.as_str().unwrap() {
         "array" => value.is_array(),
+        "boolean" => value.is_boolean(),
         "integer" => value.is_u64() || value.is_i64(),
         "null" => value.is_null(),
         "object" => value.is_object(),
@@ -236,6 +237,12 @@ fn answers_are_as_described() {
         api.ask("GET", template, template, |r| r.basic(BOB.0, BOB.1));
         assert_eq!(api.ask("GET", template, template, |r| r).status, if with_login { 401 } else { 200 });
         api.ask("GET", template, template, |r| r.header("Host", "a%0d"));
+    }
+    let doctor = "/_doorward/doctor";
+    let nonce = doorward::store::Nonce::issue(&door.state()).unwrap();
+    for status in [200, 404] {
+        let reply = api.ask("GET", doctor, doctor, |r| r.header("Doorward-Doctor", nonce.text()));
+        assert_eq!(reply.status, status);
     }
     api.ask("GET", "/_doorward/healthz", "/_doorward/healthz", |r| r);
     api.ask("GET", "/_doorward/readyz", "/_doorward/readyz", |r| r);
