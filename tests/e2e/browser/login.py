@@ -31,9 +31,12 @@ def main():
         cookies = sessions(context)
         check(len(cookies) == 1, f"one session cookie is expected: {context.cookies()}")
         cookie = cookies[0]
-        check(cookie["secure"] and cookie["httpOnly"], f"flags of {cookie}")
-        check(cookie["sameSite"] in ("Lax", "Strict"), f"SameSite of {cookie}")
-        check(cookie["path"] == "/" and cookie["domain"] == "localhost", f"scope of {cookie}")
+        for one in context.cookies():
+            check(one["secure"] and one["httpOnly"], f"flags of {one}")
+            check(one["sameSite"] in ("Lax", "Strict"), f"SameSite of {one}")
+            check(one["path"] == "/" and one["domain"] == "localhost", f"scope of {one}")
+        # B2: the browser is a known device from now on, and stays one after the logout.
+        check("__Host-doorward-device" in names(context), f"no device cookie: {context.cookies()}")
         check(page.evaluate("document.cookie") == "", "scripts can read the cookie")
 
         page.goto(BASE + "/_doorward/account")
@@ -44,6 +47,7 @@ def main():
         page.goto(BASE + WANTED)
         expect(page).to_have_url(LOGIN)
 
+        check("__Host-doorward-device" in names(context), "the device is forgotten")
         # GB4: the server forgot the session, not only the browser.
         context.add_cookies([cookie])
         page.goto(BASE + WANTED)
@@ -59,7 +63,11 @@ def main():
 
 
 def sessions(context):
-    return [cookie for cookie in context.cookies() if cookie["name"].startswith("__Host-")]
+    return [cookie for cookie in context.cookies() if cookie["name"] == "__Host-doorward"]
+
+
+def names(context):
+    return [cookie["name"] for cookie in context.cookies()]
 
 
 main()
