@@ -52,6 +52,8 @@ impl PamCode {
     pub const PERM_DENIED: Self = Self(6);
     /// `PAM_AUTHINFO_UNAVAIL`: the directory or the shadow file cannot be read.
     pub const AUTHINFO_UNAVAIL: Self = Self(9);
+    /// `PAM_USER_UNKNOWN`.
+    pub const USER_UNKNOWN: Self = Self(10);
     /// `PAM_NEW_AUTHTOK_REQD`: the password has expired.
     pub const NEW_AUTHTOK_REQD: Self = Self(12);
     /// `PAM_ABORT`.

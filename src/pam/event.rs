@@ -35,6 +35,8 @@ pub enum PamEvent {
         phase: Phase,
         /// Why; for the log, not for the person (it tells unknown users from wrong passwords).
         code: PamCode,
+        /// Of [`super::Mode::AccountOnly`]: the user's id, if the name service knows the user.
+        uid: Option<u32>,
         /// Delay that modules asked for. Nobody has slept it: answer no earlier than this after the request.
         delay: Duration,
         /// What modules said. Show only what [`PamEvent::public_messages`] gives.
@@ -100,6 +102,7 @@ impl PamEvent {
         Self::Refused {
             phase: done.phase,
             code,
+            uid: done.uid,
             delay: Duration::from_micros(u64::from(done.delay_us)),
             messages: messages(done.messages),
         }

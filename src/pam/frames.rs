@@ -171,7 +171,8 @@ pub struct Done {
     pub messages: Vec<Note>,
     /// `PAM_USER` after the account phase.
     pub user: Option<String>,
-    /// The user's id; absent when the name service does not know the user.
+    /// The user's id; absent when the name service does not know the user. Besides success, it is told with a refusal
+    /// of [`Mode::AccountOnly`], where it tells who is shut out from who is gone.
     pub uid: Option<u32>,
     /// The user's primary group.
     pub gid: Option<u32>,

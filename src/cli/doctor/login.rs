@@ -264,7 +264,7 @@ impl Told {
                     "the password is right and has expired; a login would now ask for a new one".to_owned(),
                 );
             }
-            PamEvent::Refused { phase, code, delay, messages } => {
+            PamEvent::Refused { phase, code, delay, messages, .. } => {
                 if phase == Phase::Acct {
                     self.said("authenticate", PamCode::SUCCESS);
                 }

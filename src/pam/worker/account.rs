@@ -32,13 +32,22 @@ fn group_name(gid: Gid) -> Result<String, PamCode> {
     Ok(group.map_or_else(|| gid.to_string(), |group| group.name))
 }
 
+/// The user's id, `None` if the name service says that there is no such user.
+///
+/// # Errors
+/// If the name service cannot say.
+pub(super) fn uid(user: &str) -> Result<Option<u32>, PamCode> {
+    let found = User::from_name(user).map_err(|_| PamCode::AUTHINFO_UNAVAIL)?;
+    Ok(found.map(|user| user.uid.as_raw()))
+}
+
 /// Is the account locked? `pam_acct_mgmt` says yes to an account that `usermod -L` locked, because the lock is in the
 /// password, which only `pam_authenticate` looks at.
 pub(super) fn check_not_locked(user: &str) -> Result<(), PamCode> {
     let name = CString::new(user).map_err(|_| PamCode::SYSTEM_ERR)?;
     match sys::shadow(&name) {
-        Shadow::Begins(Some(b'!' | b'*')) => Err(PamCode::PERM_DENIED),
-        Shadow::Begins(_) | Shadow::Unknown => Ok(()),
+        Shadow::Password { has_lock_mark: true } => Err(PamCode::PERM_DENIED),
+        Shadow::Password { .. } | Shadow::Unknown => Ok(()),
         Shadow::Unreadable => Err(PamCode::AUTHINFO_UNAVAIL),
     }
 }

@@ -109,9 +109,11 @@ fn set_variable(name: &str, value: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// The first byte of a user's entry in the shadow data base, `None` for an empty entry.
+/// What the shadow data base says about a user's password.
 pub(super) enum Shadow {
-    Begins(Option<u8>),
+    Password {
+        has_lock_mark: bool,
+    },
     /// The name service has no entry: a user of a directory.
     Unknown,
     /// The process may not read it.
@@ -127,12 +129,18 @@ pub(super) fn shadow(user: &CStr) -> Shadow {
         Some(entry) if !entry.sp_pwdp.is_null() => {
             // SAFETY: sp_pwdp is a C string in the same static buffer.
             let password = unsafe { CStr::from_ptr(entry.sp_pwdp) };
-            Shadow::Begins(password.to_bytes().first().copied())
+            Shadow::Password { has_lock_mark: has_lock_mark(password.to_bytes()) }
         }
-        Some(_) => Shadow::Begins(None),
+        Some(_) => Shadow::Password { has_lock_mark: false },
         None if matches!(Errno::last(), Errno::EACCES | Errno::EPERM) => Shadow::Unreadable,
         None => Shadow::Unknown,
     }
+}
+
+/// `usermod -L` and `passwd -l` put a `!` before what was there. A `!` alone, `!!` and `*` are the marks of accounts that
+/// never had a password here, such as those of people whose password is in a directory: no lock.
+fn has_lock_mark(password: &[u8]) -> bool {
+    password.strip_prefix(b"!").is_some_and(|rest| rest.iter().any(|byte| *byte != b'!'))
 }
 
 /// Makes libpam report a delay after a failure instead of sleeping it.
@@ -148,5 +156,20 @@ unsafe extern "C" fn on_delay(status: c_int, microseconds: c_uint, conversation:
     // borrows the conversation.
     if let Some(conversation) = unsafe { conversation.cast::<Conversation>().as_mut() } {
         conversation.on_delay(status, microseconds);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::has_lock_mark;
+
+    #[test]
+    fn k3_a_lock_is_told_from_a_password_that_is_kept_elsewhere() {
+        for locked in ["!$y$j9T$x", "!!$6$x", "!*", "!x"] {
+            assert!(has_lock_mark(locked.as_bytes()), "{locked}");
+        }
+        for open in ["", "!", "!!", "*", "*LK*", "x", "$y$j9T$x", "$6$!"] {
+            assert!(!has_lock_mark(open.as_bytes()), "{open}");
+        }
     }
 }

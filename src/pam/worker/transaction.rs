@@ -6,7 +6,7 @@ use super::account::{self, Account};
 use super::code::PamCode;
 use super::control::{Hello, Outcome, Report};
 use super::conversation::Conversation;
-use super::frames::{Done, FromWorker, Mode, Phase, Start, ToWorker};
+use super::frames::{Done, FromWorker, Mode, Phase, Start, ToWorker, Tone};
 use super::link::{Link, Lost};
 use super::sys;
 
@@ -68,7 +68,7 @@ fn transact(mut link: Link, start: &Start, rules: &Rules<'_>) -> Result<(), Lost
         .map_err(|error| Fault::Failed(Phase::Start, PamCode(error.code().repr())))
         .and_then(|()| stages(&mut context, start.mode))
         .and_then(|()| identify(&mut context, start.mode, rules));
-    conclude(&mut context, result)
+    conclude(&mut context, start.mode, result)
     // Dropping the context runs the modules' clean-up, still under the broker's deadline.
 }
 
@@ -147,7 +147,12 @@ fn identify(context: &mut Handle, mode: Mode, rules: &Rules<'_>) -> Result<(Done
     let failed = |code| Fault::Failed(Phase::Acct, code);
     let user = context.user().map_err(|_| failed(PamCode::SYSTEM_ERR))?;
     if mode == Mode::AccountOnly {
-        account::check_not_locked(&user).map_err(failed)?;
+        account::check_not_locked(&user).map_err(|code| {
+            if code == PamCode::PERM_DENIED {
+                context.conversation_mut().notes.push(Tone::Error, b"the password is locked");
+            }
+            failed(code)
+        })?;
     }
     let account = account::look_up(&user).map_err(failed)?;
     let (uid, gid, groups) = match account {
@@ -184,13 +189,30 @@ fn refusal(phase: Phase, code: PamCode) -> Done {
     }
 }
 
-fn conclude(context: &mut Handle, result: Result<(Done, Vec<String>), Fault>) -> Result<(), Lost> {
-    let conversation = context.conversation_mut();
+/// A refusal of the account alone, looked at more closely: a stack that ignores what it does not know and then denies
+/// (Debian's common-account) gives one code for a user who is shut out, one who is gone, and a directory that is down.
+fn account_refusal(context: &mut Handle, code: PamCode) -> Done {
+    let uid = match context.user().map_err(|_| PamCode::SYSTEM_ERR).and_then(|user| account::uid(&user)) {
+        Ok(uid) => uid,
+        Err(outage) => return refusal(Phase::Acct, outage),
+    };
+    Done { uid, ..refusal(Phase::Acct, code) }
+}
+
+fn conclude(
+    context: &mut Handle,
+    mode: Mode,
+    result: Result<(Done, Vec<String>), Fault>,
+) -> Result<(), Lost> {
     let (mut done, groups) = match result {
         Ok(success) => success,
+        Err(Fault::Failed(Phase::Acct, code)) if mode == Mode::AccountOnly && !code.is_outage() => {
+            (account_refusal(context, code), Vec::new())
+        }
         Err(Fault::Failed(phase, code)) => (refusal(phase, code), Vec::new()),
-        Err(Fault::Lost) => return Err(conversation.lost.take().unwrap_or(Lost::Gone)),
+        Err(Fault::Lost) => return Err(context.conversation_mut().lost.take().unwrap_or(Lost::Gone)),
     };
+    let conversation = context.conversation_mut();
     done.messages = conversation.notes.take();
     if done.phase != Phase::Ok {
         done.delay_us = conversation.delay_us;
