@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 use super::control::{Hello, Outcome, Verdict};
+use super::frames::Mode;
 
 /// A connection that says nothing is closed after this long.
 const FIRST_FRAME: Duration = Duration::from_secs(5);
@@ -16,7 +17,10 @@ const SETTLED: Duration = Duration::from_millis(50);
 /// What may be used at most.
 #[derive(Clone, Debug)]
 pub(super) struct Limits {
+    /// Logins.
     pub(super) children: usize,
+    /// Checks of an account alone. They have places of their own: neither kind can keep the other out.
+    pub(super) checks: usize,
     pub(super) per_address: usize,
     /// Children that compute at once; those that sleep in a module (a slow directory) do not count.
     pub(super) computing: usize,
@@ -63,7 +67,7 @@ impl Ledger {
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.entries.len() >= self.limits.children
+        self.entries.len() >= self.limits.children + self.limits.checks
     }
 
     pub(super) fn admit(&mut self, pid: i32, now: Instant) {
@@ -86,12 +90,10 @@ impl Ledger {
         self.entries.keys().copied()
     }
 
-    /// A child's first frame came. Over the limit of its address it is told at once, else it stands in the queue.
+    /// A child's first frame came. Over the limit of its kind or address it is told at once, else it stands in the
+    /// queue.
     pub(super) fn introduce(&mut self, pid: i32, hello: Hello, now: Instant) -> Option<Verdict> {
-        let key = address_key(hello.rhost);
-        let of_address =
-            |entry: &&Entry| entry.hello.as_ref().is_some_and(|known| address_key(known.rhost) == key);
-        if self.entries.values().filter(of_address).count() >= self.limits.per_address {
+        if self.is_over_limit(&hello) {
             return Some(Verdict::Busy);
         }
         if let Some(entry) = self.entries.get_mut(&pid) {
@@ -99,6 +101,20 @@ impl Ledger {
         }
         self.turn_to(pid, Activity::Queued, now);
         None
+    }
+
+    /// The gateway asks for checks by itself, with the last address of whoever holds a token: no address may use up
+    /// their places by logins.
+    fn is_over_limit(&self, hello: &Hello) -> bool {
+        let is_check = |hello: &Hello| hello.mode == Mode::AccountOnly;
+        let known = || self.entries.values().filter_map(|entry| entry.hello.as_ref());
+        if is_check(hello) {
+            return known().filter(|other| is_check(other)).count() >= self.limits.checks;
+        }
+        let key = address_key(hello.rhost);
+        let logins = || known().filter(|other| !is_check(other));
+        logins().count() >= self.limits.children
+            || logins().filter(|other| address_key(other.rhost) == key).count() >= self.limits.per_address
     }
 
     pub(super) fn turn_to(&mut self, pid: i32, activity: Activity, now: Instant) {
@@ -212,6 +228,7 @@ mod tests {
     fn ledger(computing: usize) -> Ledger {
         Ledger::new(Limits {
             children: 4,
+            checks: 1,
             per_address: 2,
             computing,
             compute: Duration::from_secs(10),
@@ -242,13 +259,49 @@ mod tests {
     #[test]
     fn b6_no_more_children_than_the_limit() {
         let mut books = ledger(1);
-        for pid in 0..4 {
+        for pid in 0..5 {
             assert!(!books.is_full());
             books.admit(pid, Instant::now());
         }
         assert!(books.is_full());
         books.remove(2);
         assert!(!books.is_full());
+    }
+
+    #[test]
+    fn b6_logins_and_account_checks_cannot_use_up_each_others_places() {
+        let (mut books, now) = (ledger(1), Instant::now());
+        let check = || Hello { mode: Mode::AccountOnly, ..hello("x", "192.0.2.1") };
+        let login = |n: i32| hello("x", &format!("192.0.2.{n}"));
+        for pid in 1..=5 {
+            books.admit(pid, now);
+        }
+        assert_eq!(books.introduce(1, check(), now), None);
+        assert_eq!(books.introduce(2, check(), now), Some(Verdict::Busy));
+        books.remove(2);
+        for pid in 3..=6 {
+            books.admit(pid, now);
+            assert_eq!(books.introduce(pid, login(pid), now), None);
+        }
+        books.admit(7, now);
+        assert_eq!(books.introduce(7, login(7), now), Some(Verdict::Busy));
+        books.remove(7);
+        books.remove(1);
+        books.admit(8, now);
+        assert_eq!(books.introduce(8, check(), now), None, "logins leave it a place");
+    }
+
+    #[test]
+    fn b4_a_check_does_not_count_for_its_address_nor_is_it_kept_out_by_it() {
+        let (mut books, now) = (ledger(1), Instant::now());
+        for pid in 1..=4 {
+            books.admit(pid, now);
+        }
+        assert_eq!(books.introduce(1, hello("x", "192.0.2.1"), now), None);
+        let check = Hello { mode: Mode::AccountOnly, ..hello("x", "192.0.2.1") };
+        assert_eq!(books.introduce(2, check, now), None);
+        assert_eq!(books.introduce(3, hello("x", "192.0.2.1"), now), None);
+        assert_eq!(books.introduce(4, hello("x", "192.0.2.1"), now), Some(Verdict::Busy));
     }
 
     #[test]

@@ -37,10 +37,13 @@ pub(super) struct Options {
     /// Group of the socket that --socket binds
     #[arg(long, value_name = "NAME", requires = "socket")]
     group: Option<String>,
-    /// Most transactions at once, those that wait for a person included
+    /// Most logins at once, those that wait for a person included
     #[arg(long, value_name = "N", default_value_t = 128)]
     max_children: usize,
-    /// Most transactions at once of one client address (IPv6: of one /64)
+    /// Most account checks at once, besides the logins
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    max_checks: usize,
+    /// Most logins at once of one client address (IPv6: of one /64)
     #[arg(long, value_name = "N", default_value_t = 16)]
     max_per_address: usize,
     /// Most transactions that use CPU at once [default: number of cores]
@@ -94,6 +97,7 @@ impl Options {
         }
         for (option, number) in [
             ("--max-children", self.max_children),
+            ("--max-checks", self.max_checks),
             ("--max-per-address", self.max_per_address),
             ("--max-computing", self.max_computing.unwrap_or(1)),
             ("--compute-seconds", self.compute_seconds as usize),
@@ -127,6 +131,7 @@ impl Options {
         Config {
             limits: Limits {
                 children: self.max_children,
+                checks: self.max_checks,
                 per_address: self.max_per_address,
                 computing: self.max_computing.unwrap_or_else(cores),
                 compute: seconds(self.compute_seconds),
