@@ -104,7 +104,9 @@ impl StoreAdapter {
                 "the user of a session changes only together with its key: call renew() first"
             ));
         }
-        let Login { user, groups, address } = login;
+        let Login { user, address, .. } = login;
+        // The record's groups may be newer than those of the login.
+        let groups = old.groups.clone();
         let record = SessionRecord { user, groups, address, last_seen: self.clock.now(), state, ..old };
         if self.store.replace_session(record).await? {
             return Ok(());

@@ -37,6 +37,8 @@ suite![
     lists_hold_only_the_users_own_newest_first,
     s7_a_session_is_deleted_by_key_or_by_its_owners_public_id,
     k3_a_token_is_deleted_only_by_its_owner,
+    k3_a_user_who_is_gone_loses_everything_and_others_nothing,
+    groups_are_written_into_all_that_a_user_has,
     touch_never_moves_a_time_backwards,
     touch_skips_what_is_unknown,
     purge_removes_the_expired_and_the_idle_only,
@@ -147,6 +149,35 @@ async fn k3_a_token_is_deleted_only_by_its_owner(store: &dyn Store) {
     assert!(store.token(key(1)).await.unwrap().is_some());
     assert!(store.delete_token(&user("bob"), "id1").await.unwrap());
     assert_eq!(store.token(key(1)).await.unwrap(), None);
+}
+
+async fn k3_a_user_who_is_gone_loses_everything_and_others_nothing(store: &dyn Store) {
+    for (number, name) in [(1, "bob"), (2, "bob"), (3, "eve")] {
+        store.put_session(session(number, name)).await.unwrap();
+        store.put_token(token(number, name)).await.unwrap();
+    }
+    store.put_session(SessionRecord { user: None, ..session(4, "bob") }).await.unwrap();
+    assert_eq!(store.delete_user(&user("bob")).await.unwrap(), 4);
+    assert!(store.sessions_of(&user("bob")).await.unwrap().is_empty());
+    assert!(store.token(key(1)).await.unwrap().is_none() && store.token(key(2)).await.unwrap().is_none());
+    assert_eq!(store.tokens_of(&user("eve")).await.unwrap(), [token(3, "eve")]);
+    assert!(store.session(key(3)).await.unwrap().is_some() && store.session(key(4)).await.unwrap().is_some());
+    assert_eq!(store.delete_user(&user("bob")).await.unwrap(), 0);
+}
+
+async fn groups_are_written_into_all_that_a_user_has(store: &dyn Store) {
+    for name in ["bob", "eve"] {
+        let number = u8::from(name == "bob");
+        store.put_session(session(number, name)).await.unwrap();
+        store.put_token(token(number, name)).await.unwrap();
+    }
+    let groups = vec!["new".to_owned(), "\"other\"".to_owned()];
+    store.set_groups(&user("bob"), groups.clone()).await.unwrap();
+    assert_eq!(store.session(key(1)).await.unwrap().unwrap().groups, groups);
+    assert_eq!(store.token(key(1)).await.unwrap(), Some(TokenRecord { groups, ..token(1, "bob") }));
+    assert_eq!(store.token(key(0)).await.unwrap(), Some(token(0, "eve")));
+    store.set_groups(&user("bob"), Vec::new()).await.unwrap();
+    assert!(store.session(key(1)).await.unwrap().unwrap().groups.is_empty());
 }
 
 async fn touch_never_moves_a_time_backwards(store: &dyn Store) {

@@ -110,6 +110,24 @@ impl Store for MemoryStore {
         answer(removed > 0)
     }
 
+    fn delete_user(&self, user: &Username) -> Answer<'_, usize> {
+        let mut shelves = self.shelves();
+        let sessions = shelves.sessions.extract_if(|_, record| record.user.as_ref() == Some(user)).count();
+        let tokens = shelves.tokens.extract_if(|_, record| record.user == *user).count();
+        answer(sessions + tokens)
+    }
+
+    fn set_groups(&self, user: &Username, groups: Vec<String>) -> Answer<'_, ()> {
+        let mut shelves = self.shelves();
+        for record in shelves.sessions.values_mut().filter(|record| record.user.as_ref() == Some(user)) {
+            record.groups.clone_from(&groups);
+        }
+        for record in shelves.tokens.values_mut().filter(|record| record.user == *user) {
+            record.groups.clone_from(&groups);
+        }
+        answer(())
+    }
+
     fn touch(
         &self,
         sessions: Vec<(KeyHash, UnixSeconds)>,

@@ -38,7 +38,7 @@ pub struct SessionRecord {
     pub id: String,
     /// Who logged in; `None` before login.
     pub user: Option<Username>,
-    /// The user's groups at login.
+    /// The user's groups, as they were last asked for.
     pub groups: Vec<String>,
     /// Client address at login.
     pub address: Option<IpAddr>,
@@ -75,7 +75,7 @@ pub struct TokenRecord {
     pub kind: TokenKind,
     /// Whose it is.
     pub user: Username,
-    /// The user's groups at login.
+    /// The user's groups, as they were last asked for.
     pub groups: Vec<String>,
     /// Client address that asked for it.
     pub address: Option<IpAddr>,
@@ -163,6 +163,10 @@ pub trait Store: Send + Sync {
     fn tokens_of(&self, user: &Username) -> Answer<'_, Vec<TokenRecord>>;
     /// Removes a user's token by its public id; `true` if there was one.
     fn delete_token(&self, user: &Username, id: &str) -> Answer<'_, bool>;
+    /// Removes all sessions and tokens of a user; how many there were.
+    fn delete_user(&self, user: &Username) -> Answer<'_, usize>;
+    /// Writes a user's groups into all sessions and tokens of theirs.
+    fn set_groups(&self, user: &Username, groups: Vec<String>) -> Answer<'_, ()>;
     /// Notes last use of sessions and of tokens, never moving a time backwards; unknown keys are skipped.
     fn touch(
         &self,

@@ -97,6 +97,16 @@ impl Store for SqliteStore {
         self.write(move |connection| rows::delete_token(connection, &user, &id))
     }
 
+    fn delete_user(&self, user: &Username) -> Answer<'_, usize> {
+        let user = user.clone();
+        self.write(move |connection| rows::delete_user(connection, &user))
+    }
+
+    fn set_groups(&self, user: &Username, groups: Vec<String>) -> Answer<'_, ()> {
+        let user = user.clone();
+        self.write(move |connection| rows::set_groups(connection, &user, &groups))
+    }
+
     fn touch(
         &self,
         sessions: Vec<(KeyHash, UnixSeconds)>,

@@ -127,6 +127,26 @@ pub(super) fn delete_token(connection: &Connection, user: &Username, id: &str) -
         .map(|changed| changed > 0)
 }
 
+pub(super) fn delete_user(connection: &Connection, user: &Username) -> rusqlite::Result<usize> {
+    let sessions = connection.execute("DELETE FROM sessions WHERE user = ?1", [user.as_str()])?;
+    let tokens = connection.execute("DELETE FROM tokens WHERE user = ?1", [user.as_str()])?;
+    Ok(sessions + tokens)
+}
+
+pub(super) fn set_groups(
+    connection: &Connection,
+    user: &Username,
+    groups: &[String],
+) -> rusqlite::Result<()> {
+    let groups = to_json(&groups)?;
+    for table in ["sessions", "tokens"] {
+        connection
+            .prepare_cached(&format!("UPDATE {table} SET groups = ?2 WHERE user = ?1 AND groups <> ?2"))?
+            .execute(params![user.as_str(), groups])?;
+    }
+    Ok(())
+}
+
 /// Times only grow, so batches of several worker threads may arrive in any order.
 pub(super) fn touch(
     connection: &Connection,
