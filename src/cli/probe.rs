@@ -24,6 +24,7 @@ pub(super) fn before_start(settings: &Settings, clock: &Clock) -> Vec<Problem> {
     let mut problems = Vec::new();
     problems.extend(tls(settings, clock));
     problems.extend(login(settings));
+    problems.extend(account_service(settings));
     problems.extend(engine_files(&settings.engine));
     problems.extend(folder("state", &settings.state));
     problems.extend(folder("runtime-dir", &settings.runtime));
@@ -60,7 +61,7 @@ fn login(settings: &Settings) -> Option<Problem> {
     match &settings.login {
         LoginMode::Users(path) => user_file(path),
         LoginMode::Pam(pam) if pam.socket.is_none() => {
-            let found = PAM_FOLDERS.iter().any(|folder| Path::new(folder).join(&pam.service).is_file());
+            let found = has_service_file(&pam.service);
             let message = format!(
                 "there is no /etc/pam.d/{}; write one (PAM would use the service 'other'), or use --users FILE",
                 pam.service
@@ -82,6 +83,21 @@ fn user_file(path: &Path) -> Option<Problem> {
         String::new()
     };
     Some(Problem::new("users", format!("{:#}{hint}", anyhow::Error::new(error))))
+}
+
+fn account_service(settings: &Settings) -> Option<Problem> {
+    let LoginMode::Pam(pam) = &settings.login else { return None };
+    let is_checked_here = pam.socket.is_none() && pam.account_service != pam.service;
+    let message = format!(
+        "there is no /etc/pam.d/{}; write one (see pam.d/doorward-account), or leave the option out",
+        pam.account_service
+    );
+    (is_checked_here && !has_service_file(&pam.account_service))
+        .then(|| Problem::new("pam-account-service", message))
+}
+
+fn has_service_file(service: &str) -> bool {
+    PAM_FOLDERS.iter().any(|folder| Path::new(folder).join(service).is_file())
 }
 
 /// The files of an `https` engine.

@@ -96,6 +96,10 @@ pub enum LoginMode {
 pub struct PamSettings {
     /// File under `/etc/pam.d`.
     pub service: String,
+    /// File under `/etc/pam.d` whose account stage is asked about people who have logged in; may be the same.
+    pub account_service: String,
+    /// A person's account is asked about at least this often while they have anything open; zero is never.
+    pub account_recheck: Duration,
     /// Most transactions at once.
     pub max_logins: usize,
     /// Longest that PAM modules may run between two prompts.

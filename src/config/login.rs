@@ -89,6 +89,8 @@ fn pam_options(checker: &Checker<'_>) -> Vec<&'static str> {
     let raw = checker.raw;
     let given = [
         ("pam-service", &raw.pam_service),
+        ("pam-account-service", &raw.pam_account_service),
+        ("account-recheck", &raw.account_recheck),
         ("pam-socket", &raw.pam_socket),
         ("pam-max-logins", &raw.pam_max_logins),
         ("pam-compute-timeout", &raw.pam_compute_timeout),
@@ -101,8 +103,13 @@ fn pam_options(checker: &Checker<'_>) -> Vec<&'static str> {
 
 fn pam(checker: &mut Checker<'_>) -> PamSettings {
     let raw = checker.raw;
+    let service = named_service(checker, "pam-service", raw.pam_service.as_ref());
+    let service = service.unwrap_or_else(|| "doorward".to_owned());
+    let account_service = named_service(checker, "pam-account-service", raw.pam_account_service.as_ref());
     let pam = PamSettings {
-        service: service(checker),
+        account_service: account_service.unwrap_or_else(|| service.clone()),
+        account_recheck: account_recheck(checker),
+        service,
         max_logins: max_logins(checker),
         compute_deadline: checker.length("pam-compute-timeout", raw.pam_compute_timeout.as_ref(), "10s"),
         prompt_deadline: checker.length("pam-prompt-timeout", raw.pam_prompt_timeout.as_ref(), "120s"),
@@ -134,14 +141,23 @@ fn deadlines(checker: &mut Checker<'_>, pam: &PamSettings) {
     }
 }
 
+/// Zero is "never". Less than a second would be a storm of processes for nothing: the cut is not quicker than that.
+fn account_recheck(checker: &mut Checker<'_>) -> Duration {
+    let length = checker.length_or_zero("account-recheck", checker.raw.account_recheck.as_ref(), "5m");
+    if !length.is_zero() && length < Duration::from_secs(1) {
+        checker.problem("account-recheck", "is too short; write 1s or longer, or 0 to never ask again");
+    }
+    length
+}
+
 /// libpam puts the name behind `/etc/pam.d/`; nothing in it may leave that folder.
-fn service(checker: &mut Checker<'_>) -> String {
-    let service = checker.raw.pam_service.as_ref().map_or("doorward", Text::as_str);
+fn named_service(checker: &mut Checker<'_>, option: &str, text: Option<&Text>) -> Option<String> {
+    let service = text?.as_str();
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if service.is_empty() || service.starts_with(['.', '-']) || !service.chars().all(fits) {
-        checker.problem("pam-service", format!("'{service}' is not the name of a file in /etc/pam.d"));
+        checker.problem(option, format!("'{service}' is not the name of a file in /etc/pam.d"));
     }
-    service.to_owned()
+    Some(service.to_owned())
 }
 
 fn max_logins(checker: &mut Checker<'_>) -> usize {

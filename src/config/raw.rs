@@ -96,6 +96,13 @@ pub struct RawSettings {
     /// PAM service, a file in /etc/pam.d [default: doorward]
     #[arg(long, env = "DOORWARD_PAM_SERVICE", value_name = "NAME", help_heading = PAM, hide_env_values = true)]
     pub pam_service: Option<Text>,
+    /// PAM service whose account stage is asked about people who have logged in [default: that of --pam-service]
+    #[arg(long, env = "DOORWARD_PAM_ACCOUNT_SERVICE", value_name = "NAME", help_heading = PAM, hide_env_values = true)]
+    pub pam_account_service: Option<Text>,
+    /// Ask PAM again after this time whether somebody with a session or token may still come in; 0 never asks again
+    /// [default: 5m]
+    #[arg(long, env = "DOORWARD_ACCOUNT_RECHECK", value_name = "TIME", help_heading = PAM, hide_env_values = true)]
+    pub account_recheck: Option<Text>,
     /// Socket of a PAM broker that runs on its own; without it the gateway starts one
     #[arg(long, env = "DOORWARD_PAM_SOCKET", value_name = "PATH", help_heading = PAM, hide_env_values = true)]
     pub pam_socket: Option<Text>,

@@ -46,6 +46,24 @@ fn the_defaults_are_as_documented() {
     assert_eq!((pam.service.as_str(), pam.max_logins, pam.socket), ("doorward", 128, None));
     let seconds = [pam.compute_deadline, pam.prompt_deadline, pam.login_deadline, pam.failure_delay];
     assert_eq!(seconds.map(|length| length.as_secs()), [10, 120, 300, 2]);
+    assert_eq!((pam.account_service.as_str(), pam.account_recheck.as_secs()), ("doorward", 300));
+}
+
+#[test]
+fn account_checks_take_the_service_of_the_login_unless_they_have_their_own() {
+    let login = "use-login = true\nautocert = '*'\npam-service = 'own'\n";
+    let pam = |text: &str| match settings(&format!("{login}{text}")).login {
+        LoginMode::Pam(pam) => (pam.account_service, pam.account_recheck.as_secs()),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(pam(""), ("own".to_owned(), 300));
+    assert_eq!(pam("pam-account-service = 'other'\naccount-recheck = '1h'"), ("other".to_owned(), 3600));
+    assert_eq!(pam("account-recheck = 0").1, 0);
+    let warned = settings(&format!("{login}account-recheck = 0")).warnings().join("\n");
+    assert!(warned.contains("--account-recheck 0"), "{warned}");
+    assert!(problem(&format!("{login}account-recheck = '500ms'")).contains("too short"));
+    assert!(problem(&format!("{login}pam-account-service = '../x'")).starts_with("--pam-account-service: "));
+    assert!(problem("no-login = true\naccount-recheck = '1m'").starts_with("--account-recheck: "));
 }
 
 #[test]

@@ -53,6 +53,22 @@ impl Settings {
         if self.login == LoginMode::NoLogin {
             return vec!["--no-login lets everybody who reaches the port use the engine".to_owned()];
         }
+        [self.about_throttle(), self.about_accounts()].into_iter().flatten().collect()
+    }
+
+    fn about_accounts(&self) -> Vec<String> {
+        let LoginMode::Pam(pam) = &self.login else { return Vec::new() };
+        if !pam.account_recheck.is_zero() {
+            return Vec::new();
+        }
+        vec![
+            "--account-recheck 0: whoever is locked, expired or deleted keeps their sessions and tokens until these end \
+             by themselves"
+                .to_owned(),
+        ]
+    }
+
+    fn about_throttle(&self) -> Vec<String> {
         if self.throttle.is_none() {
             return vec!["--no-throttle lets everybody guess passwords as often as they like".to_owned()];
         }

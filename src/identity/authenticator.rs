@@ -79,8 +79,8 @@ impl Authenticator {
     /// Whether the user file does not let this credential in any more: its user is gone, disabled, or was logged out
     /// since. Gives one that it lets in the groups that its user has now.
     ///
-    /// PAM is not asked: account modules may count, log, or (like `pam_faillock`) forgive failures each time they run, so
-    /// asking without a login would do harm.
+    /// PAM is not asked here: its answer takes time, and account modules may count, log, or (like `pam_faillock`) forgive
+    /// failures each time they run. [`super::Accounts`] asks it now and then.
     #[must_use]
     pub fn has_lost(&self, identity: &Identity) -> bool {
         let Some(file) = self.user_file() else { return false };

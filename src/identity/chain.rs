@@ -1,6 +1,6 @@
 //! The doors in order. The first credential on a request decides; a bad one never falls through to the next door.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use std::time::Duration;
 use http::{HeaderMap, header};
 
 use crate::domain::{Clock, UnixSeconds};
+use crate::identity::accounts::Accounts;
 use crate::identity::basic::BasicDoor;
 use crate::identity::conversations::Conversations;
 use crate::identity::credential::{Credential, Identity};
@@ -40,6 +41,8 @@ pub enum Outcome {
 /// Why a credential is no good. For the log; clients hear one sentence.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Reason {
+    /// PAM says that this person may not come in (any more).
+    Account,
     /// It cannot be read.
     Malformed,
     /// Expired, idle for too long, or revoked.
@@ -57,6 +60,7 @@ impl Reason {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Account => "the account is refused",
             Self::Malformed => "malformed credential",
             Self::Over => "credential is over",
             Self::Unknown => "unknown credential",
@@ -78,6 +82,8 @@ pub struct Shared {
     pub throttle: Arc<Throttle>,
     /// The password checker.
     pub conversations: Arc<Conversations>,
+    /// Asks again and again whether people may still come in; absent where PAM is not asked.
+    pub accounts: Option<Arc<Accounts>>,
     /// Opens session cookies.
     pub cookie_key: CookieKey,
     /// Idle limit of sessions.
@@ -102,7 +108,13 @@ struct Remembered {
     cookies: Found,
 }
 
-type Found = HashMap<Box<[u8]>, Identity>;
+type Found = HashMap<Box<[u8]>, Known>;
+
+/// What a value proved, and where it came from last.
+struct Known {
+    identity: Identity,
+    address: Cell<IpAddr>,
+}
 
 /// Where a credential stands on a request, and its bytes.
 #[derive(Clone, Copy)]
@@ -141,7 +153,7 @@ impl Doors {
         }
         // The look-up is boxed: once a credential is known, no request needs its room.
         let Some(raw) = raw_credential(headers) else { return Box::pin(self.ask(headers, address)).await };
-        if let Some(identity) = self.recall(raw) {
+        if let Some(identity) = self.recall(raw, address) {
             if identity.credential().is_live(now) {
                 identity.credential().touch(now);
                 return Outcome::Authenticated(identity);
@@ -154,10 +166,15 @@ impl Doors {
             if self.shared.conversations.authenticator().has_lost(identity) {
                 return Outcome::Failed(Reason::Over);
             }
+            if let Some(accounts) = &self.shared.accounts
+                && let Some(refusal) = Box::pin(accounts.refusal(identity, address)).await
+            {
+                return refusal;
+            }
             identity.credential().touch(now);
             // Basic has a memory of its own, with an end that this one would not notice.
             if identity.door() != crate::domain::Door::Basic {
-                self.remember(raw, identity);
+                self.remember(raw, identity, address);
             }
         }
         outcome
@@ -214,12 +231,19 @@ impl Doors {
         counted.map_or_else(Outcome::Throttled, |_| outcome)
     }
 
-    fn recall(&self, raw: Raw<'_>) -> Option<Identity> {
+    fn recall(&self, raw: Raw<'_>, address: IpAddr) -> Option<Identity> {
         let remembered = self.remembered.borrow();
-        match raw {
-            Raw::Authorization(value) => remembered.authorizations.get(value).cloned(),
-            Raw::Cookie(value) => remembered.cookies.get(value).cloned(),
+        let known = match raw {
+            Raw::Authorization(value) => remembered.authorizations.get(value),
+            Raw::Cookie(value) => remembered.cookies.get(value),
+        }?;
+        // A move to another address is rare, and only then is anything shared touched.
+        if known.address.replace(address) != address
+            && let Some(accounts) = &self.shared.accounts
+        {
+            accounts.note_address(known.identity.user(), address);
         }
+        Some(known.identity.clone())
     }
 
     fn forget(&self, raw: Raw<'_>) {
@@ -228,13 +252,13 @@ impl Doors {
         map.remove(&key);
     }
 
-    fn remember(&self, raw: Raw<'_>, identity: &Identity) {
+    fn remember(&self, raw: Raw<'_>, identity: &Identity, address: IpAddr) {
         let mut remembered = self.remembered.borrow_mut();
         let (map, key) = remembered.find(raw);
         if map.len() >= MOST_REMEMBERED {
             map.clear();
         }
-        map.insert(key, identity.clone());
+        map.insert(key, Known { identity: identity.clone(), address: Cell::new(address) });
     }
 }
 

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use crate::domain::{Clock, Message, Password, Prompt, PromptStyle, UnixSeconds, Username};
+use crate::identity::accounts::Accounts;
 use crate::identity::authenticator::{Authenticator, Dialogue, Step, Verified};
 use crate::identity::origin::Origin;
 use crate::throttle::{Attempt, Throttle};
@@ -35,6 +36,8 @@ pub struct Conversations {
     running: Semaphore,
     waiting: Mutex<HashMap<IdHash, Waiting>>,
     clock: Clock,
+    /// Told of every login.
+    accounts: Option<Arc<Accounts>>,
 }
 
 /// A conversation that waits for its person.
@@ -98,7 +101,14 @@ impl Conversations {
             running: Semaphore::new(limits.max_logins),
             waiting: Mutex::default(),
             clock,
+            accounts: None,
         }
+    }
+
+    /// Has `accounts` told of every login.
+    #[must_use]
+    pub fn telling(self, accounts: Option<Arc<Accounts>>) -> Self {
+        Self { accounts, ..self }
     }
 
     /// The password checker behind the table.
@@ -264,6 +274,9 @@ impl Conversations {
             (Step::Busy(retry_after), _) => Reply::Busy(retry_after),
             (Step::Done(verified), _) => {
                 tracing::info!(target: "doorward::login", %address, user = %verified.user, "login accepted");
+                if let Some(accounts) = &self.accounts {
+                    accounts.logged_in(&verified, address);
+                }
                 Reply::Done(Verified { typed: user.clone(), ..verified })
             }
             (Step::Refused { delay, why, messages }, waiting) => {

@@ -1,5 +1,6 @@
 //! Stage 2: who sent this request. One file a door; the first credential on a request decides.
 
+mod accounts;
 mod authenticator;
 mod basic;
 mod bearer;
@@ -11,6 +12,7 @@ mod look_up;
 mod origin;
 mod registry;
 
+pub use accounts::{Accounts, CHECKS_AT_ONCE, Standing};
 pub use authenticator::{Authenticator, Dialogue, Step, Verified};
 pub use basic::BasicDoor;
 pub use chain::{Doors, Outcome, Reason, Shared};

@@ -96,6 +96,12 @@ impl PamClient {
         Self { socket, service: settings.service.clone(), patience, login_deadline: settings.login_deadline }
     }
 
+    /// A client of the same broker for the account checks of people who have logged in.
+    #[must_use]
+    pub fn for_accounts(socket: PathBuf, settings: &PamSettings) -> Self {
+        Self { service: settings.account_service.clone(), ..Self::new(socket, settings) }
+    }
+
     /// Does the broker accept connections and fork?
     ///
     /// # Errors

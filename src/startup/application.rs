@@ -1,7 +1,7 @@
 //! The gateway process: event loops, upkeep, signals, and an orderly end.
 
 use std::cell::RefCell;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,10 +11,12 @@ use anyhow::Context;
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::audit::Sink;
-use crate::config::{LoginMode, Settings, TlsMode};
+use crate::config::{LoginMode, PamSettings, Settings, TlsMode};
 use crate::domain::{Clock, Username};
 use crate::gateway::{Gateway, Mode, Stop, Worker};
-use crate::identity::{Authenticator, BasicDoor, Conversations, Credential, Limits, Registry, Shared};
+use crate::identity::{
+    Accounts, Authenticator, BasicDoor, Conversations, Credential, Limits, Registry, Shared,
+};
 use crate::listener::tls::TlsMaterial;
 use crate::listener::{AllowFrom, Socket, TrustedProxies};
 use crate::pages::PagesState;
@@ -240,28 +242,41 @@ async fn worker_of_this_thread(gateway: Arc<Gateway>) -> Result<Rc<Worker>, ()> 
 
 fn doors(settings: &Settings, clock: &Clock) -> anyhow::Result<Shared> {
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&settings.state.join("doorward.db"))?);
+    let registry = Arc::new(Registry::default());
+    let accounts = accounts(settings, &registry, &store);
     let (authenticator, limits) = authenticator(settings)?;
     let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
     let throttle = Arc::new(Throttle::new(settings.throttle.as_ref(), clock.clone()));
+    let conversations = Conversations::new(authenticator, Arc::clone(&throttle), &limits, clock.clone())
+        .telling(accounts.clone());
     let basic = BasicDoor::new(seconds(settings.basic_cache), seconds(settings.sessions.absolute))
         .ok()
         .context("this machine gives no random bytes")?;
     Ok(Shared {
         store,
-        registry: Arc::new(Registry::default()),
+        registry,
         basic: Arc::new(basic),
-        conversations: Arc::new(Conversations::new(
-            authenticator,
-            Arc::clone(&throttle),
-            &limits,
-            clock.clone(),
-        )),
+        conversations: Arc::new(conversations),
+        accounts,
         throttle,
         cookie_key: cookie_key(&settings.state)?,
         idle_seconds: seconds(settings.sessions.idle),
         clock: clock.clone(),
         everybody: if settings.login == LoginMode::NoLogin { Some(everybody(clock)?) } else { None },
     })
+}
+
+fn accounts(settings: &Settings, registry: &Arc<Registry>, store: &Arc<dyn Store>) -> Option<Arc<Accounts>> {
+    let LoginMode::Pam(pam) = &settings.login else { return None };
+    if pam.account_recheck.is_zero() {
+        return None;
+    }
+    let client = PamClient::for_accounts(broker_socket(settings, pam), pam);
+    Some(Arc::new(Accounts::new(client, pam, Arc::clone(registry), Arc::clone(store))))
+}
+
+fn broker_socket(settings: &Settings, pam: &PamSettings) -> PathBuf {
+    pam.socket.clone().unwrap_or_else(|| socket_path(&settings.runtime))
 }
 
 fn cookie_key(state: &Path) -> anyhow::Result<CookieKey> {
@@ -283,14 +298,13 @@ fn authenticator(settings: &Settings) -> anyhow::Result<(Authenticator, Limits)>
         LoginMode::NoLogin => (Authenticator::Off, default),
         LoginMode::Users(path) => (Authenticator::Users(Arc::new(Users::open(path)?)), default),
         LoginMode::Pam(pam) => {
-            let socket = pam.socket.clone().unwrap_or_else(|| socket_path(&settings.runtime));
             let limits = Limits {
                 max_logins: pam.max_logins,
                 prompt_deadline: pam.prompt_deadline,
                 login_deadline: pam.login_deadline,
                 failure_delay: pam.failure_delay,
             };
-            (Authenticator::Pam(PamClient::new(socket, pam)), limits)
+            (Authenticator::Pam(PamClient::new(broker_socket(settings, pam), pam)), limits)
         }
     })
 }

@@ -177,7 +177,11 @@ pub(super) fn broker_words(settings: &Settings, pam: &PamSettings) -> Vec<OsStri
     if !geteuid().is_root() {
         words.remove("--allow-uid");
     }
-    words.into_iter().flat_map(|(name, value)| [name.into(), value]).collect()
+    let mut words: Vec<OsString> = words.into_iter().flat_map(|(name, value)| [name.into(), value]).collect();
+    if pam.account_service != pam.service {
+        words.extend(["--service".into(), pam.account_service.clone().into()]);
+    }
+    words
 }
 
 /// `doorward-pam` lies beside this program; a search path would let somebody else name it.

@@ -22,6 +22,9 @@ pub(super) async fn upkeep(gateway: Arc<Gateway>, limits: crate::config::Session
         gateway.doors.conversations.sweep();
         gateway.doors.basic.sweep(gateway.doors.clock.now());
         heed_user_file(&gateway);
+        if let Some(accounts) = &gateway.doors.accounts {
+            accounts.check_ahead();
+        }
         flush(&gateway).await;
         if until_purge.is_zero() {
             let now = gateway.doors.clock.now();

@@ -264,6 +264,8 @@ pub(super) fn request(user: &str, mode: Mode) -> PamRequest {
 fn settings(service: &Service) -> PamSettings {
     PamSettings {
         service: service.name.clone(),
+        account_service: service.name.clone(),
+        account_recheck: Duration::ZERO,
         max_logins: 32,
         compute_deadline: Duration::from_secs(30),
         prompt_deadline: Duration::from_secs(120),
