@@ -6,6 +6,8 @@
 
 // `cfg(test)` is always true here: it tells clippy that helpers too may panic, which is how a test fails.
 #[cfg(test)]
+mod accounts;
+#[cfg(test)]
 mod browser;
 #[cfg(test)]
 mod build;

@@ -8,8 +8,12 @@ use tokio::time::Instant;
 
 /// Somebody who is refused and comes again is asked about again no sooner than after this.
 const RECONSIDER: Duration = Duration::from_secs(60);
-/// Bounds of the pause after a check that gave no answer.
+/// Bounds of the pause after a check that gave no answer, while the last one still holds.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+/// The same for somebody who has to wait for an answer.
+const RETRY_SOON: Duration = Duration::from_secs(2);
+/// A refusal is remembered for this long after its last use, so that the log tells of it once.
+const REMEMBER: Duration = Duration::from_secs(3600);
 
 /// How often, and for how long an answer holds.
 #[derive(Clone, Copy, Debug)]
@@ -29,8 +33,9 @@ impl Rules {
         self.interval.mul_f64(0.3f64.mul_add(spread, 0.6))
     }
 
-    fn retry(self, spread: f64) -> Duration {
-        (self.interval / 4).clamp(RETRY.0, RETRY.1).mul_f64(0.25f64.mul_add(spread, 0.75))
+    fn retry(self, is_good: bool, spread: f64) -> Duration {
+        let pause = if is_good { (self.interval / 4).clamp(RETRY.0, RETRY.1) } else { RETRY_SOON };
+        pause.mul_f64(0.25f64.mul_add(spread, 0.75))
     }
 }
 
@@ -167,7 +172,9 @@ impl Account {
 
     /// Whether nobody has asked for so long that it may be forgotten.
     pub(super) fn is_idle(&self, now: Instant, rules: Rules) -> bool {
-        now.duration_since(self.used) > rules.interval && !self.awaits_proof
+        let kept =
+            if self.verdict == Verdict::Refused { rules.interval.max(REMEMBER) } else { rules.interval };
+        now.duration_since(self.used) > kept && !self.awaits_proof
     }
 
     /// A login by the same stack proved it.
@@ -204,7 +211,7 @@ impl Account {
                 self.refuse(why, seems_gone, now, rules, spread)
             }
             Answer::Unavailable(reason) => {
-                self.due = now + rules.retry(spread);
+                self.due = now + rules.retry(self.verdict == Verdict::Good, spread);
                 if self.verdict == Verdict::Unasked {
                     self.verdict = Verdict::Unsure;
                 }

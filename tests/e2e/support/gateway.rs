@@ -39,8 +39,18 @@ pub(crate) struct Gateway {
     pub(crate) docker_config: PathBuf,
     /// That token.
     pub(crate) token: String,
+    /// Name and password of the user.
+    user: (String, String),
     folder: PathBuf,
     child: Child,
+}
+
+/// Who checks passwords.
+enum Passwords<'a> {
+    /// The embedded user file, with [`USER`] in it.
+    File,
+    /// PAM, with these options, for a user of the machine.
+    Pam(&'a [&'a str], (&'a str, &'a str)),
 }
 
 /// The gateway that all tests of one way share.
@@ -71,14 +81,39 @@ pub(crate) fn free_port() -> u16 {
 impl Gateway {
     /// Starts a gateway before `engine` and logs its user in.
     pub(crate) fn start(way: Way, engine: &str) -> Self {
+        Self::start_with(way, engine, &Passwords::File)
+    }
+
+    /// The same with PAM, which needs root.
+    pub(crate) fn start_with_pam(way: Way, engine: &str, options: &[&str], user: (&str, &str)) -> Self {
+        Self::start_with(way, engine, &Passwords::Pam(options, user))
+    }
+
+    fn start_with(way: Way, engine: &str, passwords: &Passwords<'_>) -> Self {
         let folder = scratch().join(format!("gateway-{}", NEXT.fetch_add(1, Ordering::Relaxed)));
         fs::create_dir_all(&folder).expect("scratch folder");
         let (port, state) = (free_port(), folder.join("state"));
         let mut command = keeper::tied(env!("CARGO_BIN_EXE_doorward"));
         command.args(["serve", "--engine", engine, "--use-login", "--log-format", "json"]);
         command.args(["--listen", &format!("127.0.0.1:{port}")]);
-        command.arg("--users").arg(write_users(&folder)).arg("--state").arg(&state);
-        command.arg("--runtime-dir").arg(folder.join("run")).arg("--log").arg(folder.join("requests.log"));
+        let user = match passwords {
+            Passwords::File => {
+                command.arg("--users").arg(write_users(&folder));
+                (USER, PASSWORD)
+            }
+            Passwords::Pam(options, user) => {
+                command.args(*options);
+                *user
+            }
+        };
+        let user = (user.0.to_owned(), user.1.to_owned());
+        command
+            .arg("--state")
+            .arg(&state)
+            .arg("--runtime-dir")
+            .arg(folder.join("run"))
+            .arg("--log")
+            .arg(folder.join("requests.log"));
         let certificate = (way == Way::Tls).then(|| state.join("autocert/cert.pem"));
         match way {
             Way::Tls => command.args(["--autocert", "localhost,127.0.0.1"]),
@@ -91,7 +126,8 @@ impl Gateway {
         command.stdin(Stdio::null()).stdout(output.try_clone().expect("file")).stderr(output);
         let child = keeper::spawn(command);
         let docker_config = folder.join("docker");
-        let mut gateway = Self { port, certificate, docker_config, token: String::new(), folder, child };
+        let mut gateway =
+            Self { port, certificate, docker_config, token: String::new(), user, folder, child };
         gateway.await_ready();
         gateway.token = gateway.log_in();
         http::write_docker_config(&gateway.docker_config, &gateway.token);
@@ -112,7 +148,7 @@ impl Gateway {
 
     /// One more token of the same user.
     pub(crate) fn log_in(&self) -> String {
-        http::login(&self.target(), USER, PASSWORD)
+        http::login(&self.target(), &self.user.0, &self.user.1)
             .unwrap_or_else(|answer| panic!("login failed: {answer:?}\n{}", self.output()))
     }
 

@@ -3,6 +3,8 @@
 //! Marked `cfg(test)` so that clippy's allowances for tests hold in functions that are no tests themselves.
 
 #[cfg(test)]
+mod accounts;
+#[cfg(test)]
 mod browser;
 #[cfg(test)]
 mod conversations;

@@ -65,6 +65,20 @@ impl Person {
     pub(super) fn change(&self, name: &str, arguments: &[&str]) {
         tool(name, &[arguments, &[&self.name]].concat(), "");
     }
+
+    /// Deletes the account before its time.
+    pub(super) fn delete(self) {
+        drop(self);
+    }
+
+    /// Deletes the account and makes another of the same name.
+    pub(super) fn replace(&self, password: &str) {
+        self.change("userdel", &["-f"]);
+        // A number of its own, as it has when others came in between.
+        let uid = format!("{}", 70_000 + std::process::id() % 100_000);
+        tool("useradd", &["-M", "-u", &uid, &self.name], "");
+        tool("chpasswd", &["-c", "SHA512"], &format!("{}:{password}\n", self.name));
+    }
 }
 
 impl Drop for Person {
@@ -101,6 +115,15 @@ impl Service {
              account required pam_unix.so\n",
             hostile().display()
         ))
+    }
+
+    /// The stack is another from the next transaction on.
+    pub(super) fn rewrite(&self, content: &str) {
+        let part = std::env::temp_dir().join(&self.name);
+        fs::write(&part, content).unwrap();
+        fs::set_permissions(&part, fs::Permissions::from_mode(0o644)).unwrap();
+        let status = Command::new("mv").args([part.as_path(), &self.path()]).status().unwrap();
+        assert!(status.success());
     }
 
     fn path(&self) -> PathBuf {
