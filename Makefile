@@ -85,7 +85,8 @@ install: ## Install what `make build` built; honours DESTDIR and PREFIX
 	    echo "install $$unit $$target"; \
 	    sed 's|/usr/bin/|$(PREFIX)/bin/|g' "$$unit" | install -m 0644 /dev/stdin "$$target"; \
 	done
-	@for pair in pam.d/doorward:pam.d/doorward packaging/doorward.toml:doorward/doorward.toml; do \
+	@for pair in pam.d/doorward:pam.d/doorward pam.d/doorward-account:pam.d/doorward-account \
+	        packaging/doorward.toml:doorward/doorward.toml; do \
 	    target=$(DESTDIR)$(SYSCONFDIR)/$${pair#*:}; \
 	    if [ -e "$$target" ]; then echo "kept $$target"; else \
 	        echo "install $${pair%:*} $$target"; install -m 0644 "$${pair%:*}" "$$target"; fi; \

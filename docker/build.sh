@@ -18,6 +18,8 @@ for binary in doorward doorward-pam; do
     [ -x "$target/$binary" ] || { echo "build: $target/$binary is missing: run cargo build --release" >&2; exit 1; }
     cp "$target/$binary" "$context/"
 done
-install -D -m 0644 "$tree/pam.d/doorward" "$context/pam.d/doorward"
+for service in doorward doorward-account; do
+    install -D -m 0644 "$tree/pam.d/$service" "$context/pam.d/$service"
+done
 docker build --target runtime --build-arg "BASE=${BASE:-debian:12-slim}" --tag "${IMAGE:-doorward}" \
     --file "$tree/docker/Dockerfile" "$context"

@@ -92,6 +92,78 @@ async fn a_locked_account_is_refused_with_and_without_a_password() {
 }
 
 #[tokio::test]
+async fn k3_an_account_whose_password_is_kept_elsewhere_is_not_locked() {
+    if !may_run() {
+        return;
+    }
+    let (user, service) = (TestUser::new("right horse"), Service::unix());
+    let broker = Broker::start(&[&service], &[]);
+    for (password, is_let_in) in [("!", true), ("*", true), ("!!", true), ("!*", false), ("!$6$x$y", false)] {
+        user.change("usermod", &["-p", password]);
+        let event = broker.begin(&service, &user.name, Mode::AccountOnly).await.next().await;
+        assert_eq!(matches!(event, PamEvent::Done(_)), is_let_in, "{password}: {event:?}");
+        assert!(is_let_in || is_refused_in(&event, Phase::Acct), "{password}: {event:?}");
+    }
+}
+
+#[tokio::test]
+async fn k3_who_is_shut_out_is_told_from_who_is_gone_though_the_stack_gives_one_code() {
+    if !may_run() {
+        return;
+    }
+    let user = TestUser::new("right horse");
+    // As Debian's common-account.
+    let service = Service::new(
+        "auth required pam_unix.so\n\
+         account [success=1 new_authtok_reqd=done default=ignore] pam_unix.so\n\
+         account requisite pam_deny.so\naccount required pam_permit.so\n",
+    );
+    let broker = Broker::start(&[&service], &[]);
+    let check = async |name: &str| {
+        let event = broker.begin(&service, name, Mode::AccountOnly).await.next().await;
+        let PamEvent::Refused { phase: Phase::Acct, code, uid, .. } = event else { panic!("{event:?}") };
+        (code, uid.is_some())
+    };
+    user.change("chage", &["-E", "0"]);
+    let shut_out = check(&user.name).await;
+    let gone = check("doorward-nobody-has-this-name").await;
+    assert_eq!((shut_out.0, shut_out.1, gone.1), (gone.0, true, false));
+}
+
+#[tokio::test]
+async fn b6_checks_that_hang_leave_logins_their_places_and_logins_leave_checks_theirs() {
+    if !may_run() {
+        return;
+    }
+    let (user, service) = (TestUser::new("right horse"), Service::unix());
+    let hanging = Service::new(&format!(
+        "auth required pam_deny.so\naccount required {} hang\n",
+        super::house::hostile().display()
+    ));
+    let limits = ["--max-children", "1", "--max-checks", "1", "--max-per-address", "1"];
+    let broker = Broker::start(&[&service, &hanging], &limits);
+    let mut checks = [
+        broker.begin(&hanging, &user.name, Mode::AccountOnly).await,
+        broker.begin(&hanging, &user.name, Mode::AccountOnly).await,
+    ];
+    // Whichever was not the first.
+    let [first, second] = &mut checks;
+    let event = tokio::select! {
+        event = first.next() => event,
+        event = second.next() => event,
+    };
+    assert!(matches!(event, PamEvent::Busy { .. }), "{event:?}");
+    broker.line_with("connection without a transaction");
+    let (_login, asked) = broker.open(&service, &user.name).await;
+    assert!(matches!(asked, PamEvent::Ask { .. }), "{asked:?}");
+    let broker = Broker::start(&[&service], &limits);
+    let (_waits, asked) = broker.open(&service, &user.name).await;
+    assert!(matches!(asked, PamEvent::Ask { .. }), "{asked:?}");
+    let event = broker.begin(&service, &user.name, Mode::AccountOnly).await.next().await;
+    assert!(matches!(event, PamEvent::Done(_)), "{event:?}");
+}
+
+#[tokio::test]
 async fn a5_an_expired_password_is_changed_before_anybody_is_let_in() {
     if !may_run() {
         return;
@@ -186,6 +258,25 @@ async fn without_a_name_the_stack_asks_for_it() {
     assert!(conversation.answer_text("").await.is_err(), "an empty password must not reach PAM");
     let event = answer(&mut conversation, "right horse").await;
     assert!(matches!(&event, PamEvent::Done(who) if who.user.as_str() == user.name), "{event:?}");
+}
+
+#[tokio::test]
+async fn the_shipped_service_of_the_account_checks_vouches_and_lets_nobody_log_in() {
+    if !may_run() {
+        return;
+    }
+    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/pam.d/doorward-account");
+    let (user, service) =
+        (TestUser::new("right horse"), Service::new(&std::fs::read_to_string(shipped).unwrap()));
+    let broker = Broker::start(&[&service], &[]);
+    let check = async || broker.begin(&service, &user.name, Mode::AccountOnly).await.next().await;
+    assert!(matches!(check().await, PamEvent::Done(_)));
+    let mut login = broker.begin(&service, &user.name, Mode::Login).await;
+    let event = login.next().await;
+    assert!(is_refused_in(&event, Phase::Auth), "{event:?}");
+    user.change("usermod", &["-L"]);
+    let event = check().await;
+    assert!(is_refused_in(&event, Phase::Acct), "{event:?}");
 }
 
 #[tokio::test]
