@@ -53,6 +53,7 @@ fn the_example_file_shows_the_defaults() {
         "autocert",
         "certfile",
         "users",
+        "pam-account-service",
         "pam-socket",
         "throttle-exempt",
         "trusted-proxy",
