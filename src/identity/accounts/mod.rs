@@ -120,6 +120,8 @@ impl Accounts {
     /// Why `identity` may not come in, if so. Gives the credential its user's present groups.
     pub(super) async fn refusal(self: &Arc<Self>, identity: &Identity, address: IpAddr) -> Option<Outcome> {
         match self.ask(identity.user(), address).await {
+            // It was revoked while we waited.
+            Standing::Good(_) if identity.cut().has_fallen() => Some(Outcome::Failed(Reason::Over)),
             Standing::Good(groups) => {
                 if identity.credential().set_groups(&groups) {
                     self.keep_groups(identity.user(), &groups);

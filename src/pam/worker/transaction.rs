@@ -146,14 +146,7 @@ fn offer_change(context: &mut Handle) -> Result<(), Fault> {
 fn identify(context: &mut Handle, mode: Mode, rules: &Rules<'_>) -> Result<(Done, Vec<String>), Fault> {
     let failed = |code| Fault::Failed(Phase::Acct, code);
     let user = context.user().map_err(|_| failed(PamCode::SYSTEM_ERR))?;
-    if mode == Mode::AccountOnly {
-        account::check_not_locked(&user).map_err(|code| {
-            if code == PamCode::PERM_DENIED {
-                context.conversation_mut().notes.push(Tone::Error, b"the password is locked");
-            }
-            failed(code)
-        })?;
-    }
+    refuse_locked(context, &user, mode).map_err(failed)?;
     let account = account::look_up(&user).map_err(failed)?;
     let (uid, gid, groups) = match account {
         Some(Account { uid, gid, groups }) => (Some(uid), Some(gid), groups),
@@ -162,6 +155,19 @@ fn identify(context: &mut Handle, mode: Mode, rules: &Rules<'_>) -> Result<(Done
     let env = environment(context, rules);
     let done = Done { user: Some(user), uid, gid, env, ..refusal(Phase::Ok, PamCode::SUCCESS) };
     Ok((done, groups))
+}
+
+/// A lock counts for every login, also by a stack that takes passwords from elsewhere: else a login would be undone by the
+/// next check of the account alone. Only such a check needs to be able to see it.
+fn refuse_locked(context: &mut Handle, user: &str, mode: Mode) -> Result<(), PamCode> {
+    match account::check_not_locked(user) {
+        Err(PamCode::PERM_DENIED) => {
+            context.conversation_mut().notes.push(Tone::Error, b"the password is locked");
+            Err(PamCode::PERM_DENIED)
+        }
+        Err(outage) if mode == Mode::AccountOnly => Err(outage),
+        Err(_) | Ok(()) => Ok(()),
+    }
 }
 
 fn environment(context: &Handle, rules: &Rules<'_>) -> Vec<(String, String)> {
