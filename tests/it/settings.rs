@@ -284,6 +284,9 @@ fn check_names_what_is_missing_around_the_gateway() {
     let login = ["--use-login", "--autocert", "a", "--pam-service", "doorward-absent"];
     let stderr = refused(&mut place.check(&login));
     assert!(stderr.contains("--pam-service: there is no /etc/pam.d/doorward-absent"), "{stderr}");
+    let login = ["--use-login", "--autocert", "a", "--pam-account-service", "doorward-absent"];
+    let stderr = refused(&mut place.check(&login));
+    assert!(stderr.contains("--pam-account-service: there is no /etc/pam.d/doorward-absent"), "{stderr}");
 }
 
 #[test]

@@ -239,10 +239,11 @@ impl Accounts {
             let effect = place.account.take(answer, now, self.rules, check::spread());
             (effect, place.account.last_standing(now, self.rules))
         };
-        let log = |text: &str| tracing::info!(target: "doorward::account", %user, "{text}");
         match effect {
             Effect::Nothing | Effect::Confirmed => {}
-            Effect::Restored => log("the account may come in again"),
+            Effect::Restored => {
+                tracing::info!(target: "doorward::account", %user, "the account may come in again");
+            }
             Effect::ShutOut(why) => {
                 self.registry.revoke_user(user);
                 tracing::warn!(
