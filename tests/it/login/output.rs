@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use super::wire::AT_MOST;
 
@@ -34,6 +35,7 @@ impl Output {
 
     /// The next line that holds `word`; each line is looked at once.
     pub(super) fn line_with(&self, word: &str) -> String {
+        let begun = Instant::now();
         let mut said = self.lock();
         loop {
             while let Some(line) = said.lines.get(said.seen).cloned() {
@@ -43,8 +45,9 @@ impl Output {
                 }
             }
             assert!(!said.ended, "ended without {word}: {:#?}", said.lines);
-            let (next, timeout) =
-                self.0.1.wait_timeout(said, AT_MOST).unwrap_or_else(PoisonError::into_inner);
+            // Others may go on coming for ever.
+            let left = AT_MOST.saturating_sub(begun.elapsed());
+            let (next, timeout) = self.0.1.wait_timeout(said, left).unwrap_or_else(PoisonError::into_inner);
             assert!(!timeout.timed_out(), "no line with {word}: {:#?}", next.lines);
             said = next;
         }
