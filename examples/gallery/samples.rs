@@ -4,7 +4,7 @@
 use super::Level;
 use super::views::{
     AccountPage, CliBlock, ErrorPage, LoginPage, LogoutPage, MessageView, Moment, PromptKind, PromptView,
-    RenderError, SampleEnginePage, SessionRow, Step, Template, TokenRow,
+    RenderError, SampleEnginePage, SessionRow, Step, Template, TokenRow, WelcomePage,
 };
 
 const HOST: &str = "docker-01.example.net:8100";
@@ -47,6 +47,12 @@ fn login_pages() -> Result<Vec<(String, String)>, RenderError> {
         ("login-radio", radio().render()?),
         ("login-read-only", LoginPage { messages: vec![info(news)], ..more(Vec::new()) }.render()?),
         ("login-hostile", hostile_login().render()?),
+        ("login-account-expired", refused().render()?),
+        ("welcome", welcome(&news).render()?),
+        (
+            "welcome-hostile",
+            WelcomePage { host: HOSTILE, user: HOSTILE, return_to: HOSTILE, ..welcome(HOSTILE) }.render()?,
+        ),
         ("logout", LogoutPage { host: HOST, user: "bob" }.render()?),
     ];
     Ok(all.map(|(name, html)| (name.to_owned(), html)).into())
@@ -68,6 +74,21 @@ fn start<'a>() -> LoginPage<'a> {
 
 fn wrong<'a>() -> LoginPage<'a> {
     LoginPage { error: Some("Wrong user name or password."), user: Some("bob"), ..start() }
+}
+
+/// The password was right, and still.
+fn refused<'a>() -> LoginPage<'a> {
+    let text = "Your account has expired; please contact your system administrator.".to_owned();
+    LoginPage {
+        error: Some("You are not signed in, and this is why:"),
+        messages: vec![MessageView { level: Level::Error, text }],
+        ..wrong()
+    }
+}
+
+fn welcome<'a>(news: &str) -> WelcomePage<'a> {
+    let messages = vec![info("Warning: your password will expire in 5 days."), info(news)];
+    WelcomePage { host: HOST, user: "bob", return_to: "/containers?all=1", messages }
 }
 
 fn more<'a>(prompts: Vec<PromptView>) -> LoginPage<'a> {

@@ -110,6 +110,10 @@ pub struct PamSettings {
     pub login_deadline: Duration,
     /// Least time that a refusal takes.
     pub failure_delay: Duration,
+    /// Whether what modules say before the first question is shown.
+    pub greeting: bool,
+    /// Whether modules of this service may run for one login at a time only.
+    pub serialize: bool,
     /// Broker socket of a broker that runs on its own (systemd); `None` lets `serve` start one.
     pub socket: Option<PathBuf>,
 }

@@ -98,7 +98,9 @@ fn pam_options(checker: &Checker<'_>) -> Vec<&'static str> {
         ("pam-login-timeout", &raw.pam_login_timeout),
         ("login-failure-delay", &raw.login_failure_delay),
     ];
-    given.into_iter().filter_map(|(name, value)| value.is_some().then_some(name)).collect()
+    let switches = [("pam-serialize", raw.pam_serialize), ("pam-greeting", raw.pam_greeting)];
+    let given = given.into_iter().filter_map(|(name, value)| value.is_some().then_some(name));
+    given.chain(switches.into_iter().filter_map(|(name, on)| (on == Some(true)).then_some(name))).collect()
 }
 
 fn pam(checker: &mut Checker<'_>) -> PamSettings {
@@ -115,9 +117,18 @@ fn pam(checker: &mut Checker<'_>) -> PamSettings {
         prompt_deadline: checker.length("pam-prompt-timeout", raw.pam_prompt_timeout.as_ref(), "120s"),
         login_deadline: checker.length("pam-login-timeout", raw.pam_login_timeout.as_ref(), "300s"),
         failure_delay: checker.length("login-failure-delay", raw.login_failure_delay.as_ref(), "2s"),
+        greeting: raw.pam_greeting == Some(true),
+        serialize: raw.pam_serialize == Some(true),
         socket: checker.path("pam-socket", raw.pam_socket.as_ref()),
     };
     deadlines(checker, &pam);
+    if pam.serialize && pam.socket.is_some() {
+        let service = &pam.service;
+        let message = format!(
+            "is the business of the broker behind --pam-socket; start it with: doorward-pam --serialize {service}"
+        );
+        checker.problem("pam-serialize", message);
+    }
     pam
 }
 

@@ -118,6 +118,15 @@ pub struct RawSettings {
     /// Longest whole login [default: 300s]
     #[arg(long, env = "DOORWARD_PAM_LOGIN_TIMEOUT", value_name = "TIME", help_heading = PAM, hide_env_values = true)]
     pub pam_login_timeout: Option<Text>,
+    /// Let the modules work for one login at a time: pam_oath and others that rewrite a file of all users need it
+    #[arg(long, env = "DOORWARD_PAM_SERIALIZE", action = ArgAction::SetTrue, value_parser = flag,
+          help_heading = PAM, hide_env_values = true)]
+    pub pam_serialize: Option<bool>,
+    /// Show what modules say before their first question, such as a banner of pam_echo; pam_faillock would then tell
+    /// strangers which accounts exist
+    #[arg(long, env = "DOORWARD_PAM_GREETING", action = ArgAction::SetTrue, value_parser = flag,
+          help_heading = PAM, hide_env_values = true)]
+    pub pam_greeting: Option<bool>,
     /// Least time that a refused login takes [default: 2s]
     #[arg(long, env = "DOORWARD_LOGIN_FAILURE_DELAY", value_name = "TIME", help_heading = PAM, hide_env_values = true)]
     pub login_failure_delay: Option<Text>,

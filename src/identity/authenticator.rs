@@ -4,9 +4,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::domain::{Message, Password, Prompt, PromptStyle, Username};
+use crate::domain::{Level, Message, Password, Prompt, PromptStyle, Username};
 use crate::identity::credential::Identity;
-use crate::pam::{Mode, PamClient, PamConversation, PamError, PamEvent, PamRequest};
+use crate::pam::{Mode, PamClient, PamConversation, PamError, PamEvent, PamRequest, Phase};
 use crate::users::{UserFile, Users, Verdict};
 
 /// How passwords are checked here.
@@ -22,6 +22,8 @@ pub enum Authenticator {
 
 /// One conversation under way.
 pub enum Dialogue {
+    /// With nobody: the stack has refused before it asked, and this is what comes of any answer (see [`super::decoy`]).
+    Decoy(Box<Step>),
     /// With a PAM stack, and how the open question is answered.
     Pam(PamConversation, PromptStyle),
     /// With the user file, which asks one question.
@@ -45,6 +47,8 @@ pub enum Step {
         why: String,
         /// Texts that may be shown.
         messages: Vec<Message>,
+        /// The person is who they say, but the account or a change of password was refused.
+        proven: bool,
     },
     /// The stack could not decide. Never to be shown as "wrong password".
     Unavailable(String),
@@ -137,6 +141,7 @@ impl Dialogue {
     pub async fn answer(&mut self, answer: &str) -> Step {
         let password = Password::parse(answer.to_owned()).ok();
         match self {
+            Self::Decoy(step) => std::mem::replace(&mut **step, refused("no answer")),
             Self::Pam(conversation, style) => {
                 let sent = match (*style, password) {
                     (PromptStyle::Secret, Some(password)) => conversation.answer(Some(&password)).await,
@@ -181,7 +186,12 @@ impl Dialogue {
                     Step::Done(Verified { user: done.user, typed, groups: done.groups, messages })
                 }
                 PamEvent::Refused { phase, code, delay, .. } => {
-                    Step::Refused { delay, why: format!("{phase:?} {code}"), messages }
+                    if phase == Phase::Chauthtok && messages.is_empty() {
+                        let text = "The password was not changed.".to_owned();
+                        messages.push(Message { level: Level::Error, text });
+                    }
+                    let proven = matches!(phase, Phase::Acct | Phase::Chauthtok);
+                    Step::Refused { delay, why: format!("{phase:?} {code}"), messages, proven }
                 }
                 PamEvent::Unavailable { reason } => Step::Unavailable(reason),
                 PamEvent::Busy { retry_after } => Step::Busy(retry_after),
@@ -211,7 +221,7 @@ async fn verify(users: Arc<Users>, user: Username, password: Password) -> Step {
 }
 
 fn refused(why: &str) -> Step {
-    Step::Refused { delay: Duration::ZERO, why: why.to_owned(), messages: Vec::new() }
+    Step::Refused { delay: Duration::ZERO, why: why.to_owned(), messages: Vec::new(), proven: false }
 }
 
 #[cfg(test)]

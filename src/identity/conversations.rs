@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 use crate::domain::{Clock, Message, Password, Prompt, PromptStyle, UnixSeconds, Username};
 use crate::identity::accounts::Accounts;
 use crate::identity::authenticator::{Authenticator, Dialogue, Step, Verified};
+use crate::identity::decoy::FirstQuestion;
 use crate::identity::origin::Origin;
 use crate::throttle::{Attempt, Throttle};
 
@@ -23,8 +24,8 @@ const MOST_WAITING_OF_ONE: usize = 8;
 /// Hash of a conversation's id: the table holds no value that could be replayed.
 type IdHash = [u8; 32];
 
-/// All conversations of this process. One conversation belongs to one client address, each of its steps has an id of
-/// its own that works once, and it ends by itself.
+/// All conversations of this process. One conversation belongs to one client, each of its steps has an id of its own
+/// that works once, and it ends by itself.
 pub struct Conversations {
     authenticator: Authenticator,
     throttle: Arc<Throttle>,
@@ -35,6 +36,7 @@ pub struct Conversations {
     /// Logins that are being computed, not those that wait for a person or pay for a failure.
     running: Semaphore,
     waiting: Mutex<HashMap<IdHash, Waiting>>,
+    first_question: FirstQuestion,
     clock: Clock,
     /// Told of every login.
     accounts: Option<Arc<Accounts>>,
@@ -45,10 +47,14 @@ struct Waiting {
     dialogue: Dialogue,
     user: Username,
     address: IpAddr,
+    /// The browser that it belongs to, see [`Origin`].
+    browser: Option<[u8; 32]>,
     /// A password given at the start, until a secret prompt comes.
     password: Option<Password>,
     asked: UnixSeconds,
     begun: UnixSeconds,
+    /// As `asked`, but finer: which of an address's conversations is the oldest.
+    order: Instant,
 }
 
 /// What a client says to begin.
@@ -66,7 +72,7 @@ pub struct Begin {
 pub enum Reply {
     /// A question.
     Ask {
-        /// Id of this step; works once, from the same address.
+        /// Id of this step; works once, for the same client.
         conversation: String,
         /// Who is logging in.
         user: Username,
@@ -100,6 +106,7 @@ impl Conversations {
             most: limits.max_logins,
             running: Semaphore::new(limits.max_logins),
             waiting: Mutex::default(),
+            first_question: FirstQuestion::default(),
             clock,
             accounts: None,
         }
@@ -128,7 +135,7 @@ impl Conversations {
     }
 
     async fn begin_admitted(&self, submitted: Instant, attempt: Attempt, begin: Begin) -> Reply {
-        let address = begin.origin.address;
+        let (address, browser) = (begin.origin.address, begin.origin.browser);
         let Ok(permit) = self.running.try_acquire() else {
             attempt.release();
             return self.busy(submitted).await;
@@ -148,24 +155,27 @@ impl Conversations {
         };
         let now = self.clock.now();
         let (dialogue, step) = self.authenticator.begin(&user, address, trace_id()).await;
+        let (dialogue, step) = self.first_question.cover(&user, dialogue, step);
         let waiting = dialogue.map(|dialogue| Waiting {
             dialogue,
             user: user.clone(),
             address,
+            browser,
             password,
             asked: now,
             begun: now,
+            order: submitted,
         });
         let (waiting, step) = prefill(waiting, step).await;
         drop(permit);
         self.settle(submitted, attempt, &user, address, waiting, step).await
     }
 
-    /// Goes on with a login. An id that is unknown, used, over, or of another address is refused.
+    /// Goes on with a login. An id that is unknown, used, over, or of another client is refused.
     pub async fn answer(&self, conversation: &str, answers: Vec<String>, origin: Origin) -> Reply {
         let (submitted, address) = (Instant::now(), origin.address);
         let Ok(permit) = self.running.try_acquire() else { return self.busy(submitted).await };
-        let Some(mut waiting) = self.take(conversation, address) else {
+        let Some(mut waiting) = self.take(conversation, &origin) else {
             drop(permit);
             if let Err(wait) = self.throttle.bad_credential(address, conversation.as_bytes()) {
                 return self.throttled(submitted, address, "", wait).await;
@@ -190,6 +200,11 @@ impl Conversations {
         self.settle(submitted, attempt, &user, address, waiting, step).await
     }
 
+    /// Ends a login that its person gave up, which frees its PAM child at once.
+    pub fn cancel(&self, conversation: &str, origin: &Origin) {
+        drop(self.take(conversation, origin));
+    }
+
     /// One prompt, one answer, for doors that cannot ask (Basic): a second question is a refusal.
     ///
     /// `credential` names the pair, so that a program which sends it again and again is noticed as such.
@@ -211,7 +226,7 @@ impl Conversations {
         match self.begin_admitted(submitted, attempt, begin).await {
             // Refused at once, this would tell a right password from a wrong one.
             Reply::Ask { conversation, user, .. } => {
-                drop(self.take(&conversation, address));
+                self.cancel(&conversation, &Origin::unknown(address));
                 let why = "more questions than Basic can answer";
                 tracing::info!(target: "doorward::login", %address, %user, why, "login refused");
                 if let Ok(attempt) = self.throttle.admit(address, user.as_str(), device.as_deref()) {
@@ -279,7 +294,7 @@ impl Conversations {
                 }
                 Reply::Done(Verified { typed: user.clone(), ..verified })
             }
-            (Step::Refused { delay, why, messages }, waiting) => {
+            (Step::Refused { delay, why, messages, .. }, waiting) => {
                 // The child goes before the delay is paid: a failure holds no process.
                 drop(waiting);
                 tracing::info!(target: "doorward::login", %address, %user, why, "login refused");
@@ -297,16 +312,17 @@ impl Conversations {
         let Some((conversation, hash)) = new_id() else { return Reply::Unavailable };
         let user = waiting.user.clone();
         waiting.asked = self.clock.now();
+        waiting.order = Instant::now();
         let mut table = self.lock();
         // Whoever asks without answering must not use up the places: one address keeps its newest few, all together
         // keep half, and the other half is for logins that bring their password along.
-        let own: Vec<(IdHash, UnixSeconds)> = table
+        let own: Vec<(IdHash, Instant)> = table
             .iter()
             .filter(|(_, other)| other.address == waiting.address)
-            .map(|(id, other)| (*id, other.asked))
+            .map(|(id, other)| (*id, other.order))
             .collect();
         if own.len() >= MOST_WAITING_OF_ONE
-            && let Some((oldest, _)) = own.iter().min_by_key(|(_, asked)| *asked)
+            && let Some((oldest, _)) = own.iter().min_by_key(|(_, order)| *order)
         {
             table.remove(oldest);
         }
@@ -317,10 +333,11 @@ impl Conversations {
         Reply::Ask { conversation, user, prompts: vec![prompt], messages }
     }
 
-    fn take(&self, conversation: &str, address: IpAddr) -> Option<Waiting> {
+    fn take(&self, conversation: &str, origin: &Origin) -> Option<Waiting> {
         let now = self.clock.now();
         let waiting = self.lock().remove(&hash(conversation))?;
-        (waiting.address == address && self.is_open(&waiting, now)).then_some(waiting)
+        let is_same = waiting.address == origin.address && waiting.browser == origin.browser;
+        (is_same && self.is_open(&waiting, now)).then_some(waiting)
     }
 
     const fn is_open(&self, waiting: &Waiting, now: UnixSeconds) -> bool {

@@ -8,6 +8,7 @@ mod chain;
 mod conversations;
 mod cookie;
 mod credential;
+mod decoy;
 mod look_up;
 mod origin;
 mod registry;

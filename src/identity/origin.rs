@@ -14,6 +14,9 @@ use crate::session::{CookieKey, Device};
 pub struct Origin {
     /// Where the client is.
     pub address: IpAddr,
+    /// Hash of the key that a login's browser was given, so that nobody else behind the same address can go on with it.
+    /// Programs have none: to them the id of a step is a secret that is shown to nobody.
+    pub(super) browser: Option<[u8; 32]>,
     device: Option<Device>,
     /// Forwarded headers came along that are not believed: perhaps everybody comes by one proxy.
     pub(super) is_relayed: bool,
@@ -23,7 +26,7 @@ impl Origin {
     /// An origin of which nothing but the address is known.
     #[must_use]
     pub const fn unknown(address: IpAddr) -> Self {
-        Self { address, device: None, is_relayed: false }
+        Self { address, browser: None, device: None, is_relayed: false }
     }
 
     /// What the headers of a request prove: a device by its cookie. A live session or token beside the attempt does as
@@ -41,7 +44,13 @@ impl Origin {
             Some(held) => Some(Device { id: held.credential_id().to_owned(), user: held.user().clone() }),
             None => Device::read(headers, key, now),
         };
-        Self { address, device, is_relayed: is_relayed_unbelieved(headers, address) }
+        Self { address, browser: None, device, is_relayed: is_relayed_unbelieved(headers, address) }
+    }
+
+    /// The same, in the browser that holds this key of logins under way.
+    #[must_use]
+    pub fn in_browser(self, key: Option<[u8; 32]>) -> Self {
+        Self { browser: key, ..self }
     }
 
     /// The device's id, if `user` is known there.

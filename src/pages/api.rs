@@ -6,7 +6,7 @@ use actix_web::{HttpResponse, web};
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::domain::Door;
+use crate::domain::{Door, Message};
 use crate::identity::{Begin, Reply, Verified};
 use crate::pages::app::PagesState;
 use crate::pages::context::PageContext;
@@ -17,7 +17,11 @@ use crate::policy;
 use crate::store::TokenKind;
 use crate::token::{self, IssueError, TokenRequest};
 
-/// `{"user", "password"?, "name"?}` to begin, `{"conversation", "answers"}` to go on. No `Debug`: it holds what was typed.
+/// Most characters of what modules say in one error.
+const MOST_SAID: usize = 1000;
+
+/// `{"user", "password"?, "name"?}` to begin, `{"conversation", "answers"}` to go on, `{"conversation", "cancel": true}`
+/// to give up. No `Debug`: it holds what was typed.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct LoginBody {
@@ -26,6 +30,8 @@ struct LoginBody {
     conversation: Option<String>,
     answers: Option<Vec<String>>,
     name: Option<String>,
+    #[serde(default)]
+    cancel: bool,
 }
 
 /// Takes a step of a login and ends with a token.
@@ -58,14 +64,21 @@ pub(super) async fn login(
     if !token::is_name(&name) {
         return refuse(StatusCode::BAD_REQUEST, &IssueError::Name.to_string());
     }
-    let conversations = &state.doors.conversations;
+    let (conversations, origin) = (&state.doors.conversations, context.origin(&state.doors));
+    if body.cancel {
+        let (None, None, Some(id), None) = (body.user, body.password, body.conversation, body.answers) else {
+            return refuse(StatusCode::BAD_REQUEST, "give cancel with conversation and nothing else");
+        };
+        conversations.cancel(&id, &origin);
+        return HttpResponse::NoContent().finish();
+    }
     let reply = match (body.user, body.password, body.conversation, body.answers) {
         (Some(user), password, None, None) => {
             let password = password.filter(|password| !password.is_empty());
-            conversations.begin(Begin { user, password, origin: context.origin(&state.doors) }).await
+            conversations.begin(Begin { user, password, origin }).await
         }
         (None, None, Some(id), answers) => {
-            conversations.answer(&id, answers.unwrap_or_default(), context.origin(&state.doors)).await
+            conversations.answer(&id, answers.unwrap_or_default(), origin).await
         }
         _ => {
             let text = "give either user, with or without password, or conversation and answers";
@@ -78,7 +91,7 @@ pub(super) async fn login(
             answer_json(&answer)
         }
         Reply::Done(verified) => give_token(&state, &context, verified, name).await,
-        Reply::Refused(_) => refuse(StatusCode::UNAUTHORIZED, "wrong user name or password"),
+        Reply::Refused(messages) => refuse(StatusCode::UNAUTHORIZED, &refusal(&messages)),
         Reply::Busy(retry) => {
             later(StatusCode::TOO_MANY_REQUESTS, "too many logins at this moment", retry.as_secs().max(1))
         }
@@ -87,6 +100,16 @@ pub(super) async fn login(
         }
         Reply::Unavailable => later(StatusCode::SERVICE_UNAVAILABLE, "login is not available right now", 5),
     }
+}
+
+/// One sentence for whatever was wrong; the modules' own words once the password was proven.
+fn refusal(messages: &[Message]) -> String {
+    if messages.is_empty() {
+        return "wrong user name or password".to_owned();
+    }
+    let said: Vec<&str> = messages.iter().flat_map(|message| message.text.split_whitespace()).collect();
+    let said: String = said.join(" ").chars().take(MOST_SAID).collect();
+    format!("login refused: {said}")
 }
 
 async fn give_token(

@@ -13,7 +13,7 @@ use crate::config::SessionLimits;
 use crate::identity::Shared;
 use crate::pages::bridge::PageService;
 use crate::pages::context::PageContext;
-use crate::pages::{account, api, assets, doctor, health, login, refusals, tokens};
+use crate::pages::{account, api, assets, doctor, health, login, refusals, tokens, welcome};
 use crate::session::{self, StoreAdapter};
 
 /// What all pages share, across threads.
@@ -70,6 +70,7 @@ pub async fn build(state: Arc<PagesState>) -> Result<PageService, anyhow::Error>
                 )
                 .route("/login", web::get().to(login::show))
                 .route("/login", web::post().to(login::submit))
+                .route("/welcome", web::get().to(welcome::show))
                 .route("/logout", web::get().to(login::ask_logout))
                 .route("/logout", web::post().to(login::logout))
                 .route("/account", web::get().to(account::show))

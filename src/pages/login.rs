@@ -6,17 +6,23 @@ use actix_web::http::header::{LOCATION, RETRY_AFTER, SET_COOKIE};
 use actix_web::{HttpResponse, web};
 use serde::Deserialize;
 
-use crate::domain::{Door, ReturnTo};
-use crate::identity::{Begin, Reply, Verified};
+use crate::domain::{Door, Message, Prompt, ReturnTo, Username};
+use crate::identity::{Begin, Origin, Reply, Verified};
 use crate::pages::app::PagesState;
 use crate::pages::context::PageContext;
 use crate::pages::moments::span;
 use crate::pages::refusals::{self, page};
 use crate::pages::views::{ErrorPage, LoginPage, LogoutPage, MessageView, PromptView, Step};
+use crate::pages::welcome;
 use crate::policy;
-use crate::session::{self, ADDRESS, CookieOutcome, Device, GROUPS, USER};
+use crate::session::{self, ADDRESS, CookieOutcome, Device, GROUPS, LoginKey, USER};
 
-const WRONG: &str = "Wrong user name or password.";
+/// One sentence for whatever was wrong, also for accounts that may not come in: who guesses passwords from where their
+/// owner may not sign in shall not learn that a guess was right.
+const WRONG: &str =
+    "Wrong user name or password. If both are right, this account may not sign in from here or at this time.";
+/// Above the reason that a module gave once the password was proven.
+const BECAUSE: &str = "You are not signed in, and this is why:";
 
 /// `login?next=/path`.
 #[derive(Debug, Deserialize)]
@@ -36,6 +42,9 @@ pub(super) struct Form {
     password: Option<String>,
     conversation: Option<String>,
     answer0: Option<String>,
+    /// The person starts again.
+    #[serde(default)]
+    again: String,
 }
 
 /// Shows the first step.
@@ -67,38 +76,27 @@ pub(super) async fn submit(
     let form = form.into_inner();
     let return_to = ReturnTo::parse(&form.next);
     let typed = form.user.clone();
-    let conversations = &state.doors.conversations;
-    let reply = match form.conversation {
-        Some(id) => {
-            conversations
-                .answer(&id, vec![form.answer0.unwrap_or_default()], context.origin(&state.doors))
-                .await
-        }
-        None => {
-            let begin = Begin {
-                user: form.user.unwrap_or_default(),
-                // An empty field starts the conversation, which then asks: a stack may want a code first, or no password.
-                password: form.password.filter(|password| !password.is_empty()),
-                origin: context.origin(&state.doors),
-            };
-            conversations.begin(begin).await
-        }
+    let key = LoginKey::read(&context.headers);
+    if !form.again.is_empty() {
+        let origin = context.origin(&state.doors).in_browser(key.as_ref().map(LoginKey::hash));
+        state.doors.conversations.cancel(form.conversation.as_deref().unwrap_or_default(), &origin);
+        return see_other(&with_next("/_doorward/login", &return_to));
+    }
+    let Some(key) = key.or_else(|| LoginKey::generate().ok()) else {
+        return page(StatusCode::INTERNAL_SERVER_ERROR, &ErrorPage::standard(500, &context.request_id));
     };
-    match reply {
+    let origin = context.origin(&state.doors).in_browser(Some(key.hash()));
+    match step(&state, form, origin).await {
         Reply::Done(verified) => enter(&state, &context, &session, verified, &return_to).await,
         Reply::Ask { conversation, user, prompts, messages } => {
-            let view = LoginPage {
-                user: Some(user.as_str()),
-                conversation: Some(&conversation),
-                prompts: PromptView::list(&prompts),
-                messages: messages.iter().map(MessageView::from).collect(),
-                step: Step::Continue,
-                ..first_step(&context, &return_to, None, None, false)
-            };
-            page(StatusCode::OK, &view)
+            let mut response = ask(&context, &return_to, &conversation, &user, &prompts, &messages);
+            // It fails only for a cookie that cannot be written, and then the next step is refused.
+            let _ = response.add_cookie(&key.cookie());
+            response
         }
         Reply::Refused(messages) => {
-            let mut view = first_step(&context, &return_to, typed.as_deref(), Some(WRONG), false);
+            let why = if messages.is_empty() { WRONG } else { BECAUSE };
+            let mut view = first_step(&context, &return_to, typed.as_deref(), Some(why), false);
             view.messages = messages.iter().map(MessageView::from).collect();
             page(StatusCode::UNAUTHORIZED, &view)
         }
@@ -124,6 +122,43 @@ pub(super) async fn submit(
             )
         }
     }
+}
+
+/// Begins a conversation, or answers its open question.
+async fn step(state: &PagesState, form: Form, origin: Origin) -> Reply {
+    let conversations = &state.doors.conversations;
+    match form.conversation {
+        Some(id) => conversations.answer(&id, vec![form.answer0.unwrap_or_default()], origin).await,
+        None => {
+            let begin = Begin {
+                user: form.user.unwrap_or_default(),
+                // An empty field starts the conversation, which then asks: a stack may want a code first, or no password.
+                password: form.password.filter(|password| !password.is_empty()),
+                origin,
+            };
+            conversations.begin(begin).await
+        }
+    }
+}
+
+/// The page with the next question.
+fn ask(
+    context: &PageContext,
+    return_to: &ReturnTo,
+    conversation: &str,
+    user: &Username,
+    prompts: &[Prompt],
+    messages: &[Message],
+) -> HttpResponse {
+    let view = LoginPage {
+        user: Some(user.as_str()),
+        conversation: Some(conversation),
+        prompts: PromptView::list(prompts),
+        messages: messages.iter().map(MessageView::from).collect(),
+        step: Step::Continue,
+        ..first_step(context, return_to, None, None, false)
+    };
+    page(StatusCode::OK, &view)
 }
 
 /// Asks for confirmation: a link to `logout` must not log anybody out.
@@ -190,11 +225,16 @@ async fn enter(
         .insert(USER, &verified.user)
         .and_then(|()| session.insert(GROUPS, &verified.groups))
         .and_then(|()| session.insert(ADDRESS, context.client));
+    let stored = stored.and_then(|()| welcome::keep(session, &verified.messages));
     if stored.is_err() {
         session.purge();
         return page(StatusCode::INTERNAL_SERVER_ERROR, &ErrorPage::standard(500, &context.request_id));
     }
-    let mut response = see_other(return_to.as_str());
+    let mut response = if verified.messages.is_empty() {
+        see_other(return_to.as_str())
+    } else {
+        see_other(&with_next(welcome::PATH, return_to))
+    };
     remember_device(state, &verified, &mut response);
     response
 }
@@ -261,6 +301,13 @@ pub(super) fn refuse_foreign(context: &PageContext) -> Option<HttpResponse> {
         };
         page(StatusCode::FORBIDDEN, &view)
     })
+}
+
+/// One of our own pages, told where to go from there.
+pub(super) fn with_next(path: &str, return_to: &ReturnTo) -> String {
+    let query =
+        url::form_urlencoded::Serializer::new(String::new()).append_pair("next", return_to.as_str()).finish();
+    format!("{path}?{query}")
 }
 
 /// Relative, so that no header of the request can steer it (behaviour R4).

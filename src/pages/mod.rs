@@ -15,6 +15,7 @@ mod moments;
 mod refusals;
 mod tokens;
 pub mod views;
+mod welcome;
 
 pub use app::{PagesState, build};
 pub use bridge::{PageService, call};

@@ -14,7 +14,7 @@ mod prompt;
 mod tests;
 
 pub use account::{AccountPage, CliBlock, Moment, SessionRow, TokenRow};
-pub use login::{LoginPage, LogoutPage, Step};
+pub use login::{LoginPage, LogoutPage, Step, WelcomePage};
 pub use prompt::{MessageView, PromptKind, PromptView};
 
 use crate::pages::assets;

@@ -55,6 +55,8 @@ pub struct PamClient {
     /// Longest wait for what the stack says next.
     patience: Duration,
     login_deadline: Duration,
+    /// Whether texts before the first question are shown.
+    greeting: bool,
 }
 
 /// A transaction to begin.
@@ -82,6 +84,7 @@ pub struct PamConversation {
     /// Bytes of frames that are not complete. Kept here so that a `next` that was dropped loses none.
     inbox: Vec<u8>,
     groups: Vec<String>,
+    greeting: bool,
     /// Style of the open prompt.
     style: Option<Style>,
     secrets_asked: u32,
@@ -93,7 +96,13 @@ impl PamClient {
     pub fn new(socket: PathBuf, settings: &PamSettings) -> Self {
         // A child may stand in the broker's queue for one compute deadline and then compute for another.
         let patience = settings.compute_deadline.saturating_mul(2).saturating_add(SLACK);
-        Self { socket, service: settings.service.clone(), patience, login_deadline: settings.login_deadline }
+        Self {
+            socket,
+            service: settings.service.clone(),
+            patience,
+            login_deadline: settings.login_deadline,
+            greeting: settings.greeting,
+        }
     }
 
     /// A client of the same broker for the account checks of people who have logged in.
@@ -145,6 +154,7 @@ impl PamClient {
             patience: self.patience,
             inbox: Vec::new(),
             groups: Vec::new(),
+            greeting: self.greeting,
             style: None,
             secrets_asked: 0,
         })
@@ -210,7 +220,11 @@ impl PamConversation {
                     self.groups.extend(names);
                     continue;
                 }
-                FromWorker::Prompt { style, text, before, .. } => {
+                FromWorker::Prompt { n, style, text, mut before } => {
+                    // Nothing was proven yet, and "the account is locked" (pam_faillock) is about accounts that exist.
+                    if n == 1 && !self.greeting {
+                        before.clear();
+                    }
                     self.style = Some(style);
                     self.secrets_asked += u32::from(style == Style::Secret);
                     PamEvent::Ask { prompt: event::prompt(style, text), before: event::messages(before) }

@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderValue};
 use percent_encoding::percent_decode;
 
 use super::device::DEVICE_COOKIE;
-use super::{CookieKey, SessionKeyText};
+use super::{CookieKey, LOGIN_COOKIE, SessionKeyText};
 
 /// The session cookie's name. `__Host-`: only over TLS, only this host, whole site (RFC 6265bis, 4.1.3.2).
 pub const COOKIE_NAME: &str = "__Host-doorward";
@@ -105,7 +105,7 @@ pub fn drop_doubtful(headers: &mut HeaderMap) {
 }
 
 /// All `name=value` pairs of all `Cookie` headers (HTTP/2 may send several: RFC 9113, 8.2.3).
-fn pairs(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+pub(super) fn pairs(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     headers.get_all(COOKIE).iter().flat_map(|header| header.as_bytes().split(|byte| *byte == b';'))
 }
 
@@ -163,7 +163,7 @@ fn could_be_ours(name: &[u8]) -> bool {
     let decoded: Cow<'_, [u8]> = percent_decode(text.trim().as_bytes()).into();
     let text = String::from_utf8_lossy(&decoded);
     let name = text.trim();
-    name.eq_ignore_ascii_case(COOKIE_NAME) || name.eq_ignore_ascii_case(DEVICE_COOKIE)
+    [COOKIE_NAME, DEVICE_COOKIE, LOGIN_COOKIE].iter().any(|ours| name.eq_ignore_ascii_case(ours))
 }
 
 /// The header with the pairs to keep; `None` if nothing is left of it.
@@ -185,7 +185,7 @@ fn retain_pairs(header: HeaderValue, keep: fn(&Whose<'_>) -> bool) -> Option<Hea
 }
 
 /// Optional white space of HTTP: space and tab, nothing else.
-fn trim_start(bytes: &[u8]) -> &[u8] {
+pub(super) fn trim_start(bytes: &[u8]) -> &[u8] {
     let start = bytes.iter().position(|byte| !matches!(byte, b' ' | b'\t')).unwrap_or(bytes.len());
     bytes.get(start..).unwrap_or_default()
 }

@@ -9,6 +9,7 @@ mod cookie_key;
 mod device;
 mod expiry;
 mod key_text;
+mod login_cookie;
 
 pub use actix_store::{ADDRESS, GROUPS, StoreAdapter, USER, middleware};
 pub use cookie::{COOKIE_NAME, CookieOutcome, RawCookie, drop_doubtful, open, raw_value, read, strip};
@@ -16,3 +17,4 @@ pub use cookie_key::{CookieKey, CookieKeyError};
 pub use device::{DEVICE_COOKIE, Device};
 pub use expiry::is_live;
 pub use key_text::{SessionKeyText, hash};
+pub use login_cookie::{LOGIN_COOKIE, LoginKey};

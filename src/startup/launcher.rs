@@ -174,6 +174,9 @@ pub(super) fn broker_words(settings: &Settings, pam: &PamSettings) -> Vec<OsStri
     words.insert("--compute-seconds", whole_seconds(pam.compute_deadline));
     words.insert("--prompt-seconds", whole_seconds(pam.prompt_deadline));
     words.insert("--login-seconds", whole_seconds(pam.login_deadline));
+    if pam.serialize {
+        words.insert("--serialize", pam.service.clone().into());
+    }
     if !geteuid().is_root() {
         words.remove("--allow-uid");
     }

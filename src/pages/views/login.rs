@@ -62,3 +62,17 @@ pub struct LogoutPage<'a> {
     /// Who is signed in.
     pub user: &'a str,
 }
+
+/// Shows what the stack said while it let somebody in.
+#[derive(Debug, Template)]
+#[template(path = "welcome.html")]
+pub struct WelcomePage<'a> {
+    /// The host that was signed in to, as the browser named it.
+    pub host: &'a str,
+    /// Who is signed in.
+    pub user: &'a str,
+    /// Where to go on (a checked `ReturnTo`).
+    pub return_to: &'a str,
+    /// What the stack said.
+    pub messages: Vec<MessageView>,
+}

@@ -149,7 +149,7 @@ fn ids_are_unique_and_what_refers_to_one_finds_it() {
         let ids: Vec<_> = tags.iter().filter_map(|tag| tag.get("id")).collect();
         let unique: HashSet<_> = ids.iter().copied().collect();
         assert_eq!(ids.len(), unique.len(), "{name}: {ids:?}");
-        for key in ["for", "aria-describedby", "aria-labelledby"] {
+        for key in ["for", "form", "aria-describedby", "aria-labelledby"] {
             for target in tags.iter().filter_map(|tag| tag.get(key)) {
                 assert!(unique.contains(target), "{name}: {key}={target}");
             }
@@ -184,12 +184,12 @@ fn the_first_form_sends_user_password_and_next() {
 
 #[test]
 fn a6_the_next_form_sends_the_conversation_and_an_answer_for_each_prompt() {
-    assert_eq!(field_names(&page("login-code")), set(&["answer0", "conversation", "next"]));
+    assert_eq!(field_names(&page("login-code")), set(&["again", "answer0", "conversation", "next"]));
     assert_eq!(
         field_names(&page("login-new-password")),
-        set(&["answer0", "answer1", "conversation", "next"])
+        set(&["again", "answer0", "answer1", "conversation", "next"])
     );
-    assert_eq!(field_names(&page("login-read-only")), set(&["conversation", "next"]));
+    assert_eq!(field_names(&page("login-read-only")), set(&["again", "conversation", "next"]));
     let html = page("login-radio");
     let radios: Vec<_> = tags(&html).into_iter().filter(|tag| tag.get("type") == Some("radio")).collect();
     let values: Vec<_> =
@@ -202,9 +202,16 @@ fn a6_the_next_form_sends_the_conversation_and_an_answer_for_each_prompt() {
 }
 
 #[test]
-fn starting_again_keeps_where_to_go() {
+fn starting_again_keeps_where_to_go_and_is_not_what_the_enter_key_does() {
     let html = page("login-code");
-    assert!(html.contains("href=\"/_doorward/login?next=%2Fcontainers%3Fall%3D1%26x%3D%252F\""), "{html}");
+    let again = html.split("<form").last().unwrap();
+    for field in
+        ["name=\"next\" value=\"/containers?all=1&#38;x=%2F\"", "name=\"again\"", "name=\"conversation\""]
+    {
+        assert!(again.contains(field), "{field} in {again}");
+    }
+    // The first button of a form is pressed by the enter key; this one belongs to a form of its own.
+    assert!(html.contains("<button type=\"submit\" class=\"link\" form=\"again\">Start again"), "{html}");
 }
 
 #[test]

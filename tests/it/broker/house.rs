@@ -261,7 +261,7 @@ pub(super) fn request(user: &str, mode: Mode) -> PamRequest {
     PamRequest { user: Some(Username::parse(user).unwrap()), rhost, trace: [0xab; 16], mode }
 }
 
-fn settings(service: &Service) -> PamSettings {
+pub(super) fn settings(service: &Service) -> PamSettings {
     PamSettings {
         service: service.name.clone(),
         account_service: service.name.clone(),
@@ -271,6 +271,8 @@ fn settings(service: &Service) -> PamSettings {
         prompt_deadline: Duration::from_secs(120),
         login_deadline: Duration::from_secs(300),
         failure_delay: Duration::ZERO,
+        greeting: false,
+        serialize: false,
         socket: None,
     }
 }

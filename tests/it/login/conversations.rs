@@ -33,14 +33,21 @@ fn the_form_asks_when_no_password_was_typed() {
     let door = Door::shared();
     let page = door.submit(&[("user", BOB.0), ("password", ""), ("next", "/x?y=1")]);
     assert_eq!(page.status, 200, "{page:?}");
-    assert!(page.all("set-cookie").is_empty(), "a session before the login: {page:?}");
+    assert!(page.new_cookie().is_none(), "a session before the login: {page:?}");
     assert!(page.body.contains("type=\"password\" autocomplete=\"current-password\""), "{}", page.body);
-    let id = hidden(&page, "conversation");
-    let next = hidden(&page, "next");
-    let done = door.submit(&[("conversation", &id), ("next", &next), ("answer0", BOB.1)]);
+    let done = next_step(&door, &page, BOB.1);
     assert_eq!((done.status, done.header("location")), (303, Some("/x?y=1")), "{done:?}");
     let cookie = done.new_cookie().unwrap();
     assert_eq!(door.passes(|request| request.cookie(&cookie)), 200);
+}
+
+/// Fills in the one field of a step's page, as the browser that was shown it.
+pub(super) fn next_step(door: &Door, page: &Reply, text: &str) -> Reply {
+    assert_eq!(page.status, 200, "{page:?}");
+    let (id, next) = (hidden(page, "conversation"), hidden(page, "next"));
+    let cookie = page.login_cookie().unwrap_or_else(|| panic!("no cookie of the login in {page:?}"));
+    let request = Request::post("/_doorward/login").by_our_page().cookie(&cookie);
+    door.send(&request.form(&[("conversation", &id), ("next", &next), ("answer0", text)]))
 }
 
 /// The value of a hidden field.
@@ -92,6 +99,66 @@ fn a_conversation_belongs_to_one_address() {
 }
 
 #[test]
+fn a_browsers_conversation_is_of_no_use_to_anybody_else_behind_the_same_address() {
+    let door = Door::shared();
+    let begun = || {
+        let page = door.submit(&[("user", BOB.0), ("password", "")]);
+        (hidden(&page, "conversation"), page.login_cookie().unwrap())
+    };
+    let steal = |id: &str, cookie: &str| {
+        let form = [("conversation", id), ("answer0", BOB.1)];
+        let request = Request::post("/_doorward/login").by_our_page().form(&form);
+        door.send(&if cookie.is_empty() { request } else { request.cookie(cookie) })
+    };
+    let (_, other) = begun();
+    let stolen: Vec<_> = (0..4).map(|_| begun()).collect();
+    // Two cookies of the name count as none: a sibling site may have planted one.
+    let two = format!("{0}; {0}", stolen[2].1);
+    std::thread::scope(|scope| {
+        scope.spawn(|| assert_eq!(steal(&stolen[0].0, "").status, 401));
+        scope.spawn(|| assert_eq!(steal(&stolen[1].0, &other).status, 401));
+        scope.spawn(|| assert_eq!(steal(&stolen[2].0, &two).status, 401));
+        scope.spawn(|| answer(&door, &stolen[3].0, BOB.1).is_engine_error(401));
+    });
+    // And a program's is of no use to a browser.
+    assert_eq!(steal(&begin(&door), &begun().1).status, 401);
+    let (id, own) = begun();
+    assert_eq!(steal(&id, &own).status, 303);
+}
+
+#[test]
+fn all_tabs_of_a_browser_share_the_cookie_of_logins_under_way() {
+    let door = Door::shared();
+    let first = door.submit(&[("user", BOB.0), ("password", "")]);
+    let cookie = first.login_cookie().unwrap();
+    let form = [("user", BOB.0), ("password", "")];
+    let second = door.send(&Request::post("/_doorward/login").by_our_page().cookie(&cookie).form(&form));
+    assert_eq!(second.login_cookie().as_deref(), Some(&*cookie));
+    for page in [first, second] {
+        assert_eq!(next_step(&door, &page, BOB.1).status, 303);
+    }
+    // The engine is not told of it.
+    let seen = door.send(&Request::get("/seen").cookie(&format!("a=b; {cookie}")).basic(BOB.0, BOB.1)).body;
+    assert!(seen.contains("cookie: a=b\r\n") && !seen.contains("doorward-login"), "{seen}");
+}
+
+#[test]
+fn whoever_gives_up_is_shown_the_first_form_and_the_step_is_over() {
+    let door = Door::shared();
+    let page = door.submit(&[("user", BOB.0), ("password", ""), ("next", "/x?y=1")]);
+    let (id, cookie) = (hidden(&page, "conversation"), page.login_cookie().unwrap());
+    let again = [("conversation", &*id), ("next", "/x?y=1"), ("again", "1")];
+    let reply = door.send(&Request::post("/_doorward/login").by_our_page().cookie(&cookie).form(&again));
+    let location = Some("/_doorward/login?next=%2Fx%3Fy%3D1");
+    assert_eq!((reply.status, reply.header("location")), (303, location), "{reply:?}");
+    assert_eq!(next_step(&door, &page, BOB.1).status, 401);
+    let id = begin(&door);
+    assert_eq!(door.api_login(&json!({ "conversation": id, "cancel": true })).status, 204);
+    answer(&door, &id, BOB.1).is_engine_error(401);
+    door.api_login(&json!({ "user": BOB.0, "cancel": true })).is_engine_error(400);
+}
+
+#[test]
 fn a_conversation_is_no_credential_and_says_nothing_about_its_user() {
     let door = Door::shared();
     let id = begin(&door);
@@ -100,7 +167,10 @@ fn a_conversation_is_no_credential_and_says_nothing_about_its_user() {
     let decoded = data_encoding::BASE64URL_NOPAD.decode(id.as_bytes()).unwrap();
     assert_eq!(decoded.len(), 32);
     // The person who began it cannot be exchanged.
-    let page = door.submit(&[("conversation", &id), ("user", EVE.0), ("answer0", BOB.1)]);
+    let page = door.submit(&[("user", BOB.0), ("password", "")]);
+    let (id, browser) = (hidden(&page, "conversation"), page.login_cookie().unwrap());
+    let form = [("conversation", &*id), ("user", EVE.0), ("answer0", BOB.1)];
+    let page = door.send(&Request::post("/_doorward/login").by_our_page().cookie(&browser).form(&form));
     let cookie = page.new_cookie().unwrap();
     let me = door.send(&Request::get("/_doorward/api/v1/whoami").cookie(&cookie)).json();
     assert_eq!(me["user"], "bob");

@@ -297,6 +297,9 @@ fn logins(api: &mut Checked<'_>) {
         assert!(!api.problems(&schema, &body).is_empty(), "{body}");
         assert_eq!(api.ask("POST", LOGIN, LOGIN, |r| r.json(&body)).status, 400);
     }
+    let cancel = json!({ "conversation": question["conversation"], "cancel": true });
+    assert!(api.problems(&schema, &cancel).is_empty(), "{cancel}");
+    assert_eq!(api.ask("POST", LOGIN, LOGIN, |r| r.json(&cancel)).status, 204);
     api.ask("POST", LOGIN, LOGIN, |r| r.json(&answer));
     api.ask("POST", LOGIN, LOGIN, |r| r.body("text/plain", whole.to_string()));
     api.ask("POST", LOGIN, LOGIN, |r| r.header("Origin", "null").json(&whole));
@@ -345,7 +348,12 @@ fn pages(api: &mut Checked<'_>, cookie: &str) {
         api.ask("GET", path, path, |r| r.navigating().cookie(cookie));
         api.ask("GET", path, path, Request::navigating);
     }
-    api.ask("GET", account, account, |r| r.header("Sec-Fetch-Dest", "empty").cookie(cookie));
+    let welcome = "/_doorward/welcome";
+    for path in [account, welcome] {
+        api.ask("GET", path, path, |r| r.header("Sec-Fetch-Dest", "empty").cookie(cookie));
+    }
+    api.ask("GET", welcome, welcome, |r| r.navigating().cookie(cookie));
+    api.ask("GET", welcome, welcome, Request::navigating);
     for kind in ["token", "nonsense"] {
         let form = [("kind", kind), ("id", "x")];
         api.ask("POST", revoke, revoke, |r| r.by_our_page().form(&form).cookie(cookie));

@@ -172,6 +172,13 @@ impl Reply {
         (!pair.ends_with('=')).then(|| pair.to_owned())
     }
 
+    /// The `name=value` of the cookie that ties a login under way to its browser.
+    pub(super) fn login_cookie(&self) -> Option<String> {
+        let set =
+            self.all("set-cookie").into_iter().find(|value| value.starts_with("__Host-doorward-login="))?;
+        set.split(';').next().map(str::to_owned)
+    }
+
     /// Fails the test unless this is an error as the engine writes them.
     pub(super) fn is_engine_error(&self, status: u16) -> String {
         assert_eq!(self.status, status, "{self:?}");
