@@ -67,6 +67,70 @@ static int scribble(void) {
     return PAM_SUCCESS;
 }
 
+/* Every descriptor that there is, the sockets to gateway and broker included. */
+static int scribble_everywhere(void) {
+    for (int fd = 0; fd < 4096; fd++) if (write(fd, "garbage garbage garbage\n", 24) < 0) continue;
+    return PAM_SUCCESS;
+}
+
+/* One text and one prompt of a megabyte each. */
+static int megabyte(pam_handle_t *pamh) {
+    char *text = malloc(1 << 20);
+    if (!text) return PAM_BUF_ERR;
+    memset(text, 'M', (1 << 20) - 1);
+    text[(1 << 20) - 1] = 0;
+    ask(pamh, PAM_PROMPT_ECHO_ON, "First: ", "x");
+    pam_info(pamh, "%s", text);
+    int code = ask(pamh, PAM_PROMPT_ECHO_ON, text, "x");
+    pam_error(pamh, "%s", text);
+    free(text);
+    return code;
+}
+
+/* Says everything that a page, a terminal, JSON or a log might take for its own, in each place there is. */
+static int markup(pam_handle_t *pamh) {
+    static const char evil[] = "\"><script>alert(1)</script>&amp;\r\nSet-Cookie: x=1\033]0;title\a\xff\xc3\x28\xe2\x80\xae{\"a\":1}";
+    ask(pamh, PAM_PROMPT_ECHO_ON, "First: ", "x");
+    pam_info(pamh, "%s", evil);
+    pam_error(pamh, "%s", evil);
+    int code = ask(pamh, PAM_PROMPT_ECHO_OFF, evil, "x");
+    if (code == PAM_SUCCESS) pam_info(pamh, "%s", evil);
+    return code;
+}
+
+/* Greets, speaks between two questions, and says goodbye. */
+static int talk(pam_handle_t *pamh) {
+    pam_info(pamh, "The account is locked due to 3 failed logins.");
+    int code = ask(pamh, PAM_PROMPT_ECHO_ON, "First: ", "1");
+    if (code != PAM_SUCCESS) return code;
+    pam_error(pamh, "An error between");
+    pam_info(pamh, "A note between");
+    code = ask(pamh, PAM_RADIO_TYPE, "Push to your phone?", "yes");
+    if (code != PAM_SUCCESS) return code;
+    pam_info(pamh, "A note before the last");
+    code = ask(pamh, PAM_PROMPT_ECHO_OFF, "Last: ", "2");
+    if (code == PAM_SUCCESS) pam_info(pamh, "Goodbye");
+    return code;
+}
+
+/* A daemon: no parent, no session, no group and every file open. */
+static int leave_daemon(pam_handle_t *pamh) {
+    int ends[2];
+    pid_t pid = 0;
+    if (pipe(ends) < 0) return PAM_SYSTEM_ERR;
+    if (fork() == 0) {
+        setsid();
+        pid = fork();
+        if (pid == 0) { setsid(); signal(SIGTERM, SIG_IGN); hang(); }
+        if (write(ends[1], &pid, sizeof pid) < 0) _exit(1);
+        _exit(0);
+    }
+    if (read(ends[0], &pid, sizeof pid) != sizeof pid) return PAM_SYSTEM_ERR;
+    close(ends[0]), close(ends[1]);
+    pam_info(pamh, "left %d", (int)pid);
+    return PAM_SUCCESS;
+}
+
 /* Tells what the child looks like from inside. */
 static int tell(pam_handle_t *pamh) {
     const void *rhost = NULL, *tty = NULL, *service = NULL;
@@ -109,6 +173,13 @@ static int misdeed(pam_handle_t *pamh, int argc, const char **argv) {
     if (!strcmp(what, "write")) return scribble();
     if (!strcmp(what, "tell")) return tell(pamh);
     if (!strcmp(what, "leave")) return leave_process(pamh);
+    if (!strcmp(what, "daemon")) return leave_daemon(pamh);
+    if (!strcmp(what, "write-all")) return scribble_everywhere();
+    if (!strcmp(what, "megabyte")) return megabyte(pamh);
+    if (!strcmp(what, "markup")) return markup(pamh);
+    if (!strcmp(what, "talk")) return talk(pamh);
+    if (!strcmp(what, "lie")) return pam_set_item(pamh, PAM_USER, "evil\r\n\033[2J<script>\xff");
+    if (!strcmp(what, "nameless")) return pam_set_item(pamh, PAM_USER, NULL);
     if (!strcmp(what, "escape")) return ask(pamh, PAM_PROMPT_ECHO_ON, "a\r\nb\033[2Jc\xff: ", "x");
     if (!strcmp(what, "unavail")) return PAM_AUTHINFO_UNAVAIL;
     if (!strcmp(what, "rename")) return pam_set_item(pamh, PAM_USER, argv[1]);

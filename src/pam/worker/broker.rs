@@ -23,6 +23,7 @@ use super::ledger::{Activity, Ledger};
 use super::link::RETRY_MS;
 use super::log;
 use super::options::Config;
+use super::orphans;
 use super::outcome;
 use super::socket::Listener;
 use super::sys;
@@ -63,6 +64,8 @@ impl<'a> Broker<'a> {
         let mut wanted = SigSet::empty();
         [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT].into_iter().for_each(|signal| wanted.add(signal));
         wanted.thread_block()?;
+        // Best effort: without it, what leaves the session of a login goes on.
+        let _ = prctl::set_child_subreaper(true);
         if config.die_with_parent {
             let parent = getppid();
             prctl::set_pdeathsig(Signal::SIGTERM)?;
@@ -227,9 +230,17 @@ impl<'a> Broker<'a> {
         }
     }
 
-    /// Buries dead children. What they left running in their process group ends with them: the process id, and so the
-    /// group's, is not free before the second wait.
+    /// Buries dead children and ends what they left running.
     fn reap(&mut self) {
+        self.bury();
+        for pid in orphans::find(|pid| self.ledger.knows(pid)) {
+            end(pid);
+        }
+    }
+
+    /// What dead children left running in their process group ends with them: the process id, and so the group's, is
+    /// not free before the second wait.
+    fn bury(&mut self) {
         let peek = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
         while let Ok(status) = waitid(Id::All, peek) {
             let Some(pid) = status.pid() else {

@@ -86,6 +86,10 @@ impl Ledger {
         self.entries.remove(&pid)
     }
 
+    pub(super) fn knows(&self, pid: i32) -> bool {
+        self.entries.contains_key(&pid)
+    }
+
     pub(super) fn pids(&self) -> impl Iterator<Item = i32> {
         self.entries.keys().copied()
     }

@@ -24,6 +24,7 @@ mod ledger;
 mod link;
 mod log;
 mod options;
+mod orphans;
 mod outcome;
 mod services;
 mod socket;

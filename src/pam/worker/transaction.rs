@@ -76,11 +76,12 @@ fn transact(mut link: Link, start: &Start, rules: &Rules<'_>) -> Result<(), Lost
 fn is_plausible(start: &Start) -> bool {
     let visible =
         |text: &str| !text.is_empty() && text.len() <= 64 && text.bytes().all(|b| b.is_ascii_graphic());
-    visible(&start.service)
-        && visible(&start.tty)
-        && start.user.as_deref().is_none_or(|user| {
-            !user.is_empty() && user.len() <= MAX_USER && !user.chars().any(char::is_control)
-        })
+    visible(&start.service) && visible(&start.tty) && start.user.as_deref().is_none_or(is_name)
+}
+
+/// Stricter rules are the gateway's.
+fn is_name(user: &str) -> bool {
+    !user.is_empty() && user.len() <= MAX_USER && !user.chars().any(char::is_control)
 }
 
 fn prepare(context: &mut Handle, start: &Start) -> PamResult<()> {
@@ -145,7 +146,7 @@ fn offer_change(context: &mut Handle) -> Result<(), Fault> {
 /// Who it is, now that every module has had its say about `PAM_USER`.
 fn identify(context: &mut Handle, mode: Mode, rules: &Rules<'_>) -> Result<(Done, Vec<String>), Fault> {
     let failed = |code| Fault::Failed(Phase::Acct, code);
-    let user = context.user().map_err(|_| failed(PamCode::SYSTEM_ERR))?;
+    let user = context.user().ok().filter(|user| is_name(user)).ok_or_else(|| failed(PamCode::SYSTEM_ERR))?;
     refuse_locked(context, &user, mode).map_err(failed)?;
     let account = account::look_up(&user).map_err(failed)?;
     let (uid, gid, groups) = match account {

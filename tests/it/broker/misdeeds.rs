@@ -1,9 +1,10 @@
 //! Modules that hang, crash, scribble and ask odd things cost one login and nothing else.
 
+use doorward::config::PamSettings;
 use doorward::domain::PromptStyle;
-use doorward::pam::PamEvent;
+use doorward::pam::{Mode, PamClient, PamEvent};
 
-use super::house::{Broker, Service, answer, may_run};
+use super::house::{AT_MOST, Broker, Service, answer, may_run, request, settings};
 
 /// A stack that lets everybody in, to see whether the broker still lives.
 fn open_door() -> Service {
@@ -76,25 +77,82 @@ async fn a2_what_a_module_writes_to_its_files_does_not_reach_the_gateway() {
 }
 
 #[tokio::test]
+async fn a2_garbage_on_every_descriptor_costs_that_login() {
+    if !may_run() {
+        return;
+    }
+    let (event, line) = commit("write-all", &[]).await;
+    assert!(matches!(event, PamEvent::Unavailable { .. }), "{event:?}");
+    assert!(!line.contains("code=SUCCESS"), "{line}");
+}
+
+#[tokio::test]
 async fn a2_a_process_that_a_module_leaves_behind_ends_with_the_login() {
     if !may_run() {
         return;
     }
-    let (event, _) = commit("leave", &[]).await;
-    let PamEvent::Done(who) = event else {
-        panic!("not let in: {event:?}");
-    };
-    let pid: i32 = who.messages[0].text.strip_prefix("left ").unwrap().parse().unwrap();
-    // Killed before the log line was written; the kernel may need a moment more to bury it.
-    let gone = || {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        stat.rsplit(')')
-            .next()
-            .is_none_or(|rest| rest.is_empty() || rest.trim_start().starts_with(['Z', 'X']))
-    };
-    while !gone() {
-        tokio::task::yield_now().await;
+    for what in ["leave", "daemon"] {
+        let (event, _) = commit(what, &[]).await;
+        let PamEvent::Done(who) = event else {
+            panic!("not let in: {event:?}");
+        };
+        let pid: i32 = who.messages[0].text.strip_prefix("left ").unwrap().parse().unwrap();
+        // Killed at the latest when the child was buried; the kernel may need a moment more for its own part.
+        let begun = std::time::Instant::now();
+        while !gone(pid) {
+            assert!(begun.elapsed() < AT_MOST, "{what}: {pid} lives on");
+            tokio::task::yield_now().await;
+        }
     }
+}
+
+fn gone(pid: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit(')').next().is_none_or(|rest| rest.is_empty() || rest.trim_start().starts_with(['Z', 'X']))
+}
+
+#[tokio::test]
+async fn a9_a_name_that_is_none_lets_nobody_in_and_stays_one_line() {
+    if !may_run() {
+        return;
+    }
+    for what in ["lie", "nameless"] {
+        let (event, line) = commit(what, &[]).await;
+        assert!(matches!(event, PamEvent::Unavailable { .. }), "{what}: {event:?}");
+        assert!(!line.contains("evil") && !line.contains('\u{1b}'), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a7_a_megabyte_in_one_text_or_prompt_is_cut() {
+    if !may_run() {
+        return;
+    }
+    let service = Service::hostile("megabyte");
+    let broker = Broker::start(&[&service], &[]);
+    let (mut conversation, _) = broker.open(&service, "nobody").await;
+    let event = answer(&mut conversation, "x").await;
+    let PamEvent::Ask { prompt, before } = event else {
+        panic!("not asked: {event:?}");
+    };
+    assert_eq!((prompt.text.len(), before.len(), before[0].text.len()), (4096, 1, 4096));
+    let event = answer(&mut conversation, "x").await;
+    assert!(matches!(&event, PamEvent::Done(who) if who.messages[0].text.len() == 4096), "{event:?}");
+}
+
+#[tokio::test]
+async fn a6_a11_what_is_said_before_the_first_question_is_withheld_unless_it_is_wanted() {
+    if !may_run() {
+        return;
+    }
+    let service = Service::hostile("talk");
+    let broker = Broker::start(&[&service], &[]);
+    let (_, event) = broker.open(&service, "nobody").await;
+    assert!(matches!(&event, PamEvent::Ask { before, .. } if before.is_empty()), "{event:?}");
+    let greeting = PamSettings { greeting: true, ..settings(&service) };
+    let client = PamClient::new(broker.socket.clone(), &greeting);
+    let event = client.start(request("nobody", Mode::Login)).await.unwrap().next().await;
+    assert!(matches!(&event, PamEvent::Ask { before, .. } if before.len() == 1), "{event:?}");
 }
 
 #[tokio::test]
