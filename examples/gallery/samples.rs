@@ -48,7 +48,7 @@ fn login_pages() -> Result<Vec<(String, String)>, RenderError> {
         ("login-read-only", LoginPage { messages: vec![info(news)], ..more(Vec::new()) }.render()?),
         ("login-hostile", hostile_login().render()?),
         ("login-account-expired", refused().render()?),
-        ("welcome", welcome(&news).render()?),
+        ("welcome", welcome(news).render()?),
         (
             "welcome-hostile",
             WelcomePage { host: HOSTILE, user: HOSTILE, return_to: HOSTILE, ..welcome(HOSTILE) }.render()?,

@@ -101,6 +101,12 @@ fn options_that_could_have_no_effect_are_refused() {
     assert!(problem("no-login = true\npam-service = 'x'").starts_with("--pam-service: "));
     let with_users = "use-login = true\nassume-secure = true\nusers = '/u'\n";
     assert!(problem(&format!("{with_users}login-failure-delay = '1s'")).contains("no effect with --users"));
+    for switch in ["pam-serialize", "pam-greeting"] {
+        assert!(problem(&format!("{with_users}{switch} = true")).starts_with(&format!("--{switch}: ")));
+    }
+    let elsewhere = "use-login = true\nassume-secure = true\npam-socket = '/s'\npam-service = 'otp'\n";
+    let told = problem(&format!("{elsewhere}pam-serialize = true"));
+    assert!(told.contains("doorward-pam --serialize otp"), "{told}");
     let plain = "no-login = true\n";
     assert!(problem(&format!("{plain}engine-ca = '/c'")).starts_with("--engine-ca: "));
     let https = format!("{plain}engine = 'https://h'\n");

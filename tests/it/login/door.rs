@@ -40,12 +40,19 @@ pub(super) struct Setup {
     has_users: bool,
     counts_failures: bool,
     arguments: Vec<String>,
+    environment: Vec<(String, String)>,
 }
 
 impl Setup {
     /// Self-signed TLS and a user file.
     pub(super) const fn usual() -> Self {
-        Self { tls: Tls::Autocert, has_users: true, counts_failures: false, arguments: Vec::new() }
+        Self {
+            tls: Tls::Autocert,
+            has_users: true,
+            counts_failures: false,
+            arguments: Vec::new(),
+            environment: Vec::new(),
+        }
     }
 
     /// Plain HTTP behind a terminator.
@@ -60,7 +67,11 @@ impl Setup {
 
     /// Passwords are PAM's business.
     pub(super) fn pam() -> Self {
-        Self { has_users: false, ..Self::usual() }
+        Self::usual().without_users()
+    }
+
+    pub(super) fn without_users(self) -> Self {
+        Self { has_users: false, ..self }
     }
 
     /// Failures are counted, with these settings. Elsewhere they are not: all tests come from one address.
@@ -70,6 +81,11 @@ impl Setup {
 
     pub(super) fn with(mut self, arguments: &[&str]) -> Self {
         self.arguments.extend(arguments.iter().map(ToString::to_string));
+        self
+    }
+
+    pub(super) fn variable(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -175,6 +191,14 @@ impl Door {
             next += 1;
         }
         family
+    }
+
+    /// Children of the broker, which runs one for each login that waits or computes.
+    pub(super) fn logins_under_way(&self) -> usize {
+        let is_broker = |pid: &Pid| {
+            fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|program| program.ends_with("doorward-pam"))
+        };
+        self.processes().iter().filter(|pid| is_broker(pid)).count().saturating_sub(1)
     }
 
     /// The request log so far.
@@ -321,6 +345,7 @@ fn spawn(setup: &Setup, folder: &Path, output: &Output) -> Child {
     if geteuid().is_root() {
         command.args(["--user", &account().name]);
     }
+    command.envs(setup.environment.iter().map(|(name, value)| (name, value)));
     command.args(&setup.arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = keeper::spawn(command);
     output.follow(child.stderr.take().unwrap());

@@ -7,6 +7,8 @@ mod accounts;
 #[cfg(test)]
 mod browser;
 #[cfg(test)]
+mod codes;
+#[cfg(test)]
 mod conversations;
 #[cfg(test)]
 mod doctor;
@@ -21,8 +23,12 @@ mod forward_auth;
 #[cfg(test)]
 mod health;
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 #[path = "../../e2e/support/keeper.rs"]
 mod keeper;
+#[cfg(test)]
+mod modules;
 #[cfg(test)]
 mod openapi;
 #[cfg(test)]
