@@ -38,6 +38,7 @@ pub fn serve(settings: &Settings, as_gateway: bool) -> anyhow::Result<()> {
     // Read as root what only root may read; everything after this line runs without privileges.
     let early_tls = privileges::load_certfile_first(settings)?;
     privileges::leave_root(settings)?;
+    privileges::keep_memory_private();
     let _parent = as_gateway.then(privileges::die_with_parent);
     application::run(settings, sockets, early_tls)
 }

@@ -5,7 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use nix::sys::{prctl, signal::Signal};
+use nix::sys::prctl;
+use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::signal::Signal;
 use nix::unistd::{Gid, Uid, User, geteuid, setgid, setgroups, setuid};
 
 use crate::config::{EngineAddress, LogTarget, Settings, TlsMode};
@@ -79,6 +81,15 @@ pub(super) fn become_user(uid: Uid, gid: Gid, groups: &[Gid]) -> anyhow::Result<
         bail!("root could be taken back; refusing to go on");
     }
     prctl::set_no_new_privs().context("cannot give up gaining privileges")
+}
+
+/// Passwords, keys and everybody's traffic pass through this memory: no core file, and no other process of the same user
+/// that looks into it.
+pub(super) fn keep_memory_private() {
+    let done = setrlimit(Resource::RLIMIT_CORE, 0, 0).and_then(|()| prctl::set_dumpable(false));
+    if let Err(error) = done {
+        tracing::warn!(%error, "a crash of this process may leave a core file");
+    }
 }
 
 /// Ends this process when its launcher is killed: nothing would reap or restart it. Set after the change of user,

@@ -28,6 +28,8 @@ mod hostile;
 #[path = "../../e2e/support/keeper.rs"]
 mod keeper;
 #[cfg(test)]
+mod memory;
+#[cfg(test)]
 mod modules;
 #[cfg(test)]
 mod openapi;
