@@ -54,6 +54,8 @@ mod streams;
 #[cfg(test)]
 mod throttle;
 #[cfg(test)]
+mod timing;
+#[cfg(test)]
 mod tokens;
 #[cfg(test)]
 mod user_file;
