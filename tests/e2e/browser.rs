@@ -41,6 +41,6 @@ fn browse(script: &str) {
 }
 
 /// A Python that has playwright.
-fn python() -> &'static PathBuf {
+pub(crate) fn python() -> &'static PathBuf {
     PYTHON.get_or_init(|| engine::script("e2e-browser.sh", &[], None).into())
 }

@@ -16,6 +16,8 @@ mod bulk;
 #[cfg(test)]
 mod container;
 #[cfg(test)]
+mod conversation;
+#[cfg(test)]
 mod denials;
 #[cfg(test)]
 mod exec;

@@ -89,7 +89,19 @@ impl Gateway {
         Self::start_with(way, engine, &Passwords::Pam(options, user))
     }
 
+    /// A gateway over TLS with a PAM service that asks for more than a password; nobody is logged in.
+    pub(crate) fn with_pam(service: &str, engine: &str) -> Self {
+        Self::spawn(Way::Tls, engine, &Passwords::Pam(&["--pam-service", service], ("", "")))
+    }
+
     fn start_with(way: Way, engine: &str, passwords: &Passwords<'_>) -> Self {
+        let mut gateway = Self::spawn(way, engine, passwords);
+        gateway.token = gateway.log_in();
+        http::write_docker_config(&gateway.docker_config, &gateway.token);
+        gateway
+    }
+
+    fn spawn(way: Way, engine: &str, passwords: &Passwords<'_>) -> Self {
         let folder = scratch().join(format!("gateway-{}", NEXT.fetch_add(1, Ordering::Relaxed)));
         fs::create_dir_all(&folder).expect("scratch folder");
         let (port, state) = (free_port(), folder.join("state"));
@@ -129,8 +141,6 @@ impl Gateway {
         let mut gateway =
             Self { port, certificate, docker_config, token: String::new(), user, folder, child };
         gateway.await_ready();
-        gateway.token = gateway.log_in();
-        http::write_docker_config(&gateway.docker_config, &gateway.token);
         gateway
     }
 
