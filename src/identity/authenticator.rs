@@ -22,7 +22,7 @@ pub enum Authenticator {
 
 /// One conversation under way.
 pub enum Dialogue {
-    /// With nobody: the stack has refused before it asked, and this is what comes of any answer (see [`super::decoy`]).
+    /// With nobody: the stack has refused before it asked, and this is what comes of any answer.
     Decoy(Box<Step>),
     /// With a PAM stack, and how the open question is answered.
     Pam(PamConversation, PromptStyle),

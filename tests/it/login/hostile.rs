@@ -1,5 +1,7 @@
 //! What a hostile module says and does, seen from a browser, a program and the logs; and how many children are left.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use serde_json::{Value, json};
 
 use super::conversations::{hidden, next_step};
@@ -248,4 +250,33 @@ fn of_more_than_eight_logins_of_one_address_the_oldest_child_goes() {
     await_children(&door, 8);
     answer(&door, &asked[9], "42").json()["conversation"].as_str().unwrap();
     answer(&door, &asked[0], "42").is_engine_error(401);
+}
+
+#[test]
+fn a3_the_delay_of_a_failure_holds_no_child_and_no_place() {
+    if !may_run() {
+        return;
+    }
+    let person = Person::new("right horse");
+    let service = Service::new(
+        "auth optional pam_faildelay.so delay=8000000\nauth required pam_unix.so nodelay\naccount required pam_unix.so\n",
+    );
+    let (places, logins) = (8, 40);
+    let door = service.open(&["--pam-max-logins", &places.to_string()]);
+    let unanswered = AtomicUsize::new(logins);
+    let body = json!({ "user": "dwl-nobody", "password": "x" });
+    let fail = || {
+        // More than there are places at the same moment are told to come back; all are to be refused in the end.
+        while door.api_login(&body).status == 429 {}
+        unanswered.fetch_sub(1, Ordering::SeqCst);
+    };
+    std::thread::scope(|scope| {
+        (0..logins).for_each(|_| drop(scope.spawn(fail)));
+        (0..logins).for_each(|_| drop(door.output.line_with("code=USER_UNKNOWN")));
+        await_children(&door, 0);
+        // All were judged, nobody computes, and yet more of them wait for their answer than there are places.
+        let waiting = unanswered.load(Ordering::SeqCst);
+        assert!(waiting > places, "{waiting} of {logins} wait");
+        door.token((&person.name, "right horse"));
+    });
 }
