@@ -127,7 +127,8 @@ fn by_file(path: &Path, user: &Username, answers: Answers) -> Result<Told, Strin
 fn by_pam(settings: &Settings, pam: &PamSettings, user: Username, answers: Answers) -> Result<Told, String> {
     let broker = Broker::find(settings, pam)?;
     let told = Told::about(&user, format!("PAM service {}, {}", pam.service, broker.what()));
-    let client = PamClient::new(broker.socket(), pam);
+    // Who runs the doctor may read what strangers may not.
+    let client = PamClient::new(broker.socket(), &PamSettings { greeting: true, ..pam.clone() });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("cannot start: {error}"))?;
     runtime.block_on(converse(&client, &broker, user, answers, told))
