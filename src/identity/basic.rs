@@ -9,8 +9,9 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::domain::{Clock, Door, Password, UnixSeconds, Username};
 use crate::identity::chain::{Outcome, Reason};
-use crate::identity::conversations::{Conversations, Reply};
+use crate::identity::conversations::Conversations;
 use crate::identity::credential::{Credential, Identity};
+use crate::identity::exchange::Reply;
 use crate::identity::origin::Origin;
 use crate::identity::registry::Registry;
 use crate::store::KeyHash;

@@ -15,6 +15,7 @@ use crate::domain::{Clock, Message, Password, Prompt, PromptStyle, UnixSeconds, 
 use crate::identity::accounts::Accounts;
 use crate::identity::authenticator::{Authenticator, Dialogue, Step, Verified};
 use crate::identity::decoy::FirstQuestion;
+use crate::identity::exchange::{Begin, Limits, Reply};
 use crate::identity::origin::Origin;
 use crate::throttle::{Attempt, Throttle};
 
@@ -55,42 +56,6 @@ struct Waiting {
     begun: UnixSeconds,
     /// As `asked`, but finer: which of an address's conversations is the oldest.
     order: Instant,
-}
-
-/// What a client says to begin.
-pub struct Begin {
-    /// The name as typed.
-    pub user: String,
-    /// The password, if it was given at once; it answers the first secret prompt.
-    pub password: Option<String>,
-    /// Where the client is.
-    pub origin: Origin,
-}
-
-/// What the client is told.
-#[derive(Debug)]
-pub enum Reply {
-    /// A question.
-    Ask {
-        /// Id of this step; works once, for the same client.
-        conversation: String,
-        /// Who is logging in.
-        user: Username,
-        /// The questions.
-        prompts: Vec<Prompt>,
-        /// Texts to show before them.
-        messages: Vec<Message>,
-    },
-    /// Too many logins under way.
-    Busy(Duration),
-    /// Proven.
-    Done(Verified),
-    /// Wrong, and nothing more precise than that. Its price in time has been paid.
-    Refused(Vec<Message>),
-    /// Too many failures before: the password was not looked at. The same price in time has been paid.
-    Throttled(Duration),
-    /// The stack could not decide.
-    Unavailable,
 }
 
 impl Conversations {
@@ -357,19 +322,6 @@ impl Conversations {
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<IdHash, Waiting>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// How long and how many.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Most conversations waiting, and most being computed.
-    pub max_logins: usize,
-    /// Longest wait for one answer.
-    pub prompt_deadline: Duration,
-    /// Longest whole conversation.
-    pub login_deadline: Duration,
-    /// What a refusal costs in time, give or take a quarter.
-    pub failure_delay: Duration,
 }
 
 /// A password given at once answers the first secret prompt, whenever that comes.

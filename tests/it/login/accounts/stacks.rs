@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::json;
 
-use super::super::conversations::hidden;
+use super::super::conversations::next_step;
 use super::super::people::{Person, Service, hostile, may_run};
 use super::super::wire::Request;
 use super::{Belongings, PASSWORD, await_checks, lines_about};
@@ -73,8 +73,7 @@ fn a5_who_must_change_the_password_is_suspended_until_they_have() {
     while page.status == 200 {
         let text = if asked == 0 { PASSWORD } else { "new battery staple 2" };
         asked += 1;
-        let id = hidden(&page, "conversation");
-        page = door.submit(&[("conversation", &id), ("next", "/x"), ("answer0", text)]);
+        page = next_step(&door, &page, text);
     }
     assert_eq!(page.status, 303, "{page:?}");
     assert_eq!(door.passes(|request| request.bearer(&open.token)), 200);
