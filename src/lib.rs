@@ -11,6 +11,7 @@
 //! A request flows one way and the types say so: only [`policy`] builds a `Permit`, and [`proxy`] takes it by value.
 
 pub mod audit;
+pub mod ca;
 pub mod cli;
 pub mod config;
 pub mod doctor;

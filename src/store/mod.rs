@@ -21,7 +21,7 @@ mod sqlite;
 
 pub use memory::MemoryStore;
 pub use nonce::Nonce;
-pub(crate) use private_file::{Place, create_private};
+pub(crate) use private_file::{Place, Readers, create_private};
 pub use random::NoEntropy;
 pub(crate) use random::{fill, public_id};
 pub use sqlite::SqliteStore;

@@ -7,7 +7,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::Path;
 
 use nix::fcntl::{AtFlags, OFlag, openat, renameat};
-use nix::sys::stat::Mode;
+use nix::sys::stat::{Mode, fstatat};
 use nix::unistd::{UnlinkatFlags, linkat, unlinkat};
 
 use super::public_id;
@@ -16,10 +16,23 @@ use super::public_id;
 const PRIVATE: u32 = 0o600;
 /// What a replaced file may keep of its old mode: a group that reads it, never more.
 const KEPT: u32 = 0o640;
+/// What everybody may know, such as a certificate.
+const PUBLIC: u32 = 0o644;
 
 /// Creates `path` with `content`, mode 0600; `false` if it was there already (then nothing is changed).
 pub(crate) fn create_private(path: &Path, content: &[u8]) -> io::Result<bool> {
     Place::of(path)?.create(content, None)
+}
+
+/// Who may read a file besides its owner, who may also write it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Readers {
+    /// Nobody: 0600.
+    Owner,
+    /// The group with this id: 0640.
+    Group(u32),
+    /// Everybody: 0644.
+    Everybody,
 }
 
 /// A file's place: its name in a folder that was opened once. All steps happen in that very folder, whatever becomes of
@@ -39,6 +52,34 @@ impl Place {
         };
         let folder = OpenOptions::new().read(true).custom_flags(OFlag::O_DIRECTORY.bits()).open(folder)?;
         Ok(Self { folder, name })
+    }
+
+    /// Another place in the very same folder. `name` is one of our own making, without `/`.
+    pub(crate) fn sibling(&self, name: &str) -> io::Result<Self> {
+        if name.is_empty() || name == "." || name == ".." || name.contains(['/', '\0']) {
+            return Err(io::Error::from(ErrorKind::InvalidFilename));
+        }
+        Ok(Self { folder: self.folder.try_clone()?, name: name.into() })
+    }
+
+    /// The folder, for its permissions.
+    pub(crate) fn folder(&self) -> &File {
+        &self.folder
+    }
+
+    /// The very same folder opened once more, for a lock of its own: those of one opening share theirs.
+    pub(crate) fn folder_anew(&self) -> io::Result<File> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        Ok(openat(&self.folder, ".", flags, Mode::empty())?.into())
+    }
+
+    /// Whether something stands there, be it a link that leads nowhere.
+    pub(crate) fn is_taken(&self) -> io::Result<bool> {
+        match fstatat(&self.folder, self.name.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW) {
+            Ok(_) => Ok(true),
+            Err(nix::errno::Errno::ENOENT) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Opens the file for reading. Neither follows a symbolic link nor waits for the other end of a pipe.
@@ -81,6 +122,23 @@ impl Place {
         let temporary = self.temporary(content, |file| imitate(file, old))?;
         renameat(&self.folder, temporary.name(), &self.folder, self.name.as_os_str())?;
         // A new name is durable only once its folder is.
+        self.folder.sync_all()
+    }
+
+    /// Creates the file or replaces whatever stands there, a symbolic link itself and not what it points to.
+    pub(crate) fn put(&self, content: &[u8], readers: Readers) -> io::Result<()> {
+        let temporary = self.temporary(content, |file| {
+            let mode = match readers {
+                Readers::Owner => PRIVATE,
+                Readers::Group(group) => {
+                    fchown(file, None, Some(group))?;
+                    KEPT
+                }
+                Readers::Everybody => PUBLIC,
+            };
+            file.set_permissions(fs::Permissions::from_mode(mode))
+        })?;
+        renameat(&self.folder, temporary.name(), &self.folder, self.name.as_os_str())?;
         self.folder.sync_all()
     }
 

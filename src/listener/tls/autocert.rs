@@ -2,11 +2,10 @@
 //! clients may pin it; the certificate stays the same as long as it can.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use rcgen::{
     CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-    PKCS_ECDSA_P256_SHA256, SanType, SerialNumber, date_time_ymd,
+    PKCS_ECDSA_P256_SHA256,
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -17,6 +16,7 @@ use super::error::{FileProblem, TlsError};
 use super::files::{self, SecretFile};
 use super::names::WantedNames;
 use super::pem::{self, KeyedChain};
+use crate::ca::{Serial, alternative_name, moment};
 use crate::domain::{Clock, UnixSeconds};
 
 const DAY: i64 = 24 * 3600;
@@ -150,39 +150,15 @@ fn parameters(names: &[String], now: UnixSeconds) -> Result<CertificateParams, T
 
     let mut parameters = CertificateParams::default();
     parameters.subject_alt_names =
-        names.iter().map(|name| alternative_name(name)).collect::<Result<_, _>>()?;
+        names.iter().map(|name| alternative_name(name)).collect::<Result<_, _>>().map_err(TlsError::Make)?;
     parameters.distinguished_name = subject;
     parameters.is_ca = IsCa::ExplicitNoCa;
     // No key usage at all: it would have to leave out certificate signing, and then OpenSSL (so Python, docker-compose)
     // refuses the certificate as the anchor of its own chain, although it is given as `tlscacert`.
     parameters.key_usages = Vec::new();
     parameters.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    parameters.serial_number = Some(serial_number()?);
-    let epoch = date_time_ymd(1970, 1, 1);
-    parameters.not_before = epoch + seconds(now - HEAD_START);
-    parameters.not_after = epoch + seconds(now + LIFETIME);
+    parameters.serial_number = Some(Serial::random().map_err(|_| TlsError::Random)?.into());
+    parameters.not_before = moment(now - HEAD_START);
+    parameters.not_after = moment(now + LIFETIME);
     Ok(parameters)
-}
-
-fn seconds(since_epoch: UnixSeconds) -> Duration {
-    Duration::from_secs(u64::try_from(since_epoch).unwrap_or_default())
-}
-
-fn alternative_name(name: &str) -> Result<SanType, TlsError> {
-    Ok(match name.parse() {
-        Ok(address) => SanType::IpAddress(address),
-        Err(_) => SanType::DnsName(name.try_into().map_err(TlsError::Make)?),
-    })
-}
-
-/// Random: derived from the key, as rcgen does by itself, it would be the same for every renewal, and Firefox refuses
-/// two certificates of one issuer with one serial number.
-fn serial_number() -> Result<SerialNumber, TlsError> {
-    let mut bytes = [0u8; 16];
-    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| TlsError::Random)?;
-    // Positive, and never zero in front (RFC 5280 §4.1.2.2).
-    if let Some(first) = bytes.first_mut() {
-        *first = (*first & 0x7f) | 0x40;
-    }
-    Ok(SerialNumber::from_slice(&bytes))
 }
