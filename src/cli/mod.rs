@@ -8,7 +8,10 @@ mod exit;
 mod healthcheck;
 mod probe;
 mod report;
+mod secret;
 mod serve;
+mod table;
+mod terminal;
 mod users;
 
 use std::process::ExitCode;

@@ -4,7 +4,6 @@ mod change;
 mod finish;
 mod list;
 mod password;
-mod terminal;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

@@ -4,7 +4,8 @@ use clap::{ArgGroup, Args};
 
 use super::finish::{finish, gateway_group};
 use super::password::PasswordArgs;
-use super::{Outcome, Place, terminal};
+use super::{Outcome, Place};
+use crate::cli::terminal;
 use crate::domain::{Clock, InvalidUsername, Username};
 use crate::users::{Draft, IfMissing, UserFile, UsersError, change, check_groups};
 

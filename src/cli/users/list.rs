@@ -1,13 +1,11 @@
 //! `doorward users list`: as a table for people, as JSON for scripts.
 
-use std::fmt::Write as _;
-
 use anstyle::{AnsiColor, Style};
 use clap::Args;
 use serde::Serialize;
 
 use super::{Outcome, Place};
-use crate::cli::report;
+use crate::cli::{report, table};
 use crate::users::{UserFile, UserInfo};
 
 const EXAMPLES: &str = "\
@@ -16,7 +14,6 @@ Examples:
   doorward users list --json | jq -r '.users[] | select(.disabled | not) | .name'";
 
 const HEAD: [&str; 4] = ["USER", "STATE", "GROUPS", "HASH"];
-const GAP: usize = 2;
 
 /// List the users: name, state, groups and how the password is hashed
 #[derive(Args, Debug)]
@@ -94,34 +91,15 @@ impl<'a> Line<'a> {
     }
 }
 
-/// Columns as wide as their widest cell, counted in characters. Colours repeat what words say.
+/// Colours repeat what words say.
 fn table(users: &[UserInfo<'_>]) -> String {
-    let rows: Vec<[String; 4]> = users.iter().map(cells).collect();
-    let head = HEAD.map(str::to_owned);
-    let mut text = String::new();
-    let widths: [usize; 4] = std::array::from_fn(|column| {
-        let cells = rows.iter().chain([&head]).filter_map(|row| row.get(column));
-        cells.map(|cell| cell.chars().count()).max().unwrap_or_default()
-    });
-    line(&mut text, &head, &widths, Style::new().bold());
-    for (row, user) in rows.iter().zip(users) {
-        let style = match (user.disabled, user.cost.is_weak()) {
-            (true, _) => Style::new().dimmed(),
-            (false, true) => AnsiColor::Yellow.on_default(),
-            (false, false) => Style::new(),
-        };
-        line(&mut text, row, &widths, style);
-    }
-    text
-}
-
-fn line(text: &mut String, cells: &[String; 4], widths: &[usize; 4], style: Style) {
-    let mut line = String::new();
-    for (cell, width) in cells.iter().zip(widths) {
-        let gap = width + GAP;
-        let _ = write!(line, "{cell:gap$}");
-    }
-    let _ = writeln!(text, "{style}{}{style:#}", line.trim_end());
+    let style = |user: &UserInfo<'_>| match (user.disabled, user.cost.is_weak()) {
+        (true, _) => Style::new().dimmed(),
+        (false, true) => AnsiColor::Yellow.on_default(),
+        (false, false) => Style::new(),
+    };
+    let rows: Vec<_> = users.iter().map(|user| (cells(user), style(user))).collect();
+    table::render(&HEAD.map(str::to_owned), &rows)
 }
 
 fn cells(user: &UserInfo<'_>) -> [String; 4] {

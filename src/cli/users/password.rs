@@ -7,13 +7,11 @@ use anyhow::Context;
 use clap::Args;
 use zeroize::Zeroizing;
 
-use super::{Failure, terminal};
-use crate::cli::report;
+use super::Failure;
+use crate::cli::{report, secret, terminal};
 use crate::domain::{Password, Username};
 use crate::users::{PasswordHash, generate_password, hash_password};
 
-/// More than a password can have, so that a longer line is seen to be one.
-const MOST_BYTES: usize = 4096;
 /// Fewer characters are found by trying, whatever the hash costs.
 const FEW: usize = 8;
 
@@ -71,19 +69,13 @@ fn from_stdin() -> Result<Password, Failure> {
             "--password-stdin is for pipes, a terminal would show the password; leave it out to be asked";
         return Err(Failure::Usage(message.to_owned()));
     }
-    let mut bytes = Zeroizing::new(Vec::with_capacity(MOST_BYTES));
-    stdin().lock().take(MOST_BYTES as u64).read_to_end(&mut bytes).context("cannot read standard input")?;
-    Ok(one_line(&bytes)?)
-}
-
-/// The end of the line is no part of the password, whether it is there or not.
-fn one_line(bytes: &[u8]) -> anyhow::Result<Password> {
-    let text = std::str::from_utf8(bytes).ok().context("the password on standard input is not UTF-8")?;
-    let line = text.strip_suffix('\n').map_or(text, |line| line.strip_suffix('\r').unwrap_or(line));
-    if line.contains(['\n', '\r']) {
-        anyhow::bail!("standard input has more than one line; the password is one");
-    }
-    Ok(Password::parse(line.to_owned())?)
+    let mut bytes = Zeroizing::new(Vec::with_capacity(secret::MOST_BYTES));
+    stdin()
+        .lock()
+        .take(secret::MOST_BYTES as u64)
+        .read_to_end(&mut bytes)
+        .context("cannot read standard input")?;
+    Ok(secret::one_line(&bytes, "standard input")?)
 }
 
 fn weaknesses(password: &Password, name: &Username) -> Vec<String> {
@@ -101,20 +93,8 @@ fn weaknesses(password: &Password, name: &Username) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{one_line, weaknesses};
+    use super::weaknesses;
     use crate::domain::{Password, Username};
-
-    #[test]
-    fn a_password_from_a_pipe_is_one_line_with_or_without_its_end() {
-        for bytes in ["a b ", "a b \n", "a b \r\n"] {
-            assert_eq!(one_line(bytes.as_bytes()).unwrap().expose(), "a b ", "{bytes:?}");
-        }
-        for bytes in ["", "\n", "a\nb", "a\n\n", "a\rb\n", "a\0b"] {
-            assert!(one_line(bytes.as_bytes()).is_err(), "{bytes:?}");
-        }
-        assert!(one_line(b"a\xff").is_err() && one_line("x".repeat(512).as_bytes()).is_err());
-        assert!(one_line(format!("{}\n", "x".repeat(511)).as_bytes()).is_ok());
-    }
 
     #[test]
     fn a_weak_password_is_warned_of() {

@@ -10,7 +10,7 @@ use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
 use zeroize::Zeroizing;
 
-use crate::cli::report;
+use super::report;
 
 /// Whether somebody is there to be asked.
 pub(super) fn has_person() -> bool {
