@@ -1,6 +1,7 @@
 //! The command line: one file a command. Nothing else prints.
 
 mod bans;
+mod ca;
 mod check;
 mod demo;
 mod doctor;
@@ -36,6 +37,7 @@ enum Command {
     Healthcheck(healthcheck::Healthcheck),
     Users(users::Users),
     Bans(bans::Bans),
+    Ca(ca::Ca),
     Demo(demo::Demo),
 }
 
@@ -67,6 +69,7 @@ fn run(command: &Command, matches: &clap::ArgMatches) -> ExitCode {
         Command::Healthcheck(healthcheck) => healthcheck.run(),
         Command::Users(users) => users.run(),
         Command::Bans(bans) => bans.run(),
+        Command::Ca(ca) => ca.run(),
         Command::Demo(demo) => demo.run(),
     };
     code.into()

@@ -20,6 +20,7 @@ mod names;
 mod places;
 mod problem;
 mod raw;
+mod state_place;
 #[cfg(test)]
 mod tests;
 mod throttle;
@@ -33,7 +34,9 @@ pub use duration::parse_duration;
 pub use environment::Environment;
 pub use file::DEFAULT_FILE;
 pub use gather::{Gathered, gather, gather_without_arguments, unknown_variables};
+pub use names::certificate_name;
 pub use problem::{Origin, Problem};
 pub use raw::{RawSettings, Text};
+pub use state_place::StatePlace;
 pub use user_place::UserPlace;
 pub use whereabouts::Whereabouts;

@@ -10,7 +10,7 @@ const MAX_LABEL: usize = 63;
 ///
 /// # Errors
 /// A sentence that says what is wrong.
-pub(super) fn certificate_name(text: &str) -> Result<String, String> {
+pub fn certificate_name(text: &str) -> Result<String, String> {
     let name = text.trim_matches(['[', ']']).trim_end_matches('.').to_ascii_lowercase();
     if name == "*" || name.parse::<IpAddr>().is_ok() {
         return Ok(name);

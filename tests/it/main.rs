@@ -1,6 +1,7 @@
 //! The one integration binary: each module drives real parts of the gateway on loopback.
 
 mod broker;
+mod ca;
 mod doctor;
 mod gateway;
 mod house;

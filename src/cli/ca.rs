@@ -1,0 +1,149 @@
+//! `doorward ca`: certificates of our own.
+
+mod init;
+mod issue;
+mod list;
+mod output;
+mod pkcs12;
+mod renew;
+mod revoke;
+mod unlock;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+
+use super::{exit, report};
+use crate::ca::{CA_FOLDER, CaFolder};
+use crate::config::{DEFAULT_FILE, Environment, Problem, gather_without_arguments};
+
+const EXAMPLES: &str = "\
+Examples:
+  doorward ca init
+      a CA in the state folder; asks for a passphrase that encrypts its key
+  doorward ca server --name gate.example --ip 192.0.2.10
+      ./gate.example/server.pem for --certfile; cert.pem, key.pem and ca.pem for dockerd
+  doorward ca client bob --p12
+      ./bob for DOCKER_CERT_PATH, and bob.p12 for browsers
+  doorward ca list
+  doorward ca revoke bob --reason key-compromise
+  doorward ca renew bob
+
+Run it as root, or as whoever owns the CA. Keys that it makes are kept in the folder that they were
+made for and nowhere else; the CA remembers certificates only.";
+
+const DEFAULT_ACCOUNT: &str = "doorward";
+
+/// Make and revoke certificates of our own, for servers and people
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Ca {
+    #[command(flatten)]
+    folder: FolderArgs,
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Args, Debug)]
+struct FolderArgs {
+    /// The CA's folder [default: ca in the state folder]
+    #[arg(long, value_name = "DIR", global = true, help_heading = "The CA")]
+    dir: Option<PathBuf>,
+    /// The gateway's state folder [default: the one in DOORWARD_STATE or the settings file]
+    #[arg(long, value_name = "DIR", global = true, help_heading = "The CA", conflicts_with = "dir")]
+    state: Option<String>,
+    /// Settings file [default: /etc/doorward/doorward.toml, if there is one]
+    #[arg(
+        long,
+        env = "DOORWARD_CONFIG",
+        value_name = "FILE",
+        global = true,
+        help_heading = "The CA",
+        hide_env_values = true
+    )]
+    config: Option<OsString>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    Init(init::Init),
+    Server(issue::Server),
+    Client(issue::Client),
+    List(list::List),
+    Revoke(revoke::Revoke),
+    Crl(revoke::Crl),
+    Renew(renew::Renew),
+}
+
+/// The CA to work on.
+struct Place {
+    folder: PathBuf,
+    /// Whom the gateway runs as, if the CA is in its state folder, where it shall be able to read.
+    account: Option<String>,
+}
+
+/// Why a command did not do what it was told.
+enum Failure {
+    /// The command line asks for something that cannot be.
+    Usage(String),
+    /// Wrong settings.
+    Settings(Vec<Problem>),
+    /// Anything else.
+    Other(anyhow::Error),
+}
+
+type Outcome = Result<(), Failure>;
+
+impl Ca {
+    /// Does what was asked, says so, and gives the exit code.
+    pub(super) fn run(&self) -> u8 {
+        let outcome = self.folder.place().map_err(Failure::Settings).and_then(|place| match &self.action {
+            Action::Init(init) => init.run(&place),
+            Action::Server(server) => server.run(&place),
+            Action::Client(client) => client.run(&place),
+            Action::List(list) => list.run(&place),
+            Action::Revoke(revoke) => revoke.run(&place),
+            Action::Crl(crl) => crl.run(&place),
+            Action::Renew(renew) => renew.run(&place),
+        });
+        match outcome {
+            Ok(()) => exit::OK,
+            Err(Failure::Settings(problems)) => report::problems(&problems),
+            Err(Failure::Usage(message)) => {
+                report::complain(format_args!("error: {message}"));
+                exit::USAGE
+            }
+            Err(Failure::Other(error)) => {
+                report::complain(format_args!("error: {error:#}"));
+                exit::FAILURE
+            }
+        }
+    }
+}
+
+impl FolderArgs {
+    /// A folder that is named here needs no settings file, so one that is broken does not stand in the way.
+    fn place(&self) -> Result<Place, Vec<Problem>> {
+        let settings = gather_without_arguments(self.config.as_deref(), Path::new(DEFAULT_FILE))
+            .and_then(|gathered| gathered.state_place(self.state.clone(), &Environment::of_this_process()));
+        if let Some(dir) = &self.dir {
+            let account = settings.map_or_else(|_| DEFAULT_ACCOUNT.to_owned(), |found| found.account);
+            return Ok(Place { folder: dir.clone(), account: Some(account) });
+        }
+        let found = settings?;
+        Ok(Place { folder: found.state.join(CA_FOLDER), account: Some(found.account) })
+    }
+}
+
+impl Place {
+    fn open(&self) -> Result<CaFolder, Failure> {
+        Ok(CaFolder::open(&self.folder)?)
+    }
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Other(error.into())
+    }
+}
