@@ -12,6 +12,7 @@ mod commands;
 mod handshakes;
 mod library;
 mod openssl;
+mod questions;
 mod renewal;
 
 use std::os::unix::fs::PermissionsExt;

@@ -10,7 +10,7 @@
 
 mod example;
 mod health;
-mod terminal;
+pub(crate) mod terminal;
 mod users;
 
 use std::os::unix::fs::PermissionsExt;

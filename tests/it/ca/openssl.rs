@@ -1,6 +1,6 @@
 //! What openssl makes of the files.
 
-use super::{Bench, PASSPHRASE, lasts};
+use super::{Bench, PASSPHRASE, lasts, outcome};
 
 #[test]
 fn gd1_openssl_takes_each_certificate_for_its_purpose_and_for_no_other() {
@@ -180,4 +180,30 @@ fn a_concatenated_file_holds_certificate_ca_and_key_in_this_order() {
     assert_eq!(bench.text("bob/bob.pem"), format!("{leaf}{ca}{key}"));
     assert_eq!(ca, bench.text("ca/ca.pem"));
     assert!(!bench.text("bob/bob.pem").contains(PASSPHRASE));
+}
+
+/// NSS is what Firefox and, on Linux, Chromium keep certificates in.
+#[test]
+fn gd3_nss_imports_the_pkcs12_file_and_takes_the_certificate_for_a_clients() {
+    let bench = Bench::plain();
+    bench.ok(&["client", "bob", "--p12", "--p12-password-file", "pp"]);
+    std::fs::create_dir(bench.path("nss")).unwrap();
+    let run = |program: &str, arguments: &str| {
+        let mut command = std::process::Command::new(program);
+        command.args(["-d", "sql:nss"]).args(arguments.split(' ')).current_dir(bench.path(""));
+        outcome(&mut command)
+    };
+    let good = |program: &str, arguments: &str| {
+        let (code, stdout, stderr) = run(program, arguments);
+        assert_eq!(code, Some(0), "{program} {arguments}: {stdout}{stderr}");
+        stdout
+    };
+    good("certutil", "-N --empty-password");
+    good("pk12util", "-i bob/bob.p12 -w pp");
+    good("certutil", "-A -n test-ca -t T,, -i ca/ca.pem");
+    let listed = good("certutil", "-L");
+    // "u": its private key is there too.
+    assert!(listed.lines().any(|line| line.contains("bob") && line.contains("u,u,u")), "{listed}");
+    good("certutil", "-V -e -u C -n CN=bob");
+    assert_ne!(run("certutil", "-V -e -u V -n CN=bob").0, Some(0), "it is no server's");
 }

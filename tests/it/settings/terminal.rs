@@ -18,7 +18,7 @@ use super::Place;
 const AT_MOST: Duration = Duration::from_secs(60);
 
 /// A command on a pseudo-terminal of its own.
-struct Terminal {
+pub(crate) struct Terminal {
     keyboard: File,
     screen: Receiver<String>,
     seen: String,
@@ -28,13 +28,17 @@ struct Terminal {
 }
 
 impl Terminal {
+    /// `doorward users` with the user file `people`.
     fn start(place: &Place, environment: &[(&str, &str)], arguments: &[&str]) -> Self {
+        Self::run(place, environment, &[&["users", "--users", "people"], arguments].concat())
+    }
+
+    /// `doorward` with these arguments, in the place's folder.
+    pub(crate) fn run(place: &Place, environment: &[(&str, &str)], arguments: &[&str]) -> Self {
         let pty = openpty(None, None).unwrap();
         let end = || Stdio::from(pty.slave.try_clone().unwrap());
         let mut command = Command::new("setsid");
-        command
-            .args(["--ctty", env!("CARGO_BIN_EXE_doorward"), "users", "--users", "people"])
-            .args(arguments);
+        command.args(["--ctty", env!("CARGO_BIN_EXE_doorward")]).args(arguments);
         command.current_dir(place.path("")).env_remove("NO_COLOR").env("TERM", "xterm");
         command.envs(environment.iter().copied());
         let child = command.stdin(end()).stdout(end()).stderr(end()).spawn().unwrap();
@@ -52,7 +56,7 @@ impl Terminal {
     }
 
     /// Waits until the screen shows this; what stood before is forgotten.
-    fn expect(&mut self, text: &str) {
+    pub(crate) fn expect(&mut self, text: &str) {
         while !self.seen.contains(text) {
             let more = self.screen.recv_timeout(AT_MOST);
             self.seen += &more.unwrap_or_else(|_| panic!("no {text:?} in {:?}", self.seen));
@@ -74,18 +78,18 @@ impl Terminal {
         }
     }
 
-    fn send(&mut self, text: &str) {
+    pub(crate) fn send(&mut self, text: &str) {
         self.keyboard.write_all(text.as_bytes()).unwrap();
     }
 
-    fn answer(&mut self, question: &str, password: &str) {
+    pub(crate) fn answer(&mut self, question: &str, password: &str) {
         self.expect(question);
         self.await_hidden();
         self.send(&format!("{password}\r"));
     }
 
     /// How it ended, and all that was shown since the last expectation.
-    fn end(mut self) -> (ExitStatus, String) {
+    pub(crate) fn end(mut self) -> (ExitStatus, String) {
         let begun = Instant::now();
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
