@@ -2,7 +2,9 @@
 # Finds or starts a Docker Engine for the end-to-end tests and prints its DOCKER_HOST.
 #
 #   scripts/e2e-engine.sh                the machine's engine when it answers, else a private one (kept running)
-#   scripts/e2e-engine.sh --private DIR  a private engine with everything it keeps under DIR; DIR/docker.pid is its pid
+#   scripts/e2e-engine.sh --private DIR [OPTION…]
+#                                        a private engine with everything it keeps under DIR; DIR/docker.pid is its pid;
+#                                        options go to dockerd; DIR/namespace is the name of its network namespace
 #   scripts/e2e-engine.sh --stop DIR     stops a private engine and waits until it is gone
 #
 # A private engine has a network namespace of its own: two engines in one namespace fight over docker0.
@@ -26,6 +28,7 @@ write_config() {
 
 start_private() {
     local dir=$1 name starting
+    shift
     answers "unix://$dir/docker.sock" && return
     [ "$(id -u)" = 0 ] || fail "no engine answers at $machine, and starting one needs root"
     command -v dockerd >/dev/null || fail "no engine answers at $machine, and dockerd is not installed"
@@ -35,11 +38,12 @@ start_private() {
         ip netns add "$name"
         ip -n "$name" link set lo up
     fi
+    echo "$name" >"$dir/namespace"
     write_config "$dir/daemon.json"
     [ -e "$dir/docker.pid" ] && ! kill -0 "$(cat "$dir/docker.pid")" 2>/dev/null && rm -f "$dir/docker.pid"
     setsid nohup nsenter "--net=/run/netns/$name" dockerd --config-file "$dir/daemon.json" \
         --data-root "$dir/data" --exec-root "$dir/exec" --pidfile "$dir/docker.pid" \
-        -H "unix://$dir/docker.sock" >>"$dir/dockerd.log" 2>&1 </dev/null &
+        -H "unix://$dir/docker.sock" "$@" >>"$dir/dockerd.log" 2>&1 </dev/null &
     starting=$!
     for _ in $(seq 1 120); do
         answers "unix://$dir/docker.sock" && return
@@ -70,8 +74,9 @@ case ${1:-} in
         echo "unix://$shared/docker.sock"
         ;;
     --private)
-        start_private "${2:?e2e-engine: --private needs a folder}"
-        echo "unix://$2/docker.sock"
+        dir=${2:?e2e-engine: --private needs a folder}
+        start_private "$dir" "${@:3}"
+        echo "unix://$dir/docker.sock"
         ;;
     --stop) stop_private "${2:?e2e-engine: --stop needs a folder}" ;;
     *) fail "unknown argument $1" ;;

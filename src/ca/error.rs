@@ -46,7 +46,7 @@ pub enum CaError {
         /// What is wrong.
         detail: String,
     },
-    /// A key that others can read or that is somebody else's.
+    /// A key or a folder that others can read or change, or that is somebody else's.
     #[error("{path}: {detail}")]
     KeyOpen {
         /// Which file.

@@ -124,7 +124,8 @@ impl CaFolder {
         self.path.join(CRL)
     }
 
-    /// Whether the revocation list is there and newer than the last change of the index that it has to show.
+    /// The number of the revocation list on disk, which is behind the index if that names another. `None` if there is no
+    /// list, or none that can be read.
     #[must_use]
     pub fn crl_number_on_disk(&self) -> Option<u64> {
         super::revocations::crl_number(&self.text(CRL, MOST_INDEX).ok()?)
@@ -139,15 +140,8 @@ impl CaFolder {
         let path = self.path.join(CA_KEY);
         let failed = |source| CaError::Read { path: path.clone(), source };
         let file = self.place.sibling(CA_KEY).and_then(|place| place.open()).map_err(failed)?;
-        let metadata = file.metadata().map_err(failed)?;
-        let (mode, owner) = (metadata.mode() & 0o777, metadata.uid());
-        let open = |detail| Err(CaError::KeyOpen { path: path.clone(), detail });
-        if ![0, geteuid().as_raw()].contains(&owner) {
-            return open(format!("belongs to another user (uid {owner}); run the command as that user"));
-        }
-        if mode & 0o077 != 0 {
-            return open(format!("is open to others (mode {mode:03o}); run: chmod 600 {}", path.display()));
-        }
+        must_be_ours(&self.path, self.place.folder(), 0o022)?;
+        must_be_ours(&path, &file, 0o077)?;
         let text = read(&file, MOST_PEM).map(Zeroizing::new).map_err(failed)?;
         KeyText::parse(&text).ok_or_else(|| CaError::BadFile {
             path: path.clone(),
@@ -210,6 +204,7 @@ pub(super) fn create(
     let place = Place::of(&path.join(CERTIFICATE)).map_err(failed(""))?;
     let lock = place.folder_anew().map_err(failed(""))?;
     take(&lock, path)?;
+    must_be_ours(path, &lock, 0o022)?;
     if place.is_taken().map_err(failed(CERTIFICATE))? {
         return Err(CaError::Exists(path.to_owned()));
     }
@@ -253,6 +248,23 @@ impl CaCertificate {
             der: der.clone(),
         })
     }
+}
+
+/// Refuses what is another user's, or has one of these permission bits: a key could be read, or exchanged.
+fn must_be_ours(path: &Path, file: &File, too_open: u32) -> Result<(), CaError> {
+    let metadata = file.metadata().map_err(|source| CaError::Read { path: path.to_owned(), source })?;
+    let (mode, owner, name) = (metadata.mode() & 0o777, metadata.uid(), path.display());
+    let detail = if ![0, geteuid().as_raw()].contains(&owner) {
+        format!("belongs to another user (uid {owner}); run the command as that user, or use another folder")
+    } else if mode & too_open != 0 {
+        format!(
+            "is open to others (mode {mode:03o}); run: chmod go-{} {name}",
+            if too_open == 0o022 { "w" } else { "rwx" }
+        )
+    } else {
+        return Ok(());
+    };
+    Err(CaError::KeyOpen { path: path.to_owned(), detail })
 }
 
 fn take(lock: &File, path: &Path) -> Result<(), CaError> {

@@ -79,8 +79,8 @@ enum Action {
 /// The CA to work on.
 struct Place {
     folder: PathBuf,
-    /// Whom the gateway runs as, if the CA is in its state folder, where it shall be able to read.
-    account: Option<String>,
+    /// Whom the gateway runs as; its group may read what is not secret.
+    account: String,
 }
 
 /// Why a command did not do what it was told.
@@ -129,10 +129,10 @@ impl FolderArgs {
             .and_then(|gathered| gathered.state_place(self.state.clone(), &Environment::of_this_process()));
         if let Some(dir) = &self.dir {
             let account = settings.map_or_else(|_| DEFAULT_ACCOUNT.to_owned(), |found| found.account);
-            return Ok(Place { folder: dir.clone(), account: Some(account) });
+            return Ok(Place { folder: dir.clone(), account });
         }
         let found = settings?;
-        Ok(Place { folder: found.state.join(CA_FOLDER), account: Some(found.account) })
+        Ok(Place { folder: found.state.join(CA_FOLDER), account: found.account })
     }
 }
 

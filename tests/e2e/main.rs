@@ -14,6 +14,8 @@ mod build;
 #[cfg(test)]
 mod bulk;
 #[cfg(test)]
+mod certificates;
+#[cfg(test)]
 mod container;
 #[cfg(test)]
 mod conversation;

@@ -74,7 +74,12 @@ impl Bench {
     fn ca(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_doorward"));
         command.env_clear().env("HOME", self.folder.path()).current_dir(self.folder.path());
-        command.args(["ca", "--dir", "ca"]).args(arguments).stdin(std::process::Stdio::null());
+        if !arguments.contains(&"--dir") {
+            command.args(["ca", "--dir", "ca"]);
+        } else {
+            command.arg("ca");
+        }
+        command.args(arguments).stdin(std::process::Stdio::null());
         command
     }
 

@@ -71,8 +71,7 @@ impl Init {
 
 /// Whom the gateway runs as, if this is root and there is such a user; its group may read what is not secret.
 fn gateway_account(place: &Place) -> Option<User> {
-    let name = place.account.as_ref().filter(|_| geteuid().is_root())?;
-    User::from_name(name).ok().flatten()
+    if geteuid().is_root() { User::from_name(&place.account).ok().flatten() } else { None }
 }
 
 /// A state folder that root makes before the gateway's first start is the gateway's all the same.

@@ -102,7 +102,7 @@ fn a_ca_key_that_is_open_to_others_or_somebody_elses_is_not_used() {
     for mode in [0o640, 0o604, 0o620] {
         std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
         let said = bench.fails(1, &["client", "bob"]);
-        assert!(said.contains("is open to others") && said.contains("chmod 600"), "{said}");
+        assert!(said.contains("is open to others") && said.contains("chmod go-rwx ca/ca-key.pem"), "{said}");
     }
     std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     if geteuid().is_root() {
@@ -115,6 +115,33 @@ fn a_ca_key_that_is_open_to_others_or_somebody_elses_is_not_used() {
     symlink(bench.path("moved"), &path).unwrap();
     bench.fails(1, &["client", "bob"]);
     assert!(bench.certificates().is_empty());
+}
+
+#[test]
+fn a_folder_that_others_may_change_holds_no_ca() {
+    let bench = Bench::plain();
+    let chmod = |path: &str, mode| {
+        std::fs::set_permissions(bench.path(path), std::os::unix::fs::PermissionsExt::from_mode(mode))
+            .unwrap();
+    };
+    std::fs::create_dir(bench.path("prepared")).unwrap();
+    for mode in [0o777, 0o770] {
+        chmod("ca", mode);
+        chmod("prepared", mode);
+        let said = bench.fails(1, &["client", "bob"]);
+        assert!(said.contains("ca: is open to others") && said.contains("chmod go-w ca"), "{said}");
+        bench.fails(1, &["--dir", "prepared", "init", "--no-passphrase"]);
+    }
+    chmod("ca", 0o700);
+    chmod("prepared", 0o700);
+    if geteuid().is_root() {
+        for folder in ["ca", "prepared"] {
+            chown(bench.path(folder), Some(12345), None).unwrap();
+        }
+        assert!(bench.fails(1, &["client", "bob"]).contains("ca: belongs to another user (uid 12345)"));
+        assert!(bench.fails(1, &["--dir", "prepared", "init", "--no-passphrase"]).contains("uid 12345"));
+    }
+    assert_eq!(std::fs::read_dir(bench.path("prepared")).unwrap().count(), 0);
 }
 
 #[test]
