@@ -202,12 +202,7 @@ impl Authority {
     ) -> Result<Revoked, CaError> {
         let locked = self.folder.lock()?;
         let mut index = self.folder.index()?;
-        let mut records: Vec<Record> = Vec::new();
-        for wanted in wanted {
-            for serial in index.to_revoke(wanted.as_ref(), now)? {
-                records.extend(index.revoke(serial, Revocation { at: now, reason }).cloned());
-            }
-        }
+        let records = index.revoke_all(wanted, Revocation { at: now, reason })?;
         let crl_number = self.publish(&locked, index, None, now)?;
         Ok(Revoked { records, crl_number })
     }

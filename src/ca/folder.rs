@@ -14,7 +14,7 @@ use x509_parser::prelude::FromDer;
 use zeroize::Zeroizing;
 
 use super::error::CaError;
-use super::index::Index;
+use super::index::{Index, Record, Revocation};
 use super::key::KeyText;
 use crate::domain::UnixSeconds;
 use crate::store::{Place, Readers};
@@ -129,6 +129,25 @@ impl CaFolder {
     #[must_use]
     pub fn crl_number_on_disk(&self) -> Option<u64> {
         super::revocations::crl_number(&self.text(CRL, MOST_INDEX).ok()?)
+    }
+
+    /// Revokes without the key, in the index alone: for whoever asks that it counts at once, for others once a command
+    /// that has the key makes the next list. All of them or, on an error, none.
+    ///
+    /// # Errors
+    /// As for [`super::Authority::revoke`].
+    pub fn revoke_in_index(
+        &self,
+        wanted: &[impl AsRef<str>],
+        revocation: Revocation,
+    ) -> Result<Vec<Record>, CaError> {
+        must_be_ours(&self.path, self.place.folder(), 0o022)?;
+        let locked = self.lock()?;
+        let mut index = self.index()?;
+        let records = index.revoke_all(wanted, revocation)?;
+        index.outdate_crl();
+        locked.write_index(&index)?;
+        Ok(records)
     }
 
     pub(super) fn certificate(&self) -> &CaCertificate {

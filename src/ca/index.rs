@@ -221,8 +221,28 @@ impl Index {
         self.records.push(record);
     }
 
+    /// Says that there has to be a new list, which nobody could sign yet.
+    pub(super) fn outdate_crl(&mut self) {
+        self.head.crl_number = self.head.crl_number.saturating_add(1);
+    }
+
+    /// Marks all that these names and serial numbers stand for.
+    pub(super) fn revoke_all(
+        &mut self,
+        wanted: &[impl AsRef<str>],
+        revocation: Revocation,
+    ) -> Result<Vec<Record>, CaError> {
+        let mut records = Vec::new();
+        for wanted in wanted {
+            for serial in self.to_revoke(wanted.as_ref(), revocation.at)? {
+                records.extend(self.revoke(serial, revocation).cloned());
+            }
+        }
+        Ok(records)
+    }
+
     /// Marks a certificate; the first revocation stays.
-    pub(super) fn revoke(&mut self, serial: Serial, revocation: Revocation) -> Option<&Record> {
+    fn revoke(&mut self, serial: Serial, revocation: Revocation) -> Option<&Record> {
         let record = self.records.iter_mut().find(|record| record.serial == serial)?;
         record.revoked.get_or_insert(revocation);
         Some(record)

@@ -4,7 +4,7 @@ use clap::{Args, value_parser};
 
 use super::unlock::UnlockArgs;
 use super::{Outcome, Place};
-use crate::ca::{MAX_CRL_DAYS, Reason, Record};
+use crate::ca::{MAX_CRL_DAYS, Reason, Record, Revocation};
 use crate::cli::{report, terminal};
 use crate::domain::Clock;
 
@@ -15,6 +15,8 @@ Examples:
   doorward ca revoke 5f0c…  --reason key-compromise
       one, by the number that `doorward ca list` shows
   doorward ca revoke bob eve --yes
+  doorward ca revoke bob --no-crl
+      the passphrase is not at hand: for a gateway that uses this CA's index it counts all the same
 
 Index and revocation list change at once. It cannot be taken back: make a new certificate instead. On a
 terminal you are asked first.";
@@ -41,6 +43,9 @@ pub(super) struct Revoke {
     /// Do not ask
     #[arg(long, short)]
     yes: bool,
+    /// Change the index only, which needs no passphrase; make the list later with: doorward ca crl
+    #[arg(long, conflicts_with = "passphrase_file")]
+    no_crl: bool,
     #[command(flatten)]
     unlock: UnlockArgs,
 }
@@ -71,13 +76,23 @@ impl Revoke {
         if !self.yes && terminal::has_person() && !terminal::confirm(&question) {
             return Err(anyhow::anyhow!("nothing was changed").into());
         }
-        let authority = self.unlock.unlock(folder)?;
-        let done = authority.revoke(&unique(&self.which), self.reason, now)?;
-        for record in &done.records {
+        let which = unique(&self.which);
+        let (records, note) = if self.no_crl {
+            let records = folder.revoke_in_index(&which, Revocation { at: now, reason: self.reason })?;
+            (
+                records,
+                "warning: crl.pem does not name them yet; run as soon as you can: doorward ca crl".to_owned(),
+            )
+        } else {
+            let authority = self.unlock.unlock(folder)?;
+            let done = authority.revoke(&which, self.reason, now)?;
+            let path = authority.folder().crl_path();
+            (done.records, format!("revocation list {} is {}", done.crl_number, path.display()))
+        };
+        for record in &records {
             report::say(format_args!("revoked {} ({})", record.name, record.serial));
         }
-        let path = authority.folder().crl_path();
-        report::complain(format_args!("revocation list {} is {}", done.crl_number, path.display()));
+        report::complain(note);
         Ok(())
     }
 }

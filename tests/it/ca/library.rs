@@ -100,6 +100,23 @@ fn a_crash_between_index_and_list_is_put_right_by_the_next_command() {
 }
 
 #[test]
+fn without_the_passphrase_a_certificate_can_still_be_revoked_in_the_index() {
+    let bench = Bench::new();
+    bench.ok(&["client", "bob", "--passphrase-file", "pp"]);
+    bench.fails(2, &["revoke", "bob"]);
+    let (said, warned) = bench.ok(&["revoke", "bob", "--no-crl", "--reason", "key-compromise"]);
+    assert!(said.starts_with("revoked bob (") && warned.contains("doorward ca crl"), "{said}{warned}");
+    let folder = CaFolder::open(&bench.path("ca")).unwrap();
+    let serial = folder.index().unwrap().records()[0].serial;
+    assert!(!Revocations::load(&folder).unwrap().allows(serial.as_bytes()));
+    assert_eq!(bench.listed()["crl"]["current"], false);
+    // The next command with the passphrase brings it into the list.
+    bench.ok(&["client", "eve", "--passphrase-file", "pp"]);
+    assert_eq!(bench.listed()["crl"]["current"], true);
+    bench.openssl_refuses("verify -crl_check -CAfile ca/ca.pem -CRLfile ca/crl.pem bob/cert.pem");
+}
+
+#[test]
 fn a_broken_index_stops_everything() {
     let bench = Bench::plain();
     bench.ok(&["client", "bob"]);
