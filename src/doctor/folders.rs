@@ -10,10 +10,12 @@ use nix::unistd::geteuid;
 
 use super::finding::Finding;
 use super::identity::{Bits, Blocked, ENTER, Identity, READ, WRITE, user_name};
+use crate::ca::CA_KEY;
 use crate::config::{LogTarget, LoginMode, Settings};
 use crate::users::UserFile;
 
 const OF_OTHERS: u32 = 0o077;
+const OF_STRANGERS: u32 = 0o027;
 const MIB: u64 = 1024 * 1024;
 /// The database, its log and a rewritten certificate need a few MiB.
 const LITTLE: u64 = 100 * MIB;
@@ -122,6 +124,8 @@ fn private(state: &Path) -> Option<Finding> {
 
 /// Names of files that others may read or write. Certificates are public.
 fn files_of_others(folder: &Path, open: &mut Vec<String>, seen: &mut usize) -> io::Result<()> {
+    // All but the key of a CA that root made is for the gateway's group too.
+    let is_ca = folder.join(CA_KEY).exists();
     for entry in fs::read_dir(folder)?.flatten() {
         *seen += 1;
         let Ok(found) = fs::symlink_metadata(entry.path()) else { continue };
@@ -131,7 +135,10 @@ fn files_of_others(folder: &Path, open: &mut Vec<String>, seen: &mut usize) -> i
         if found.is_dir() {
             // Its own mode says who comes in; what it hides from us is not open.
             let _ = files_of_others(&entry.path(), open, seen);
-        } else if found.is_file() && found.mode() & OF_OTHERS != 0 && entry.file_name() != "cert.pem" {
+            continue;
+        }
+        let too_open = if is_ca && entry.file_name() != CA_KEY { OF_STRANGERS } else { OF_OTHERS };
+        if found.is_file() && found.mode() & too_open != 0 && entry.file_name() != "cert.pem" {
             open.push(entry.file_name().to_string_lossy().into_owned());
         }
     }

@@ -208,6 +208,24 @@ fn a_whole_set_up_has_no_problem_and_looking_leaves_nothing_behind() {
 }
 
 #[test]
+fn what_the_gateways_group_may_read_of_a_ca_is_no_problem_and_an_open_key_is() {
+    let place = Place::new();
+    let usual = place.usual();
+    fs::create_dir(place.at("state/ca")).unwrap();
+    for (name, mode) in [("ca-key.pem", 0o600), ("ca.pem", 0o640), ("crl.pem", 0o640), ("index", 0o640)] {
+        place.write(&format!("state/ca/{name}"), "", mode);
+    }
+    let look = || report(&mut place.doctor(&words(&usual, &[]))).1;
+    has(&look(), "files.state-private", "ok: ", &[]);
+    for (name, bad, good) in [("ca-key.pem", 0o640, 0o600), ("index", 0o644, 0o640), ("ca.pem", 0o660, 0o640)]
+    {
+        place.write(&format!("state/ca/{name}"), "", bad);
+        has(&look(), "files.state-private", "warning: ", &[name]);
+        place.write(&format!("state/ca/{name}"), "", good);
+    }
+}
+
+#[test]
 fn a_set_up_that_is_broken_everywhere_is_explained_everywhere_with_the_fix() {
     let place = Place::new();
     let other = rcgen::generate_simple_self_signed(["gate.example".to_owned()]).unwrap();

@@ -76,7 +76,7 @@ const ROOMS: &[Room] = &[
     Room { name: "startup", may_import: &["audit", "ca", "config", "gateway", "identity", "listener", "pages", "pam", "policy", "proxy",
                                          "session", "store", "streams", "throttle", "token", "users"],
            why: "the composition root builds everything" },
-    Room { name: "doctor", may_import: &["config", "listener", "pam", "proxy", "store", "users"],
+    Room { name: "doctor", may_import: &["ca", "config", "listener", "pam", "proxy", "store", "users"],
            why: "looks at what the stages will use, with their own eyes: certificates, the way to the engine, the broker" },
     Room { name: "cli", may_import: &["ca", "config", "doctor", "listener", "pam", "startup", "store", "token", "users"],
            why: "arguments to settings to one call; the only one that knows startup; `check` loads certificates too" },
