@@ -99,6 +99,15 @@ mod tests {
     }
 
     #[test]
+    fn a8_what_a_module_makes_of_a_name_is_for_the_module_to_say() {
+        for (one, other) in [("Alice", "alice"), (r"DOM\alice", r"dom\alice"), ("alice@REALM", "alice")] {
+            assert_ne!(Username::parse(one).unwrap(), Username::parse(other).unwrap());
+        }
+        // A principal with an instance would be a path to modules that keep a file for each user.
+        assert!(Username::parse("alice/admin@REALM").is_err());
+    }
+
+    #[test]
     fn a8_names_that_could_cheat_pam_or_the_log_are_refused() {
         let long = "x".repeat(257);
         for name in [

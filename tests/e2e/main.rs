@@ -22,6 +22,8 @@ mod conversation;
 #[cfg(test)]
 mod denials;
 #[cfg(test)]
+mod directories;
+#[cfg(test)]
 mod exec;
 #[cfg(test)]
 mod libraries;

@@ -23,9 +23,6 @@ pub(crate) const UP: Duration = Duration::from_secs(90);
 pub(crate) fn built() -> &'static str {
     BUILT.get_or_init(|| {
         engine::need_debian();
-        let docker = engine::bare();
-        let id = || docker.run(&["images", "-q", NAME]).ok();
-        let before = id();
         let binaries = Path::new(env!("CARGO_BIN_EXE_doorward")).parent().expect("a folder");
         let mut command = Command::new(engine::tree().join("docker/build.sh"));
         command
@@ -33,12 +30,20 @@ pub(crate) fn built() -> &'static str {
             .env("IMAGE", NAME)
             .env("DOCKER_HOST", engine::url())
             .env("DOCKER_BUILDKIT", "0");
-        process::run(command).ok();
-        if !before.text().is_empty() && before != id() {
-            docker.run(&["rmi", before.text()]);
-        }
+        replace(NAME, || process::run(command).ok());
     });
     NAME
+}
+
+/// Makes the image `name` with `build` and removes the one that had this name before.
+pub(crate) fn replace(name: &str, build: impl FnOnce() -> Finished) {
+    let docker = engine::bare();
+    let id = || docker.run(&["images", "-q", name]).ok();
+    let before = id();
+    build();
+    if !before.text().is_empty() && before != id() {
+        docker.run(&["rmi", before.text()]);
+    }
 }
 
 /// `-v` argument that gives the engine's socket to a container.

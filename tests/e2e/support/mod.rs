@@ -2,6 +2,7 @@
 
 pub(crate) mod cli;
 pub(crate) mod compare;
+pub(crate) mod derived;
 pub(crate) mod engine;
 pub(crate) mod gateway;
 pub(crate) mod http;

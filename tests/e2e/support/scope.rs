@@ -1,6 +1,7 @@
 //! Names and labels of one test's containers and images, and their removal.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -37,6 +38,14 @@ impl Scope {
         let folder = self.folder();
         fs::create_dir_all(&folder).expect("scratch folder");
         folder.join(what)
+    }
+
+    /// A file that only root can read, as secrets must be.
+    pub(crate) fn secret(&self, what: &str, text: &str) -> PathBuf {
+        let path = self.file(what);
+        fs::write(&path, text).expect("scratch folder");
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("scratch folder");
+        path
     }
 
     fn folder(&self) -> PathBuf {
