@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
-use super::{exit, report};
+use super::failure::{DEFAULT_ACCOUNT, Failure, Outcome, conclude};
 use crate::ca::{CA_FOLDER, CaFolder};
 use crate::config::{DEFAULT_FILE, Environment, Problem, gather_without_arguments};
 
@@ -32,8 +32,6 @@ Examples:
 
 Run it as root, or as whoever owns the CA. Keys that it makes are kept in the folder that they were
 made for and nowhere else; the CA remembers certificates only.";
-
-const DEFAULT_ACCOUNT: &str = "doorward";
 
 /// Make and revoke certificates of our own, for servers and people
 #[derive(Args, Debug)]
@@ -83,18 +81,6 @@ struct Place {
     account: String,
 }
 
-/// Why a command did not do what it was told.
-enum Failure {
-    /// The command line asks for something that cannot be.
-    Usage(String),
-    /// Wrong settings.
-    Settings(Vec<Problem>),
-    /// Anything else.
-    Other(anyhow::Error),
-}
-
-type Outcome = Result<(), Failure>;
-
 impl Ca {
     /// Does what was asked, says so, and gives the exit code.
     pub(super) fn run(&self) -> u8 {
@@ -107,18 +93,7 @@ impl Ca {
             Action::Crl(crl) => crl.run(&place),
             Action::Renew(renew) => renew.run(&place),
         });
-        match outcome {
-            Ok(()) => exit::OK,
-            Err(Failure::Settings(problems)) => report::problems(&problems),
-            Err(Failure::Usage(message)) => {
-                report::complain(format_args!("error: {message}"));
-                exit::USAGE
-            }
-            Err(Failure::Other(error)) => {
-                report::complain(format_args!("error: {error:#}"));
-                exit::FAILURE
-            }
-        }
+        conclude(outcome)
     }
 }
 
@@ -139,11 +114,5 @@ impl FolderArgs {
 impl Place {
     fn open(&self) -> Result<CaFolder, Failure> {
         Ok(CaFolder::open(&self.folder)?)
-    }
-}
-
-impl<E: Into<anyhow::Error>> From<E> for Failure {
-    fn from(error: E) -> Self {
-        Self::Other(error.into())
     }
 }

@@ -6,6 +6,7 @@ mod check;
 mod demo;
 mod doctor;
 mod exit;
+mod failure;
 mod healthcheck;
 mod probe;
 mod report;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
-use super::{exit, report};
+use super::failure::{DEFAULT_ACCOUNT, Failure, Outcome, conclude};
 use crate::config::{DEFAULT_FILE, Environment, Problem, gather_without_arguments};
 
 const EXAMPLES: &str = "\
@@ -25,8 +25,6 @@ Examples:
 
 A running gateway takes each change at once. The file is the one that --users, DOORWARD_USERS or
 'users' in the settings file names. Comments and order of a file written by hand stay.";
-
-const DEFAULT_ACCOUNT: &str = "doorward";
 
 /// Add, change, remove and list the people of a user file
 #[derive(Args, Debug)]
@@ -81,18 +79,6 @@ struct Place {
     account: String,
 }
 
-/// Why a command did not do what it was told.
-enum Failure {
-    /// The command line asks for something that cannot be.
-    Usage(String),
-    /// Wrong settings.
-    Settings(Vec<Problem>),
-    /// Anything else.
-    Other(anyhow::Error),
-}
-
-type Outcome = Result<(), Failure>;
-
 impl Users {
     /// Does what was asked, says so, and gives the exit code.
     pub(super) fn run(&self) -> u8 {
@@ -106,18 +92,7 @@ impl Users {
             Action::Remove(remove) => remove.run(&place),
             Action::List(list) => list.run(&place),
         });
-        match outcome {
-            Ok(()) => exit::OK,
-            Err(Failure::Settings(problems)) => report::problems(&problems),
-            Err(Failure::Usage(message)) => {
-                report::complain(format_args!("error: {message}"));
-                exit::USAGE
-            }
-            Err(Failure::Other(error)) => {
-                report::complain(format_args!("error: {error:#}"));
-                exit::FAILURE
-            }
-        }
+        conclude(outcome)
     }
 }
 
@@ -139,11 +114,5 @@ impl FileArgs {
             vec![Problem::new("users", advice)]
         };
         Ok(Place { file: found.file.ok_or_else(nowhere)?, account: found.account })
-    }
-}
-
-impl<E: Into<anyhow::Error>> From<E> for Failure {
-    fn from(error: E) -> Self {
-        Self::Other(error.into())
     }
 }
