@@ -73,8 +73,11 @@ fn cookie(gateway: &Gateway, name: &str) -> String {
     fields.iter().for_each(|field| options.extend(["--data-urlencode", field]));
     let answer = http::send(&gateway.target(), "/_doorward/login", &options).expect("an answer");
     assert_eq!(answer.status, 303, "{answer:?}");
-    let set =
-        answer.header("set-cookie").into_iter().find(|set| set.starts_with("__Host-")).expect("a cookie");
+    let set = answer
+        .header("set-cookie")
+        .into_iter()
+        .find(|set| set.starts_with("__Host-doorward="))
+        .expect("a cookie");
     set.split(';').next().unwrap_or_default().to_owned()
 }
 
