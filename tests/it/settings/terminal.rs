@@ -39,7 +39,7 @@ impl Terminal {
         let end = || Stdio::from(pty.slave.try_clone().unwrap());
         let mut command = Command::new("setsid");
         command.args(["--ctty", env!("CARGO_BIN_EXE_doorward")]).args(arguments);
-        command.current_dir(place.path("")).env_remove("NO_COLOR").env("TERM", "xterm");
+        command.current_dir(place.path("")).env_remove("NO_COLOR").env_remove("CI").env("TERM", "xterm");
         command.envs(environment.iter().copied());
         let child = command.stdin(end()).stdout(end()).stderr(end()).spawn().unwrap();
         drop(command);
