@@ -6,10 +6,23 @@ mod codes;
 mod kerberos;
 mod ldap;
 
+use std::process::Command;
+
+use crate::browser::python;
 use crate::support::derived::{ACTIVE_DIRECTORY, Derived, KERBEROS, LDAP, OTP};
 use crate::support::image::{self, UP};
 use crate::support::scope::Scope;
-use crate::support::{engine, wait};
+use crate::support::{engine, process, wait};
+
+/// Has Chromium try a wrong password and then the right one.
+fn browse(port: u16, user: &str, password: &str) {
+    let mut command = Command::new(python());
+    command.arg(engine::tree().join("tests/e2e/browser/directory.py"));
+    command.arg(format!("https://localhost:{port}")).args([user, password]);
+    command.arg(engine::tree().join("target/screenshots"));
+    let result = process::run(command);
+    assert_eq!(result.code, 0, "{}\n{}", result.stdout, result.stderr);
+}
 
 #[test]
 fn gh6_every_entry_point_becomes_the_gateway_with_the_arguments_as_they_were_given() {

@@ -20,11 +20,24 @@ fn kdc(scope: &Scope, what: &str, people: &[(&str, &str)]) -> Server {
 }
 
 fn front(scope: &Scope, server: &Server, keytab: &Path) -> Front {
+    with_options(server, keytab, |options| Front::start(scope, KERBEROS.image(), options, &[]))
+}
+
+fn with_options<T>(server: &Server, keytab: &Path, start: impl FnOnce(&[&str]) -> T) -> T {
     let host = format!("{HOST}:{}", server.address);
     let keytab = format!("{}:/run/secrets/krb5-keytab:ro", keytab.display());
     let realm = format!("KRB5_REALM={REALM}");
     let options = ["--add-host", &host, "-v", &keytab, "-e", &realm, "-e", "KRB5_KDC=kdc.test.lan"];
-    Front::start(scope, KERBEROS.image(), &options, &[])
+    start(&options)
+}
+
+#[test]
+fn a_browser_logs_in_with_the_password_of_a_realm() {
+    let scope = Scope::new();
+    let server = kdc(&scope, "kdc", &[("bob", "")]);
+    let start = |options: &[&str]| Front::start_for_browsers(&scope, KERBEROS.image(), options);
+    let (_front, port) = with_options(&server, &server.fetch(&scope, "/srv/keytab"), start);
+    super::browse(port, "bob", "bob-secret");
 }
 
 #[test]

@@ -31,6 +31,12 @@ impl Default for Asking<'_> {
 
 impl Asking<'_> {
     fn start(&self, scope: &Scope, server: &Server) -> Front {
+        self.with_options(scope, server, |options| {
+            Front::start(scope, self.derived.image(), options, self.arguments)
+        })
+    }
+
+    fn with_options<T>(&self, scope: &Scope, server: &Server, start: impl FnOnce(&[&str]) -> T) -> T {
         let secret = scope.secret("bind", "reader-secret\n");
         let ca = self.ca.unwrap_or(server).fetch(scope, "/srv/ca.pem");
         let host = format!("{HOST}:{}", server.address);
@@ -40,13 +46,22 @@ impl Asking<'_> {
         all.extend(["-e", "LDAP_BASE=dc=test,dc=lan", "-e", "LDAP_BIND_DN=cn=reader,dc=test,dc=lan"]);
         all.extend(["-e", "LDAP_CA_FILE=/etc/ldap/ca.pem"]);
         all.extend(self.options);
-        Front::start(scope, self.derived.image(), &all, self.arguments)
+        start(&all)
     }
 }
 
 /// A gateway of the image `derived` that asks `server`.
 pub(super) fn front_of(scope: &Scope, derived: &Derived, server: &Server) -> Front {
     Asking { derived, ..Asking::default() }.start(scope, server)
+}
+
+#[test]
+fn a_browser_logs_in_with_the_password_of_an_ldap_directory() {
+    let scope = Scope::new();
+    let server = directory(&scope);
+    let start = |options: &[&str]| Front::start_for_browsers(&scope, LDAP.image(), options);
+    let (_front, port) = Asking::default().with_options(&scope, &server, start);
+    super::browse(port, "alice", "alice-secret");
 }
 
 /// Only this group is let in.

@@ -138,19 +138,34 @@ impl Front {
     ///
     /// It speaks plain HTTP: the way of the password to the gateway is not what these tests are about.
     pub(crate) fn start(scope: &Scope, image: &str, options: &[&str], arguments: &[&str]) -> Self {
+        let front = Self::run(scope, image, options, &[&["--assume-secure"], arguments].concat());
+        image::await_ready(&front.container, &front.target);
+        front
+    }
+
+    /// The same over TLS, which browsers need; gives its port as well.
+    pub(crate) fn start_for_browsers(scope: &Scope, image: &str, options: &[&str]) -> (Self, u16) {
+        let front = Self::run(scope, image, options, &["--autocert", "localhost"]);
+        wait::until_true(&format!("{} to be ready", front.container), UP, || {
+            let check = ["exec", &front.container, "doorward", "healthcheck", "--ready"];
+            engine::bare().run(&check).code == 0
+        });
+        let Target::Port(port, _) = front.target else { unreachable!("it listens on a port") };
+        (front, port)
+    }
+
+    fn run(scope: &Scope, image: &str, options: &[&str], arguments: &[&str]) -> Self {
         let port = gateway::free_port();
         let (container, label) = (scope.name(&format!("front-{port}")), scope.label());
         let (publish, mount) = (format!("127.0.0.1:{port}:8100"), image::socket_mount());
         let mut args =
             vec!["run", "-d", "--name", &container, "--label", &label, "-p", &publish, "-v", &mount];
         args.extend(options);
-        args.extend([image, "--assume-secure", "--use-login", "--log-format", "text"]);
+        args.extend([image, "--use-login", "--log-format", "text"]);
         args.extend(["--login-failure-delay", "100ms", "--no-throttle", "--pam-compute-timeout", "8s"]);
         args.extend(arguments);
         engine::bare().run(&args).ok();
-        let front = Self { container, target: Target::Port(port, None) };
-        image::await_ready(&front.container, &front.target);
-        front
+        Self { container, target: Target::Port(port, None) }
     }
 
     /// Logs in by the API.
