@@ -181,6 +181,9 @@ fn announce(application: &Application, password: &str, state: &Path, engine: &st
     let certificate = certificate.display();
     let users = state.join(USERS_FILE);
     let users = users.display();
+    // As it was called: after `make run` it is on nobody's search path.
+    let program = std::env::args_os().next().unwrap_or_else(|| "doorward".into());
+    let program = Path::new(&program).display();
     let text = format!(
         "\nDoorward is in front of {engine}.\n\n  \
            open         https://localhost:{port}/_doorward/account\n  \
@@ -190,7 +193,7 @@ fn announce(application: &Application, password: &str, state: &Path, engine: &st
          Try it from another terminal:\n\n  \
            curl --cacert {certificate} https://localhost:{port}/version\n  \
            curl --cacert {certificate} -u {DEMO_USER}:{password} https://localhost:{port}/version\n  \
-           doorward users --users {users} add bob\n\n\
+           {program} users --users {users} add bob\n\n\
          The first is refused, the second is let in; the third lets bob in too. Ctrl-C ends the demonstration; the lines below are its request log.\n\n"
     );
     let mut out = std::io::stdout().lock();
