@@ -34,10 +34,10 @@ pub(super) struct Bans {
     #[arg(long)]
     json: bool,
     /// Folder that holds the database [default: as for serve]
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(long, value_name = "FOLDER", global = true)]
     state: Option<PathBuf>,
     /// Settings file [default: /etc/doorward/doorward.toml, if there is one]
-    #[arg(long, env = "DOORWARD_CONFIG", value_name = "FILE", hide_env_values = true)]
+    #[arg(long, env = "DOORWARD_CONFIG", value_name = "FILE", global = true, hide_env_values = true)]
     config: Option<OsString>,
 }
 

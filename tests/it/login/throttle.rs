@@ -381,7 +381,8 @@ fn b8_a_ban_survives_a_crash_about_a_second_after_it_began() {
 /// Exit code and output of `doorward bans`.
 fn bans(door: &Door, arguments: &[&str]) -> (Option<i32>, String) {
     let mut command = Command::new(PROGRAM);
-    command.args(["bans", "--state"]).arg(door.state()).args(arguments).env_clear();
+    // Behind the words, as one adds it to a line that named none.
+    command.arg("bans").args(arguments).arg("--state").arg(door.state()).env_clear();
     let output = command.output().unwrap();
     (output.status.code(), String::from_utf8(output.stdout).unwrap())
 }
