@@ -5,9 +5,13 @@ import re
 import sys
 from pathlib import Path
 
+import quiet
+
 from playwright.sync_api import expect, sync_playwright
 
 BASE, USER, PASSWORD, SHOTS = sys.argv[1], sys.argv[2], sys.argv[3], Path(sys.argv[4])
+# As patient as everything else here: on a busy machine five seconds are short.
+expect.set_options(timeout=60_000)
 LOGIN = re.compile(re.escape(BASE) + r"/_doorward/login(\?.*)?$")
 SHOTS.mkdir(parents=True, exist_ok=True)
 
@@ -18,6 +22,7 @@ ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-backg
 
 @contextlib.contextmanager
 def browser():
+    quiet.leave_the_machines_network(BASE)
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS)
         try:
@@ -29,7 +34,7 @@ def browser():
 def visitor(chromium, **options):
     """A person with an empty cookie jar who accepted the self-signed certificate. Script errors are failures."""
     context = chromium.new_context(ignore_https_errors=True, **options)
-    context.set_default_timeout(30_000)
+    context.set_default_timeout(60_000)
     context.on("weberror", lambda error: problems.append(f"script error: {error.error}"))
     context.on("console", lambda message: message.type == "error" and problems.append(message.text))
     return context

@@ -43,7 +43,8 @@ def main():
         check(USER in page.inner_text("main"), "the account page does not say who is logged in")
         check(PASSWORD not in page.content(), "the account page holds the password")
         page.click("form[action='/_doorward/logout'] button")
-        page.wait_for_load_state()
+        # A click does not wait: going on at once would break the logout off.
+        page.wait_for_url(LOGIN)
         page.goto(BASE + WANTED)
         expect(page).to_have_url(LOGIN)
 
