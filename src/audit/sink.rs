@@ -287,15 +287,19 @@ fn put(shared: &Shared, output: &mut impl Write, batch: &mut Vec<u8>) -> bool {
 }
 
 fn write_from(output: &mut impl Write, batch: &mut Vec<u8>) -> io::Result<()> {
-    while !batch.is_empty() {
-        match output.write(batch) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(count) => drop(batch.drain(..count)),
+    let mut written = 0;
+    let result = loop {
+        let Some(rest) = batch.get(written..).filter(|rest| !rest.is_empty()) else { break output.flush() };
+        match output.write(rest) {
+            Ok(0) => break Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => written += count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+            Err(error) => break Err(error),
         }
-    }
-    output.flush()
+    };
+    // Once, and not behind each of the small pieces that a pipe takes: what is left moves to the front.
+    batch.drain(..written.min(batch.len()));
+    result
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
