@@ -1,15 +1,14 @@
 //! Users of the machine who are shut out while they have streams of a real engine open.
 
-use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
 use std::time::Duration;
 
 use nix::unistd::geteuid;
 
 use crate::support::cli::{Cli, Way};
 use crate::support::gateway::Gateway;
+use crate::support::people::{Person, Service};
 use crate::support::process::{self, Running};
 use crate::support::scope::Scope;
 use crate::support::{engine, http, wait};
@@ -17,41 +16,6 @@ use crate::support::{engine, http, wait};
 const PASSWORD: &str = "correct horse battery staple";
 /// Longest wait for what must happen within the interval of two seconds. Only turns a hang into a failure.
 const LONG: Duration = Duration::from_secs(60);
-
-/// A Unix account and a PAM service; both go when dropped.
-struct Person {
-    name: String,
-    service: PathBuf,
-}
-
-impl Person {
-    fn new() -> Self {
-        let name = format!("dwe2e{}", std::process::id());
-        let service = PathBuf::from(format!("/etc/pam.d/doorward-e2e-{}", std::process::id()));
-        fs::write(&service, "auth required pam_unix.so\naccount required pam_unix.so\n")
-            .expect("a PAM service");
-        let person = Self { name, service };
-        person.run("useradd", &["-M"]);
-        let mut child = Command::new("chpasswd").stdin(Stdio::piped()).spawn().expect("chpasswd");
-        let line = format!("{}:{PASSWORD}\n", person.name);
-        child.stdin.take().expect("a pipe").write_all(line.as_bytes()).expect("chpasswd");
-        assert!(child.wait().expect("chpasswd").success());
-        person
-    }
-
-    fn run(&self, tool: &str, options: &[&str]) {
-        let mut command = Command::new(tool);
-        command.args(options).arg(&self.name);
-        process::run(command).ok();
-    }
-}
-
-impl Drop for Person {
-    fn drop(&mut self) {
-        let _ = Command::new("userdel").args(["-f", &self.name]).status();
-        let _ = fs::remove_file(&self.service);
-    }
-}
 
 /// Starts a client, waits for its first line, and keeps its input open.
 fn open(docker: &Cli, args: &[&str], first: &str) -> Running {
@@ -87,10 +51,10 @@ fn k3_b3_s7_a_user_who_is_locked_loses_session_token_and_an_open_exec_and_gets_t
         println!("skipped: making a user and a PAM service needs root");
         return;
     }
-    let (person, scope) = (Person::new(), Scope::new());
+    let (person, scope) = (Person::new(PASSWORD), Scope::new());
+    let service = Service::new("auth required pam_unix.so\naccount required pam_unix.so\n");
     let container = scope.container("quiet", &["--init"], &["sh", "-c", "echo here; exec sleep 100000"]);
-    let service = person.service.file_name().and_then(|name| name.to_str()).expect("a name").to_owned();
-    let options = ["--pam-service", &service, "--account-recheck", "2s"];
+    let options = ["--pam-service", &service.name, "--account-recheck", "2s"];
     let gateway = Gateway::start_with_pam(Way::Tls, &engine::url(), &options, (&person.name, PASSWORD));
     let docker = Cli::through(&gateway);
     let session = format!("Cookie: {}", cookie(&gateway, &person.name));
@@ -101,14 +65,14 @@ fn k3_b3_s7_a_user_who_is_locked_loses_session_token_and_an_open_exec_and_gets_t
     let mut logs = open(&docker, &["logs", "-f", &container], "here");
     assert_eq!((by_session(), by_token()), (200, 200));
 
-    person.run("usermod", &["-L"]);
+    person.change("usermod", &["-L"]);
     assert!(process::wait(&mut exec.0, LONG).is_some(), "the exec is still open");
     assert!(process::wait(&mut logs.0, LONG).is_some(), "the log is still followed");
     assert_eq!((by_session(), by_token()), (401, 401));
     let refused = docker.run(&["ps"]);
     assert!(refused.code != 0 && refused.stderr.contains("log in again"), "{refused:?}");
 
-    person.run("usermod", &["-U"]);
+    person.change("usermod", &["-U"]);
     wait::until_true("the token to be good again", LONG, || by_token() == 200);
     assert_eq!(by_session(), 200);
 }

@@ -43,7 +43,12 @@ impl Person {
 
     /// `chage` with these arguments.
     pub(crate) fn age(&self, arguments: &[&str]) {
-        tool(&[&["chage"], arguments, &[&self.name]].concat(), "");
+        self.change("chage", arguments);
+    }
+
+    /// A tool of the shadow suite with these arguments.
+    pub(crate) fn change(&self, program: &str, arguments: &[&str]) {
+        tool(&[&[program], arguments, &[&self.name]].concat(), "");
     }
 }
 

@@ -358,29 +358,23 @@ fn a_pam_service_that_does_not_exist_ends_the_start_and_is_named() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let output = Command::new(super::door::PROGRAM)
-        .args(["serve", "--use-login", "--assume-secure", "--listen", "127.0.0.1:0"])
-        .args(["--pam-service", "doorward-test-missing", "--user", &account().name, "--state"])
-        .arg(folder.path().join("state"))
-        .arg("--runtime-dir")
-        .arg(folder.path().join("run"))
-        .output()
-        .unwrap();
-    assert!(!output.status.success());
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("/etc/pam.d/doorward-test-missing"), "{said}");
+    let ends = |options: &[&str], named: &str| {
+        let output = Command::new(super::door::PROGRAM)
+            .args(["serve", "--use-login", "--assume-secure", "--listen", "127.0.0.1:0"])
+            .args(options)
+            .args(["--user", &account().name, "--state"])
+            .arg(folder.path().join("state"))
+            .arg("--runtime-dir")
+            .arg(folder.path().join("run"))
+            .output()
+            .unwrap();
+        assert!(!output.status.success());
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains(named), "{said}");
+    };
+    ends(&["--pam-service", "doorward-test-missing"], "/etc/pam.d/doorward-test-missing");
     // The service of the account checks, too.
     let service = Service::unix();
-    let output = Command::new(super::door::PROGRAM)
-        .args(["serve", "--use-login", "--assume-secure", "--listen", "127.0.0.1:0"])
-        .args(["--pam-service", &service.name, "--pam-account-service", "doorward-test-absent"])
-        .args(["--user", &account().name, "--state"])
-        .arg(folder.path().join("state"))
-        .arg("--runtime-dir")
-        .arg(folder.path().join("run"))
-        .output()
-        .unwrap();
-    assert!(!output.status.success());
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("/etc/pam.d/doorward-test-absent"), "{said}");
+    let options = ["--pam-service", &service.name, "--pam-account-service", "doorward-test-absent"];
+    ends(&options, "/etc/pam.d/doorward-test-absent");
 }
