@@ -45,7 +45,7 @@ pub(super) fn neighbours(settings: &Settings) -> Vec<Problem> {
     };
     let broker = match &settings.login {
         LoginMode::Pam(pam) => pam.socket.as_ref(),
-        LoginMode::NoLogin | LoginMode::Users(_) => None,
+        LoginMode::Certificates | LoginMode::NoLogin | LoginMode::Users(_) => None,
     };
     let broker = broker.and_then(|path| unix_socket("pam-socket", path, "is doorward-pam running?"));
     engine.into_iter().chain(broker).collect()
@@ -68,7 +68,7 @@ fn login(settings: &Settings) -> Option<Problem> {
             );
             (!found).then(|| Problem::new("pam-service", message))
         }
-        LoginMode::Pam(_) | LoginMode::NoLogin => None,
+        LoginMode::Certificates | LoginMode::NoLogin | LoginMode::Pam(_) => None,
     }
 }
 

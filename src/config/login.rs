@@ -62,8 +62,9 @@ pub(super) fn login(checker: &mut Checker<'_>) -> Option<LoginMode> {
             checker.problem("use-login", "contradicts --no-login; keep one of the two");
             return None;
         }
+        (false, false) if !raw.client_ca.is_empty() => Some(LoginMode::Certificates),
         (false, false) => {
-            let message = "nobody said who may come in; add --use-login, or --no-login to let in everybody";
+            let message = "nobody said who may come in; add --use-login or --client-ca, or --no-login to let in everybody";
             checker.problem("use-login", message);
             None
         }

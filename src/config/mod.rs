@@ -9,6 +9,7 @@
 //! Nothing here opens what a setting points to: that a file can be read or an engine answers is for the commands.
 
 mod address;
+mod certificates;
 mod check;
 pub mod checked;
 mod duration;

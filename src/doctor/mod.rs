@@ -154,7 +154,7 @@ fn settings(question: &Question) -> Vec<Finding> {
 fn people(question: &Question) -> Vec<Finding> {
     let settings = &question.settings;
     match &settings.login {
-        LoginMode::NoLogin => Vec::new(),
+        LoginMode::Certificates | LoginMode::NoLogin => Vec::new(),
         LoginMode::Users(path) => {
             gateway(settings).map_or_else(|_| Vec::new(), |gateway| folders::users(path, &gateway.identity))
         }

@@ -129,7 +129,7 @@ impl Registry {
                 match key.0 {
                     Door::Session => touches.0.push((key.1, seen)),
                     Door::Token => touches.1.push((key.1, seen)),
-                    Door::Basic | Door::None => {}
+                    Door::Basic | Door::Certificate | Door::None => {}
                 }
             }
             true

@@ -104,6 +104,7 @@ async fn gather(
 const fn door_text(door: Door) -> &'static str {
     match door {
         Door::Basic => "password, with each request",
+        Door::Certificate => "client certificate, with each connection",
         Door::None => "nothing: login is switched off",
         Door::Session => "password, in this browser",
         Door::Token => "token",

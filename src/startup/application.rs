@@ -295,7 +295,7 @@ fn authenticator(settings: &Settings) -> anyhow::Result<(Authenticator, Limits)>
         failure_delay: FAILURE_DELAY,
     };
     Ok(match &settings.login {
-        LoginMode::NoLogin => (Authenticator::Off, default),
+        LoginMode::Certificates | LoginMode::NoLogin => (Authenticator::Off, default),
         LoginMode::Users(path) => (Authenticator::Users(Arc::new(Users::open(path)?)), default),
         LoginMode::Pam(pam) => {
             let limits = Limits {

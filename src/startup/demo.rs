@@ -154,6 +154,7 @@ fn settings(engine: EngineAddress, users: PathBuf, state: PathBuf, listen: Vec<L
         engine,
         tls: TlsMode::Autocert(vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()]),
         login: LoginMode::Users(users),
+        client_certs: None,
         listen,
         trusted_proxies: Vec::new(),
         allow_from: Vec::new(),
