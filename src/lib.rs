@@ -29,4 +29,5 @@ pub mod store;
 pub mod streams;
 pub mod throttle;
 pub mod token;
+pub mod trust;
 pub mod users;

@@ -34,6 +34,7 @@ pub use checked::*;
 pub use duration::parse_duration;
 pub use environment::Environment;
 pub use file::DEFAULT_FILE;
+pub(crate) use file::line_of;
 pub use gather::{Gathered, gather, gather_without_arguments, unknown_variables};
 pub use names::certificate_name;
 pub use problem::{Origin, Problem};

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
-use rustls::ServerConfig;
+use rustls::{ServerConfig, ServerConnection};
 use tokio::io::AsyncWriteExt;
 use tokio_rustls::TlsAcceptor;
 
+use crate::domain::ClientCertificate;
 use crate::listener::io::{ClientIo, HeadLog, Socket};
 
 /// Longest that a TLS handshake may take: a peer that sends one byte a second holds a connection no longer.
@@ -25,13 +26,27 @@ pub struct Connection {
     pub is_tls: bool,
     /// Whether HTTP/2 was agreed on.
     pub is_http2: bool,
+    /// The certificate that the client showed. Its holder proved to have the key; whether it is any good is not said.
+    pub certificate: Option<Arc<ClientCertificate>>,
     /// The bytes last read, on HTTP/1.
     pub head_log: HeadLog,
 }
 
 impl Connection {
-    fn new(peer: IpAddr, is_tls: bool, is_http2: bool, head_log: HeadLog) -> Self {
-        Self { peer, peer_text: address_text(peer), is_tls, is_http2, head_log }
+    fn plain(peer: IpAddr, head_log: HeadLog) -> Self {
+        let peer_text = address_text(peer);
+        Self { peer, peer_text, is_tls: false, is_http2: false, certificate: None, head_log }
+    }
+
+    fn tls(peer: IpAddr, tls: &ServerConnection, head_log: HeadLog) -> Self {
+        let shown = tls.peer_certificates().unwrap_or_default();
+        let chain = shown.iter().map(|part| part.clone().into_owned()).collect();
+        Self {
+            is_tls: true,
+            is_http2: tls.alpn_protocol() == Some(b"h2"),
+            certificate: ClientCertificate::new(chain).map(Arc::new),
+            ..Self::plain(peer, head_log)
+        }
     }
 }
 
@@ -61,7 +76,7 @@ pub async fn accept(socket: Socket, tls: Option<Arc<ServerConfig>>) -> Option<Ac
     let head_log = HeadLog::default();
     let Some(config) = tls else {
         let io = ClientIo::plain(socket, Some(head_log.clone()));
-        return Some(Accepted { io, connection: Connection::new(peer, false, false, head_log) });
+        return Some(Accepted { io, connection: Connection::plain(peer, head_log) });
     };
     let stream = match tokio::time::timeout(HANDSHAKE_DEADLINE, handshake(socket, config)).await {
         Ok(Ok(stream)) => stream,
@@ -74,9 +89,9 @@ pub async fn accept(socket: Socket, tls: Option<Arc<ServerConfig>>) -> Option<Ac
             return None;
         }
     };
-    let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-    let io = ClientIo::tls(stream, (!is_http2).then(|| head_log.clone()));
-    Some(Accepted { io, connection: Connection::new(peer, true, is_http2, head_log) })
+    let connection = Connection::tls(peer, stream.get_ref().1, head_log.clone());
+    let io = ClientIo::tls(stream, (!connection.is_http2).then_some(head_log));
+    Some(Accepted { io, connection })
 }
 
 /// Small answers must not wait for more, and a peer that is gone must be noticed though nothing is sent

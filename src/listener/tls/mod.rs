@@ -5,6 +5,7 @@
 
 mod autocert;
 mod certificate;
+mod client;
 mod error;
 mod files;
 mod names;
@@ -13,7 +14,7 @@ mod search;
 mod watch;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
@@ -24,10 +25,12 @@ use crate::config::TlsMode;
 use crate::domain::{Clock, UnixSeconds};
 
 pub use certificate::{CertificateSummary, fingerprint_of};
+pub use client::ClientAuth;
 pub use error::{FileProblem, TlsError};
 pub use watch::Watch;
 
 use autocert::Autocert;
+use client::Verifier;
 use pem::KeyedChain;
 
 /// What a [`TlsMaterial::reload`] came to.
@@ -45,7 +48,8 @@ pub struct TlsMaterial {
     clock: Clock,
     current: ArcSwap<Loaded>,
     /// Shared by all generations, so that a replaced certificate does not end the resumption of sessions.
-    tickets: Arc<dyn ProducesTickets>,
+    tickets: Tickets,
+    client: OnceLock<ClientAuth>,
     reloading: Mutex<()>,
 }
 
@@ -56,7 +60,24 @@ enum Source {
 
 struct Loaded {
     config: Arc<ServerConfig>,
-    chain: KeyedChain,
+    /// The same, but asking clients for a certificate.
+    asking: Option<Arc<ServerConfig>>,
+    chain: Arc<KeyedChain>,
+}
+
+/// Keys of session tickets. A session that was begun without a certificate being asked for is no use where it is, nor the
+/// other way round (CVE-2025-23419).
+#[derive(Clone)]
+struct Tickets {
+    plain: Arc<dyn ProducesTickets>,
+    asking: Arc<dyn ProducesTickets>,
+}
+
+impl Tickets {
+    fn new() -> Result<Self, TlsError> {
+        let ticketer = || aws_lc_rs::Ticketer::new().map_err(TlsError::Tls);
+        Ok(Self { plain: ticketer()?, asking: ticketer()? })
+    }
 }
 
 /// Makes aws-lc-rs the process's crypto provider. To be called first in `main`: with two providers in the dependency
@@ -78,17 +99,18 @@ impl TlsMaterial {
             TlsMode::Autocert(names) => Source::Autocert(Autocert::new(state, names)),
             TlsMode::Certfile(path) => Source::Certfile(search::resolve(path, clock)?),
         };
-        let tickets = aws_lc_rs::Ticketer::new().map_err(TlsError::Tls)?;
+        let tickets = Tickets::new()?;
         let chain = match &source {
             Source::Autocert(autocert) => autocert.load(clock)?,
             Source::Certfile(path) => pem::read(path, clock)?,
         };
-        let loaded = Loaded::new(chain, &tickets)?;
+        let loaded = Loaded::new(Arc::new(chain), &tickets, None)?;
         let material = Self {
             source,
             clock: clock.clone(),
             current: ArcSwap::from_pointee(loaded),
             tickets,
+            client: OnceLock::new(),
             reloading: Mutex::new(()),
         };
         material.announce("the TLS certificate in use");
@@ -116,8 +138,7 @@ impl TlsMaterial {
                     names: chain.names().to_vec(),
                     not_after: Some(chain.not_after()),
                 };
-                let tickets = aws_lc_rs::Ticketer::new().map_err(TlsError::Tls)?;
-                Loaded::new(chain, &tickets).map(|_| Some(summary))
+                Loaded::new(Arc::new(chain), &Tickets::new()?, None).map(|_| Some(summary))
             }
         }
     }
@@ -126,6 +147,34 @@ impl TlsMaterial {
     #[must_use]
     pub fn current(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.current.load().config)
+    }
+
+    /// The same for a listener that asks for client certificates; as [`TlsMaterial::current`] until
+    /// [`TlsMaterial::ask_clients`] was called.
+    #[must_use]
+    pub fn current_asking(&self) -> Arc<ServerConfig> {
+        let loaded = self.current.load();
+        Arc::clone(loaded.asking.as_ref().unwrap_or(&loaded.config))
+    }
+
+    /// From now on [`TlsMaterial::current_asking`] asks clients for a certificate; only the first call counts.
+    ///
+    /// # Errors
+    /// [`TlsError`], which is not to be expected: the same certificate was loaded before.
+    pub fn ask_clients(&self, auth: ClientAuth) -> Result<(), TlsError> {
+        let _ = self.client.set(auth);
+        self.refresh_clients()
+    }
+
+    /// Names the CAs to clients that are trusted now.
+    ///
+    /// # Errors
+    /// As [`TlsMaterial::ask_clients`].
+    pub fn refresh_clients(&self) -> Result<(), TlsError> {
+        let _one_at_a_time = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        let chain = Arc::clone(&self.current.load().chain);
+        self.current.store(Arc::new(Loaded::new(chain, &self.tickets, self.client.get())?));
+        Ok(())
     }
 
     /// Reads the files again; a self-signed certificate that is about to end is made anew with the same key. Does
@@ -148,7 +197,7 @@ impl TlsMaterial {
         if chain.digest() == self.current.load().chain.digest() {
             return Ok(Reload::Unchanged);
         }
-        self.current.store(Arc::new(Loaded::new(chain, &self.tickets)?));
+        self.current.store(Arc::new(Loaded::new(Arc::new(chain), &self.tickets, self.client.get())?));
         self.announce("the TLS certificate was replaced");
         Ok(Reload::Replaced)
     }
@@ -217,15 +266,28 @@ impl std::fmt::Debug for TlsMaterial {
 }
 
 impl Loaded {
-    fn new(chain: KeyedChain, tickets: &Arc<dyn ProducesTickets>) -> Result<Self, TlsError> {
-        let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()
-            .and_then(|builder| {
-                builder.with_no_client_auth().with_single_cert(chain.certificates().to_vec(), chain.key())
-            })
-            .map_err(TlsError::Tls)?;
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        config.ticketer = Arc::clone(tickets);
-        Ok(Self { config: Arc::new(config), chain })
+    fn new(chain: Arc<KeyedChain>, tickets: &Tickets, client: Option<&ClientAuth>) -> Result<Self, TlsError> {
+        let config = server_config(&chain, &tickets.plain, None)?;
+        let asking = client.map(|auth| server_config(&chain, &tickets.asking, Some(auth))).transpose()?;
+        Ok(Self { config, asking, chain })
     }
+}
+
+fn server_config(
+    chain: &KeyedChain,
+    tickets: &Arc<dyn ProducesTickets>,
+    client: Option<&ClientAuth>,
+) -> Result<Arc<ServerConfig>, TlsError> {
+    let builder = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(TlsError::Tls)?;
+    let builder = match client {
+        Some(auth) => builder.with_client_cert_verifier(Verifier::new(auth.clone())),
+        None => builder.with_no_client_auth(),
+    };
+    let mut config =
+        builder.with_single_cert(chain.certificates().to_vec(), chain.key()).map_err(TlsError::Tls)?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.ticketer = Arc::clone(tickets);
+    Ok(Arc::new(config))
 }
