@@ -133,13 +133,14 @@ impl Worker {
         Ok(worker)
     }
 
-    /// Serves one socket until it ends.
-    pub async fn serve(self: Rc<Self>, socket: Socket) {
+    /// Serves one socket until it ends. `asks` says whether it came by a listener that asks for a certificate.
+    pub async fn serve(self: Rc<Self>, socket: Socket, asks: bool) {
         if !self.gateway.allowed.accepts(&socket, &self.gateway.trusted) {
             return;
         }
         let _inside = self.gateway.stop.enter();
-        let tls = self.gateway.tls.as_ref().map(|material| material.current());
+        let tls = self.gateway.tls.as_ref();
+        let tls = tls.map(|material| if asks { material.current_asking() } else { material.current() });
         let mut firm = self.gateway.stop.firm.guard();
         let mut serving = std::pin::pin!(self.serve_http(socket, tls));
         // By hand and not by select!: this runs on every request, and a guard that waits already costs one load.

@@ -123,6 +123,7 @@ async fn give_token(
         user: verified.user.clone(),
         groups: verified.groups.clone(),
         address: Some(context.client),
+        certificate: None,
         lifetime: None,
     };
     let now = state.doors.clock.now();

@@ -82,6 +82,7 @@ pub(super) async fn create(
             user: identity.user().clone(),
             groups: identity.groups().to_vec(),
             address: Some(context.client),
+            certificate: identity.credential().certificate().map(|certificate| (**certificate).clone()),
             lifetime,
         };
         token::issue(TokenKind::Minted, request, longest, now)

@@ -50,7 +50,7 @@ pub fn demo(options: DemoOptions) -> anyhow::Result<()> {
     } else {
         options.listen
     };
-    let sockets = listeners::bind(&listen).context("is another demo running? give another --listen")?;
+    let sockets = listeners::bind(&listen, None).context("is another demo running? give another --listen")?;
     if let Some(account) = &account {
         leave_root(account, options.engine.as_ref())?;
     }

@@ -34,7 +34,7 @@ pub fn serve(settings: &Settings, as_gateway: bool) -> anyhow::Result<()> {
     if !as_gateway && needs_launcher(settings) {
         return launcher::run(settings);
     }
-    let sockets = listeners::bind(&settings.listen)?;
+    let sockets = listeners::bind(&settings.listen, settings.client_certs.as_ref())?;
     // Read as root what only root may read; everything after this line runs without privileges.
     let early_tls = privileges::load_certfile_first(settings)?;
     privileges::leave_root(settings)?;

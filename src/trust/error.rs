@@ -31,7 +31,7 @@ pub enum TrustError {
         problem: String,
     },
     /// The CA of our own cannot be used.
-    #[error("--client-ca own: make one with 'doorward ca init', or name a file")]
+    #[error("--client-ca own: {}", what_to_do(.0))]
     Own(#[source] CaError),
 }
 
@@ -42,5 +42,17 @@ impl TrustError {
 
     pub(super) fn unreadable(option: &'static str, path: &Path, error: &io::Error) -> Self {
         Self::file(option, path, format!("cannot be read ({error})"))
+    }
+}
+
+/// Started as root, the gateway has left root before it reads the CA: so it is told of its group when it is made.
+fn what_to_do(error: &CaError) -> &'static str {
+    match error {
+        CaError::Missing(_) => "there is none yet; run: doorward ca init",
+        CaError::Read { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+            "the gateway's user may not read it; give its group the folder: chgrp -R doorward FOLDER && chmod 750 FOLDER \
+             && chmod 640 FOLDER/ca.pem FOLDER/index FOLDER/crl.pem"
+        }
+        _ => "it cannot be used",
     }
 }

@@ -167,7 +167,7 @@ fn alternative(text: &str) -> Result<(Alternative, String), String> {
 /// With colons and capitals too, as openssl and browsers write it.
 fn hex(key: &str, text: &str) -> Result<Vec<u8>, String> {
     let digits: String = text.chars().filter(|c| *c != ':').collect::<String>().to_ascii_lowercase();
-    let digits = if digits.len() % 2 == 0 { digits } else { format!("0{digits}") };
+    let digits = if digits.len().is_multiple_of(2) { digits } else { format!("0{digits}") };
     let bytes = HEXLOWER.decode(digits.as_bytes()).ok().filter(|bytes| !bytes.is_empty());
     bytes
         .map(|bytes| without_zeros(&bytes))

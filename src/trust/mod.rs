@@ -20,13 +20,14 @@ mod rules;
 mod stamp;
 mod subject;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 
-use crate::config::ClientCertSettings;
+use crate::ca::CA_FOLDER;
+use crate::config::{ClientCa, ClientCertSettings};
 use crate::domain::{ClientCertificate, UnixSeconds};
 
 pub use error::TrustError;
@@ -48,11 +49,16 @@ pub struct ClientTrust {
 }
 
 impl ClientTrust {
-    /// Reads all files.
+    /// Reads all files; a CA of our own is found under the `state` folder.
     ///
     /// # Errors
     /// [`TrustError`] names the option, the file and what is wrong with it.
-    pub fn open(settings: &ClientCertSettings, own: Vec<PathBuf>) -> Result<Self, TrustError> {
+    pub fn open(settings: &ClientCertSettings, state: &Path) -> Result<Self, TrustError> {
+        let own = if settings.authorities.contains(&ClientCa::Own) {
+            vec![state.join(CA_FOLDER)]
+        } else {
+            Vec::new()
+        };
         // Looked at before they are read: what changes in between is then read again, not missed.
         let stamps = Stamps::of(&load::files(settings, &own));
         let loaded = Loaded::read(settings, &own)?;

@@ -5,49 +5,67 @@ use thiserror::Error;
 
 /// What is wrong with a client certificate. For the log and for its holder: it tells nothing about other people.
 #[derive(Clone, Copy, Debug, Eq, Error, Hash, PartialEq)]
+#[error("{}", self.as_str())]
 pub enum Refusal {
     /// Two entries of the mapping file say different things about it.
-    #[error("entries of the mapping file contradict each other about it")]
     Ambiguous,
     /// Its revocation list is over.
-    #[error("the revocation list of its CA is out of date")]
     CrlExpired,
     /// More intermediate CAs than are allowed.
-    #[error("there are too many CAs between it and the one that is trusted here")]
     Depth,
     /// The field that would name its user is there twice, or cannot be a name.
-    #[error("the field that names its user is there twice or is not a user name")]
     Name,
     /// The field that would name its user is not there.
-    #[error("the field that names its user is not in it")]
     NoName,
     /// Its time is over.
-    #[error("it has expired")]
     Expired,
     /// It is no X.509 certificate, or one with what is not understood here.
-    #[error("it cannot be read, or has extensions that are not understood here")]
     Malformed,
     /// Its time has not come.
-    #[error("it is not valid yet")]
     NotYetValid,
     /// The mapping file says that only its entries count.
-    #[error("the mapping file does not know it")]
     NotMapped,
     /// It was revoked, or its own CA does not know of having issued it.
-    #[error("it was revoked")]
     Revoked,
     /// Nobody can tell whether it was revoked.
-    #[error("there is no revocation list of its CA")]
     StatusUnknown,
     /// No CA that is trusted here issued it.
-    #[error("no CA that is trusted here issued it")]
     UnknownCa,
     /// It is not for clients (RFC 5280 section 4.2.1.12).
-    #[error("it does not say that it is for clients (extended key usage clientAuth)")]
     Usage,
 }
 
 impl Refusal {
+    /// The words used in logs and to its holder.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ambiguous => {
+                "client certificate: entries of the mapping file contradict each other about it"
+            }
+            Self::CrlExpired => "client certificate: the revocation list of its CA is out of date",
+            Self::Depth => {
+                "client certificate: there are too many CAs between it and the one that is trusted here"
+            }
+            Self::Name => {
+                "client certificate: the field that names its user is there twice or is not a user name"
+            }
+            Self::NoName => "client certificate: the field that names its user is not in it",
+            Self::Expired => "client certificate: it has expired",
+            Self::Malformed => {
+                "client certificate: it cannot be read, or has extensions that are not understood here"
+            }
+            Self::NotYetValid => "client certificate: it is not valid yet",
+            Self::NotMapped => "client certificate: the mapping file does not know it",
+            Self::Revoked => "client certificate: it was revoked",
+            Self::StatusUnknown => "client certificate: there is no revocation list of its CA",
+            Self::UnknownCa => "client certificate: no CA that is trusted here issued it",
+            Self::Usage => {
+                "client certificate: it does not say that it is for clients (extended key usage clientAuth)"
+            }
+        }
+    }
+
     /// What a TLS handshake that fails for it says (RFC 8446 section 6.2).
     #[must_use]
     pub fn alert(self) -> CertificateError {

@@ -8,7 +8,7 @@ use rustls::pki_types::CertificateDer;
 use x509_parser::asn1_rs::{Any, FromDer as _, Oid, Utf8String, oid};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
-use x509_parser::objects::{oid_registry, oid2sn};
+use x509_parser::objects::{oid_registry, oid2abbrev};
 use x509_parser::x509::{AttributeTypeAndValue, X509Name};
 
 use super::refusal::Refusal;
@@ -130,7 +130,7 @@ pub fn describe(name: &X509Name<'_>) -> String {
 
 fn attribute(part: &AttributeTypeAndValue<'_>) -> String {
     let kind = part.attr_type();
-    let kind = oid2sn(kind, oid_registry()).map_or_else(|_| kind.to_id_string(), str::to_owned);
+    let kind = oid2abbrev(kind, oid_registry()).map_or_else(|_| kind.to_id_string(), str::to_owned);
     match part.as_str() {
         Ok(value) => format!("{kind}={}", escape(value)),
         Err(_) => format!("{kind}=#{}", HEXLOWER.encode(part.attr_value().data)),

@@ -1,0 +1,120 @@
+//! A client certificate, shown in the TLS handshake or passed on by a terminator that is believed.
+//!
+//! ```text
+//! request ─► known to this process? ─yes─► its credential, cut or not
+//!                 │ no
+//!                 ▼
+//!            ClientTrust: chain, dates, usage, revocation, who ─► a credential in the registry
+//!
+//! files changed, or a revocation list ran out ─► every live credential with a certificate is judged again
+//! ```
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use crate::domain::{ClientCertificate, Clock, Door, UnixSeconds};
+use crate::identity::accounts::Accounts;
+use crate::identity::chain::{Outcome, Reason};
+use crate::identity::credential::{Credential, Identity};
+use crate::identity::look_up::{Found, live};
+use crate::identity::registry::Registry;
+use crate::trust::{ClientTrust, Person};
+
+/// The certificate door, and what ends with it.
+pub struct CertificateDoor {
+    trust: Arc<ClientTrust>,
+    /// Asks whether holders still have an account; absent where there are none.
+    accounts: Option<Arc<Accounts>>,
+    /// When the next revocation list runs out.
+    next_end: AtomicI64,
+}
+
+impl CertificateDoor {
+    /// The door of `trust`, as of `now`. `accounts` are asked about whoever comes by it; machines are not asked about.
+    #[must_use]
+    pub fn new(trust: Arc<ClientTrust>, accounts: Option<Arc<Accounts>>, now: UnixSeconds) -> Self {
+        let next_end = AtomicI64::new(trust.next_end(now).unwrap_or(i64::MAX));
+        Self { trust, accounts, next_end }
+    }
+
+    /// Whose certificates count.
+    #[must_use]
+    pub const fn trust(&self) -> &Arc<ClientTrust> {
+        &self.trust
+    }
+
+    /// Who is asked about its holders.
+    pub(super) const fn accounts(&self) -> Option<&Arc<Accounts>> {
+        self.accounts.as_ref()
+    }
+
+    /// Who shows this certificate. Not whether their account lets them in.
+    pub(super) fn check(
+        &self,
+        certificate: &Arc<ClientCertificate>,
+        registry: &Registry,
+        clock: &Clock,
+    ) -> Outcome {
+        let key = certificate.key();
+        for _ in 0..3 {
+            let generation = registry.generation();
+            if let Some(credential) = registry.find(Door::Certificate, key) {
+                return live(Identity::new(credential), clock);
+            }
+            let now = clock.now();
+            let person = match self.trust.identify(certificate, now) {
+                Ok(person) => person,
+                Err(refusal) => return Outcome::Failed(Reason::Certificate(refusal)),
+            };
+            let credential = Credential::from_certificate(Arc::clone(certificate), &person, now);
+            if let Some(credential) = registry.admit(Door::Certificate, credential, generation) {
+                return live(Identity::new(credential), clock);
+            }
+        }
+        Outcome::Unavailable
+    }
+
+    /// Judges everything again that was got by a certificate, if what counts may have changed; gives how much of it has
+    /// ended. Blocking.
+    pub fn heed_changes(&self, registry: &Registry, now: UnixSeconds) -> Option<usize> {
+        let has_changed = self.trust.refresh();
+        let is_over = now > self.next_end.load(Ordering::Relaxed);
+        (has_changed || is_over).then(|| self.judge_again(registry, now))
+    }
+
+    /// The same at once, for who has just changed what counts.
+    pub fn reload(&self, registry: &Registry, now: UnixSeconds) -> usize {
+        self.trust.reload();
+        self.judge_again(registry, now)
+    }
+
+    fn judge_again(&self, registry: &Registry, now: UnixSeconds) -> usize {
+        self.next_end.store(self.trust.next_end(now).unwrap_or(i64::MAX), Ordering::Relaxed);
+        registry.recheck_certificates(|credential| {
+            let person = credential.certificate().map(|certificate| self.trust.identify(certificate, now));
+            person.is_some_and(|person| person.is_ok_and(|person| is_same(credential, &person)))
+        })
+    }
+}
+
+/// An entry of the mapping file that changed makes somebody else of its holder: what they have open is not for that one.
+fn is_same(credential: &Credential, person: &Person) -> bool {
+    let has_same_groups = person.groups.as_ref().is_none_or(|groups| *groups == credential.group_names());
+    *credential.user() == person.user && credential.is_machine() == person.is_machine && has_same_groups
+}
+
+/// Ties a credential out of the store to the certificate that it was got by. Without a door for certificates nobody can
+/// say any more whether it counts.
+pub(super) fn bind(
+    door: Option<&CertificateDoor>,
+    credential: Credential,
+    certificate: Option<ClientCertificate>,
+    now: UnixSeconds,
+) -> Found {
+    let Some(certificate) = certificate else { return Found::Good(credential) };
+    let person = door.and_then(|door| door.trust.identify(&certificate, now).ok());
+    match person.filter(|person| person.user == *credential.user()) {
+        Some(person) => Found::Good(credential.bound_to(Arc::new(certificate), &person)),
+        None => Found::Over,
+    }
+}
