@@ -13,6 +13,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use crate::config::{EngineAddress, LogTarget, LoginMode, Problem, Settings, TlsMode};
 use crate::domain::Clock;
 use crate::listener::tls::TlsMaterial;
+use crate::trust::ClientTrust;
 use crate::users::{UserFile, UsersError};
 
 /// Where libpam looks for a service's file (pam.d(5)), in this order.
@@ -24,6 +25,7 @@ pub(super) fn before_start(settings: &Settings, clock: &Clock) -> Vec<Problem> {
     let mut problems = Vec::new();
     problems.extend(tls(settings, clock));
     problems.extend(login(settings));
+    problems.extend(certificates(settings));
     problems.extend(account_service(settings));
     problems.extend(engine_files(&settings.engine));
     problems.extend(folder("state", &settings.state));
@@ -70,6 +72,12 @@ fn login(settings: &Settings) -> Option<Problem> {
         }
         LoginMode::Certificates | LoginMode::NoLogin | LoginMode::Pam(_) => None,
     }
+}
+
+/// The files of the certificate door.
+fn certificates(settings: &Settings) -> Option<Problem> {
+    let error = ClientTrust::open(settings.client_certs.as_ref()?, &settings.state).err()?;
+    Some(Problem::new(error.option(), format!("{:#}", anyhow::Error::new(error))))
 }
 
 fn user_file(path: &Path) -> Option<Problem> {

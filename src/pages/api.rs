@@ -43,6 +43,12 @@ pub(super) async fn login(
     if !state.has_login {
         return refuse(StatusCode::NOT_FOUND, "login is switched off here");
     }
+    if !state.has_passwords {
+        return refuse(
+            StatusCode::NOT_FOUND,
+            "nobody logs in with a password here: show a client certificate",
+        );
+    }
     // A page elsewhere can make a browser post a form or plain text here, but not JSON, and not without saying so.
     if policy::check_same_origin(&context.method, &context.headers, context.authority.as_deref()).is_err()
         && policy::is_by_browser(&context.headers)

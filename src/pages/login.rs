@@ -69,7 +69,7 @@ pub(super) async fn submit(
     state: web::Data<PagesState>,
 ) -> HttpResponse {
     if let Some(refusal) = refuse_insecure(&context)
-        .or_else(|| refuse_without_login(&state, &context))
+        .or_else(|| refuse_without_passwords(&state, &context))
         .or_else(|| refuse_foreign(&context))
     {
         return refusal;
@@ -322,6 +322,11 @@ pub(super) fn refuse_insecure(context: &PageContext) -> Option<HttpResponse> {
 
 fn refuse_without_login(state: &PagesState, context: &PageContext) -> Option<HttpResponse> {
     (!state.has_login).then(|| page(StatusCode::NOT_FOUND, &ErrorPage::standard(404, &context.request_id)))
+}
+
+fn refuse_without_passwords(state: &PagesState, context: &PageContext) -> Option<HttpResponse> {
+    let is_off = !state.has_login || !state.has_passwords;
+    is_off.then(|| page(StatusCode::NOT_FOUND, &ErrorPage::standard(404, &context.request_id)))
 }
 
 /// A form that another site sent, or something that did not say where it came from (behaviour S5).

@@ -304,7 +304,10 @@ fn certificates(
     clock: &Clock,
 ) -> anyhow::Result<Option<CertificateDoor>> {
     let Some(asked) = &settings.client_certs else { return Ok(None) };
-    let trust = ClientTrust::open(asked, &settings.state)?;
+    let trust = ClientTrust::open(asked, &settings.state).map_err(|error| {
+        let option = error.option();
+        anyhow::Error::new(error).context(format!("--{option}"))
+    })?;
     Ok(Some(CertificateDoor::new(Arc::new(trust), accounts.cloned(), clock.now())))
 }
 

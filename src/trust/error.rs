@@ -11,7 +11,7 @@ use crate::ca::CaError;
 #[derive(Debug, Error)]
 pub enum TrustError {
     /// A file cannot be used.
-    #[error("--{option} {}: {problem}", path.display())]
+    #[error("{}: {problem}", path.display())]
     File {
         /// The option that names it.
         option: &'static str,
@@ -21,7 +21,7 @@ pub enum TrustError {
         problem: String,
     },
     /// A line of the mapping file.
-    #[error("--cert-map {}:{line}: {problem}", path.display())]
+    #[error("{}:{line}: {problem}", path.display())]
     Line {
         /// The file.
         path: PathBuf,
@@ -31,11 +31,21 @@ pub enum TrustError {
         problem: String,
     },
     /// The CA of our own cannot be used.
-    #[error("--client-ca own: {}", what_to_do(.0))]
+    #[error("own: {}", what_to_do(.0))]
     Own(#[source] CaError),
 }
 
 impl TrustError {
+    /// The option that it is about, without its dashes.
+    #[must_use]
+    pub const fn option(&self) -> &'static str {
+        match self {
+            Self::File { option, .. } => option,
+            Self::Line { .. } => "cert-map",
+            Self::Own(_) => "client-ca",
+        }
+    }
+
     pub(super) fn file(option: &'static str, path: &Path, problem: impl Into<String>) -> Self {
         Self::File { option, path: path.to_owned(), problem: problem.into() }
     }

@@ -18,6 +18,8 @@ pub(super) fn user(facts: &CertificateFacts, field: CertField) -> Result<Usernam
     let (first, others) = values.split_first().ok_or(Refusal::NoName)?;
     let is_plain = others.iter().all(|other| other == first);
     let name = first.as_ref().filter(|_| is_plain).ok_or(Refusal::Name)?;
+    // The rest of such a URI is a name already (RFC 7565); others, as SPIFFE's, are for the mapping file.
+    let name = if field == CertField::Uri { name.strip_prefix("acct:").unwrap_or(name) } else { name };
     // NUL and other control characters, and names that look like options, end here.
     Username::parse(name).map_err(|_| Refusal::Name)
 }

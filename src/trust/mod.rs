@@ -19,6 +19,8 @@ mod refusal;
 mod rules;
 mod stamp;
 mod subject;
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -136,7 +138,7 @@ impl ClientTrust {
             Err(error) => {
                 tracing::error!(
                     target: "doorward::trust",
-                    error = format!("{:#}", anyhow::Error::new(error)),
+                    option = error.option(), error = format!("{:#}", anyhow::Error::new(error)),
                     "files of the certificate door cannot be used; what was read before stays in use"
                 );
                 let Some(closed) = self.current.load().with_own_of_now(&self.own) else { return false };
