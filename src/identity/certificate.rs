@@ -9,8 +9,10 @@
 //! files changed, or a revocation list ran out ─► every live credential with a certificate is judged again
 //! ```
 
-use std::sync::Arc;
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Weak};
 
 use crate::domain::{ClientCertificate, Clock, Door, UnixSeconds};
 use crate::identity::accounts::Accounts;
@@ -18,7 +20,10 @@ use crate::identity::chain::{Outcome, Reason};
 use crate::identity::credential::{Credential, Identity};
 use crate::identity::look_up::{Found, live};
 use crate::identity::registry::Registry;
-use crate::trust::{ClientTrust, Person};
+use crate::trust::{ClientTrust, Person, Refusal};
+
+/// Most refusals that one thread remembers; past that it starts anew.
+const MOST_REFUSALS: usize = 4096;
 
 /// The certificate door, and what ends with it.
 pub struct CertificateDoor {
@@ -94,6 +99,51 @@ impl CertificateDoor {
             let person = credential.certificate().map(|certificate| self.trust.identify(certificate, now));
             person.is_some_and(|person| person.is_ok_and(|person| is_same(credential, &person)))
         })
+    }
+}
+
+/// Certificates that were refused within this second, by one thread. A chain can be made so that it costs a hundred
+/// signature checks to refuse; a connection that goes on asking with it shall not get them for each request.
+#[derive(Default)]
+pub(super) struct Refusals(RefCell<HashMap<usize, Refused>>);
+
+struct Refused {
+    /// Keeps the place in memory, so that the key is no other's.
+    certificate: Weak<ClientCertificate>,
+    generation: u64,
+    at: UnixSeconds,
+    why: Refusal,
+}
+
+impl Refusals {
+    /// What was said of the very same connection's certificate in this second, unless what counts has changed since.
+    pub(super) fn recall(
+        &self,
+        certificate: &Arc<ClientCertificate>,
+        door: &CertificateDoor,
+        now: UnixSeconds,
+    ) -> Option<Refusal> {
+        let refused = self.0.borrow();
+        let refused = refused.get(&Arc::as_ptr(certificate).addr())?;
+        let is_of_now = refused.at == now && refused.generation == door.trust.generation();
+        let is_same = refused.certificate.as_ptr() == Arc::as_ptr(certificate);
+        (is_of_now && is_same).then_some(refused.why)
+    }
+
+    /// Notes a refusal that was found while the files were as of `generation`.
+    pub(super) fn note(
+        &self,
+        certificate: &Arc<ClientCertificate>,
+        generation: u64,
+        at: UnixSeconds,
+        why: Refusal,
+    ) {
+        let mut refused = self.0.borrow_mut();
+        if refused.len() >= MOST_REFUSALS {
+            refused.clear();
+        }
+        let weak = Arc::downgrade(certificate);
+        refused.insert(Arc::as_ptr(certificate).addr(), Refused { certificate: weak, generation, at, why });
     }
 }
 

@@ -12,7 +12,7 @@ use http::{HeaderMap, header};
 use crate::domain::{ClientCertificate, Clock, Door, UnixSeconds};
 use crate::identity::accounts::Accounts;
 use crate::identity::basic::BasicDoor;
-use crate::identity::certificate::CertificateDoor;
+use crate::identity::certificate::{CertificateDoor, Refusals};
 use crate::identity::conversations::Conversations;
 use crate::identity::credential::{Credential, Identity};
 use crate::identity::origin::Origin;
@@ -110,6 +110,7 @@ pub struct Doors {
     shared: Arc<Shared>,
     everybody: Option<Identity>,
     remembered: RefCell<Remembered>,
+    refusals: Refusals,
 }
 
 /// Raw header values in which a credential was found good before. Two maps, so that a value is good only where it was.
@@ -152,7 +153,7 @@ impl Doors {
     #[must_use]
     pub fn new(shared: Arc<Shared>) -> Self {
         let everybody = shared.everybody.clone().map(Identity::new);
-        Self { shared, everybody, remembered: RefCell::default() }
+        Self { shared, everybody, remembered: RefCell::default(), refusals: Refusals::default() }
     }
 
     /// What the doors share.
@@ -190,14 +191,21 @@ impl Doors {
         now: UnixSeconds,
     ) -> Outcome {
         let key = certificate.key();
-        let ask = || {
-            let outcome = match &self.shared.certificates {
-                Some(door) => door.check(certificate, &self.shared.registry, &self.shared.clock),
-                None => Outcome::NotRequested,
-            };
-            ready(outcome)
-        };
+        let ask = || ready(self.ask_certificate(certificate, now));
         self.known_or_asked(Raw::Certificate(&key), address, now, ask).await
+    }
+
+    fn ask_certificate(&self, certificate: &Arc<ClientCertificate>, now: UnixSeconds) -> Outcome {
+        let Some(door) = &self.shared.certificates else { return Outcome::NotRequested };
+        if let Some(refusal) = self.refusals.recall(certificate, door, now) {
+            return Outcome::Failed(Reason::Certificate(refusal));
+        }
+        let generation = door.trust().generation();
+        let outcome = door.check(certificate, &self.shared.registry, &self.shared.clock);
+        if let Outcome::Failed(Reason::Certificate(refusal)) = outcome {
+            self.refusals.note(certificate, generation, now, refusal);
+        }
+        outcome
     }
 
     /// What a person put on the request decides; the certificate is there by itself, on each request of the connection
