@@ -10,6 +10,7 @@
 //!
 //! A request flows one way and the types say so: only [`policy`] builds a `Permit`, and [`proxy`] takes it by value.
 
+pub mod acme;
 pub mod audit;
 pub mod ca;
 pub mod cli;

@@ -10,6 +10,7 @@ use nix::unistd::{AccessFlags, User, eaccess, geteuid};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+use crate::acme::{AcmeError, Prepared};
 use crate::config::{EngineAddress, LogTarget, LoginMode, Problem, Settings, TlsMode};
 use crate::domain::Clock;
 use crate::listener::tls::TlsMaterial;
@@ -24,6 +25,7 @@ const CONNECT: Duration = Duration::from_secs(5);
 pub(super) fn before_start(settings: &Settings, clock: &Clock) -> Vec<Problem> {
     let mut problems = Vec::new();
     problems.extend(tls(settings, clock));
+    problems.extend(acme_files(&settings.tls));
     problems.extend(login(settings));
     problems.extend(certificates(settings));
     problems.extend(account_service(settings));
@@ -54,9 +56,25 @@ pub(super) fn neighbours(settings: &Settings) -> Vec<Problem> {
 }
 
 fn tls(settings: &Settings, clock: &Clock) -> Option<Problem> {
-    let option = if matches!(settings.tls, TlsMode::Autocert(_)) { "autocert" } else { "certfile" };
+    let option = match settings.tls {
+        TlsMode::Acme(_) => "acme",
+        TlsMode::Autocert(_) => "autocert",
+        _ => "certfile",
+    };
     let error = TlsMaterial::inspect(&settings.tls, &settings.state, clock).err()?;
     Some(Problem::new(option, format!("{:#}", anyhow::Error::new(error))))
+}
+
+/// The files that `--acme` names. Whether the server answers is found out by the running gateway.
+fn acme_files(mode: &TlsMode) -> Option<Problem> {
+    let TlsMode::Acme(acme) = mode else { return None };
+    match Prepared::read(acme, None).err()? {
+        AcmeError::File { option, path, text } => {
+            let option = option.trim_start_matches('-');
+            Some(Problem::new(option, format!("{}: {text}", path.display())))
+        }
+        error => Some(Problem::new("acme", error.in_full())),
+    }
 }
 
 fn login(settings: &Settings) -> Option<Problem> {

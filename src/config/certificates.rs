@@ -163,7 +163,7 @@ fn together(checker: &mut Checker<'_>, settings: &ClientCertSettings, tls: Optio
     match tls {
         Some(TlsMode::Plain) => checker.problem(
             "client-ca",
-            "certificates need a secured connection; add one of --autocert NAMES, --certfile FILE or --assume-secure",
+            "certificates need a secured connection; add one of --autocert NAMES, --certfile FILE, --acme DOMAINS or --assume-secure",
         ),
         Some(TlsMode::AssumeSecure) => {
             for (option, given) in
@@ -175,7 +175,7 @@ fn together(checker: &mut Checker<'_>, settings: &ClientCertSettings, tls: Optio
                 }
             }
         }
-        Some(TlsMode::Autocert(_) | TlsMode::Certfile(_)) | None => {}
+        Some(TlsMode::Acme(_) | TlsMode::Autocert(_) | TlsMode::Certfile(_)) | None => {}
     }
     if settings.listen.is_empty() && settings.url.is_some() {
         checker.problem("client-cert-url", "only means something with --client-cert-listen");

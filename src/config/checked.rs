@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+pub use super::acme::{AcmeBinding, AcmeSettings};
+
 /// Everything that `doorward serve` needs, valid by construction.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -72,6 +74,8 @@ pub enum EngineAddress {
 /// How the gateway's own listeners are secured.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum TlsMode {
+    /// `--acme DOMAINS`: a certificate that an ACME server gives and renews.
+    Acme(Box<AcmeSettings>),
     /// `--assume-secure`: an external terminator speaks TLS.
     AssumeSecure,
     /// `--autocert NAMES`: a self-signed certificate kept in the state folder.

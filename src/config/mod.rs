@@ -8,6 +8,7 @@
 //!
 //! Nothing here opens what a setting points to: that a file can be read or an engine answers is for the commands.
 
+mod acme;
 mod address;
 mod certificates;
 mod check;

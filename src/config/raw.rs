@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 const ENGINE: &str = "The engine";
 const TLS: &str = "Security of the connections (exactly one, unless --no-login)";
+const ACME: &str = "Certificate by ACME (with --acme)";
 const LOGIN: &str = "Login";
 const CERTIFICATES: &str = "Login by client certificate";
 const THROTTLE: &str = "Failed logins";
@@ -43,10 +44,34 @@ pub struct RawSettings {
     /// Certificate chain and private key in one PEM file, in any order; '.' searches ./server.pem, then /run/secrets
     #[arg(long, env = "DOORWARD_CERTFILE", value_name = "FILE", help_heading = TLS, hide_env_values = true)]
     pub certfile: Option<Text>,
+    /// Get a certificate for these domains from an ACME server, comma separated, and renew it; port 443 of each domain
+    /// must lead here (or port 80, with --acme-http-listen). Giving it accepts the server's terms of service
+    #[arg(long, env = "DOORWARD_ACME", value_name = "DOMAINS", help_heading = TLS, hide_env_values = true)]
+    #[serde(deserialize_with = "one_or_many", skip_serializing_if = "Vec::is_empty")]
+    pub acme: Vec<Text>,
     /// Speak plain HTTP: something in front of the gateway speaks TLS
     #[arg(long, env = "DOORWARD_ASSUME_SECURE", action = ArgAction::SetTrue, value_parser = flag,
           help_heading = TLS, hide_env_values = true)]
     pub assume_secure: Option<bool>,
+
+    /// Directory of the ACME server, an https:// URL [default: that of Let's Encrypt]
+    #[arg(long, env = "DOORWARD_ACME_DIRECTORY", value_name = "URL", help_heading = ACME, hide_env_values = true)]
+    pub acme_directory: Option<Text>,
+    /// Mail address that the CA may write to about the account
+    #[arg(long, env = "DOORWARD_ACME_EMAIL", value_name = "ADDRESS", help_heading = ACME, hide_env_values = true)]
+    pub acme_email: Option<Text>,
+    /// CA bundle (PEM) that the ACME server's own certificate may be signed by, besides the system's
+    #[arg(long, env = "DOORWARD_ACME_CA", value_name = "FILE", help_heading = ACME, hide_env_values = true)]
+    pub acme_ca: Option<Text>,
+    /// Answer HTTP-01 challenges on ADDR:PORT, :PORT or PORT, where port 80 of each domain must lead [default: off]
+    #[arg(long, env = "DOORWARD_ACME_HTTP_LISTEN", value_name = "WHERE", help_heading = ACME, hide_env_values = true)]
+    pub acme_http_listen: Option<Text>,
+    /// Name of the key that binds the ACME account to an account at the CA, where the CA asks for one
+    #[arg(long, env = "DOORWARD_ACME_EAB_KID", value_name = "NAME", help_heading = ACME, hide_env_values = true)]
+    pub acme_eab_kid: Option<Text>,
+    /// File with that key, as the CA gave it (base64url)
+    #[arg(long, env = "DOORWARD_ACME_EAB_KEY", value_name = "FILE", help_heading = ACME, hide_env_values = true)]
+    pub acme_eab_key: Option<Text>,
 
     /// Let in only who proved who they are
     #[arg(long, env = "DOORWARD_USE_LOGIN", action = ArgAction::SetTrue, value_parser = flag,

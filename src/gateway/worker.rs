@@ -141,8 +141,9 @@ impl Worker {
         let _inside = self.gateway.stop.enter();
         let tls = self.gateway.tls.as_ref();
         let tls = tls.map(|material| if asks { material.current_asking() } else { material.current() });
+        let challenge = self.gateway.tls.as_ref().and_then(|material| material.challenge());
         let mut firm = self.gateway.stop.firm.guard();
-        let mut serving = std::pin::pin!(self.serve_http(socket, tls));
+        let mut serving = std::pin::pin!(self.serve_http(socket, tls, challenge));
         // By hand and not by select!: this runs on every request, and a guard that waits already costs one load.
         poll_fn(
             |cx| if firm.poll_fallen(cx).is_ready() { Poll::Ready(()) } else { serving.as_mut().poll(cx) },
@@ -150,8 +151,13 @@ impl Worker {
         .await;
     }
 
-    async fn serve_http(self: Rc<Self>, socket: Socket, tls: Option<Arc<rustls::ServerConfig>>) {
-        let Some(Accepted { io, connection }) = accept(socket, tls).await else { return };
+    async fn serve_http(
+        self: Rc<Self>,
+        socket: Socket,
+        tls: Option<Arc<rustls::ServerConfig>>,
+        challenge: Option<Arc<rustls::ServerConfig>>,
+    ) {
+        let Some(Accepted { io, connection }) = accept(socket, tls, challenge).await else { return };
         let (peer, is_http2) = (connection.peer, connection.is_http2);
         let stop = self.gateway.stop.gentle.guard();
         let (place, mut left) = mpsc::channel(1);

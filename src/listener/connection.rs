@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
+use rustls::server::Acceptor;
 use rustls::{ServerConfig, ServerConnection};
 use tokio::io::AsyncWriteExt;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor};
 
+use crate::acme::ALPN;
 use crate::domain::ClientCertificate;
 use crate::listener::io::{ClientIo, HeadLog, Socket};
 
@@ -71,14 +73,20 @@ const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 /// Secures a socket: a TLS handshake where there is a configuration, else nothing.
 ///
 /// `None` if the peer went away, took too long, or did not speak TLS; a peer that spoke plain HTTP was told so.
-pub async fn accept(socket: Socket, tls: Option<Arc<ServerConfig>>) -> Option<Accepted> {
+///
+/// `challenge` serves handshakes in which an ACME server verifies a domain; such a connection is over with its handshake.
+pub async fn accept(
+    socket: Socket,
+    tls: Option<Arc<ServerConfig>>,
+    challenge: Option<Arc<ServerConfig>>,
+) -> Option<Accepted> {
     let peer = prepare(&socket)?;
     let head_log = HeadLog::default();
     let Some(config) = tls else {
         let io = ClientIo::plain(socket, Some(head_log.clone()));
         return Some(Accepted { io, connection: Connection::plain(peer, head_log) });
     };
-    let stream = match tokio::time::timeout(HANDSHAKE_DEADLINE, handshake(socket, config)).await {
+    let stream = match tokio::time::timeout(HANDSHAKE_DEADLINE, handshake(socket, config, challenge)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
             tracing::debug!(%peer, %error, "no TLS handshake");
@@ -106,6 +114,7 @@ fn prepare(socket: &Socket) -> Option<IpAddr> {
 async fn handshake(
     socket: Socket,
     config: Arc<ServerConfig>,
+    challenge: Option<Arc<ServerConfig>>,
 ) -> std::io::Result<tokio_rustls::server::TlsStream<Socket>> {
     if let Socket::Tcp(stream) = &socket {
         let mut first = [0_u8; 1];
@@ -115,7 +124,28 @@ async fn handshake(
             return Err(tell_plain_http(socket).await);
         }
     }
-    TlsAcceptor::from(config).accept(socket).await
+    match challenge {
+        None => TlsAcceptor::from(config).accept(socket).await,
+        Some(challenge) => choose(socket, config, challenge).await,
+    }
+}
+
+/// Looks at what the client asks for first. RFC 8737 section 3: it asks for the challenge's protocol and no other; the
+/// connection is closed when the handshake is done.
+async fn choose(
+    socket: Socket,
+    config: Arc<ServerConfig>,
+    challenge: Arc<ServerConfig>,
+) -> std::io::Result<tokio_rustls::server::TlsStream<Socket>> {
+    let start = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
+    let is_challenge =
+        start.client_hello().alpn().is_some_and(|protocols| protocols.eq(std::iter::once(ALPN)));
+    if !is_challenge {
+        return start.into_stream(config).await;
+    }
+    let mut stream = start.into_stream(challenge).await?;
+    let _ = stream.shutdown().await;
+    Err(std::io::Error::other("an ACME server has looked"))
 }
 
 /// Answers in HTTP, so that whoever left out the `s` reads a sentence.

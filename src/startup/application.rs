@@ -10,6 +10,7 @@ use actix_server::{Server, ServerBuilder};
 use anyhow::Context;
 use tokio::net::{TcpStream, UnixStream};
 
+use crate::acme;
 use crate::audit::Sink;
 use crate::config::{LoginMode, PamSettings, Settings, TlsMode};
 use crate::domain::{Clock, Username};
@@ -23,6 +24,7 @@ use crate::pages::{CertificatePort, PagesState};
 use crate::pam::PamClient;
 use crate::proxy::Connector;
 use crate::session::CookieKey;
+use crate::startup::acme::Renewal;
 use crate::startup::launcher::socket_path;
 use crate::startup::listeners::{Bound, Listening};
 use crate::startup::upkeep::{Signals, end_on_signal, flush, heed_certificates, upkeep};
@@ -43,6 +45,7 @@ pub struct Application {
     workers: usize,
     grace: Duration,
     limits: crate::config::SessionLimits,
+    renewal: Option<Renewal>,
 }
 
 /// Builds the gateway and runs it until a signal ends it.
@@ -50,8 +53,10 @@ pub(super) fn run(
     settings: &Settings,
     sockets: Vec<Listening>,
     early_tls: Option<Arc<TlsMaterial>>,
+    acme: Option<acme::Prepared>,
 ) -> anyhow::Result<()> {
-    let application = Application::build(settings, sockets, early_tls)?;
+    let mut application = Application::build(settings, sockets, early_tls)?;
+    application.renewal = Renewal::new(settings, acme);
     super::block_on(application.run())
 }
 
@@ -107,7 +112,7 @@ impl Application {
             tls,
             mode: match settings.tls {
                 TlsMode::AssumeSecure => Mode::Assumed,
-                TlsMode::Autocert(_) | TlsMode::Certfile(_) => Mode::Tls,
+                TlsMode::Acme(_) | TlsMode::Autocert(_) | TlsMode::Certfile(_) => Mode::Tls,
                 TlsMode::Plain => Mode::Plain,
             },
             trusted: TrustedProxies::new(settings.trusted_proxies.clone()),
@@ -123,6 +128,7 @@ impl Application {
             workers: settings.workers,
             grace: settings.grace,
             limits: settings.sessions,
+            renewal: None,
         })
     }
 
@@ -156,7 +162,7 @@ impl Application {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         self.gateway.doors.throttle.restore(&self.gateway.doors.store.bans().await?);
         let addresses = self.addresses();
-        let Self { gateway, sockets, workers, grace, limits } = self;
+        let Self { gateway, sockets, workers, grace, limits, renewal } = self;
         // Before anybody is told that we listen: a signal that comes sooner would end the process in disorder.
         let signals = Signals::new()?;
         let watch = gateway.tls.as_ref().map(TlsMaterial::watch).transpose()?;
@@ -177,11 +183,16 @@ impl Application {
         for address in &addresses {
             tracing::info!(%address, "listening");
         }
+        let renewing = match (renewal, &gateway.tls) {
+            (Some(renewal), Some(tls)) => renewal.start(tls, gateway.doors.clock.clone())?,
+            _ => Vec::new(),
+        };
         let ending = tokio::task::spawn_local(end_on_signal(Arc::clone(&gateway), signals, handle, grace));
         server.await.context("the event loops ended")?;
         ending.abort();
         upkeep.abort();
         certificates.abort();
+        renewing.iter().for_each(tokio::task::JoinHandle::abort);
         flush(&gateway).await;
         drop(watch);
         gateway.log.close();

@@ -28,6 +28,11 @@ pub(super) struct Listening {
     pub(super) asks: bool,
 }
 
+/// Binds `--acme-http-listen`.
+pub(super) fn for_acme(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    tcp(address).with_context(|| format!("--acme-http-listen {address}: cannot listen there"))
+}
+
 /// Binds all addresses.
 pub(super) fn bind(
     listen: &[ListenAddress],

@@ -12,6 +12,7 @@
     reason = "tests fail by panicking"
 )]
 
+mod acme;
 mod engine;
 mod errors;
 mod framing;

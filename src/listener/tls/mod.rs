@@ -3,6 +3,7 @@
 //! A new certificate serves new handshakes; open connections keep theirs. A file that cannot be used never replaces one
 //! that can.
 
+mod acme;
 mod autocert;
 mod certificate;
 mod client;
@@ -21,6 +22,7 @@ use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::ProducesTickets;
 
+use crate::acme::Challenges;
 use crate::config::TlsMode;
 use crate::domain::{Clock, UnixSeconds};
 
@@ -29,6 +31,7 @@ pub use client::ClientAuth;
 pub use error::{FileProblem, TlsError};
 pub use watch::Watch;
 
+use acme::Acme;
 use autocert::Autocert;
 use client::Verifier;
 use pem::KeyedChain;
@@ -54,6 +57,7 @@ pub struct TlsMaterial {
 }
 
 enum Source {
+    Acme(Acme),
     Autocert(Autocert),
     Certfile(PathBuf),
 }
@@ -96,11 +100,13 @@ impl TlsMaterial {
     pub fn load(mode: &TlsMode, state: &Path, clock: &Clock) -> Result<Option<Self>, TlsError> {
         let source = match mode {
             TlsMode::AssumeSecure | TlsMode::Plain => return Ok(None),
+            TlsMode::Acme(settings) => Source::Acme(Acme::new(state, settings)?),
             TlsMode::Autocert(names) => Source::Autocert(Autocert::new(state, names)),
             TlsMode::Certfile(path) => Source::Certfile(search::resolve(path, clock)?),
         };
         let tickets = Tickets::new()?;
         let chain = match &source {
+            Source::Acme(acme) => acme.load(clock)?,
             Source::Autocert(autocert) => autocert.load(clock)?,
             Source::Certfile(path) => pem::read(path, clock)?,
         };
@@ -129,6 +135,7 @@ impl TlsMaterial {
     ) -> Result<Option<CertificateSummary>, TlsError> {
         match mode {
             TlsMode::AssumeSecure | TlsMode::Plain => Ok(None),
+            TlsMode::Acme(settings) => Acme::new(state, settings)?.inspect().map(Some),
             TlsMode::Autocert(names) => Autocert::new(state, names).inspect().map(Some),
             TlsMode::Certfile(path) => {
                 let path = search::resolve(path, clock)?;
@@ -177,6 +184,25 @@ impl TlsMaterial {
         Ok(())
     }
 
+    /// The configuration for a handshake in which an ACME server verifies a domain, while an order waits for that: it
+    /// shows the challenge's certificate, asks for none, and nothing but the handshake must follow (RFC 8737).
+    #[must_use]
+    pub fn challenge(&self) -> Option<Arc<ServerConfig>> {
+        match &self.source {
+            Source::Acme(acme) => acme.challenge(),
+            Source::Autocert(_) | Source::Certfile(_) => None,
+        }
+    }
+
+    /// Where the answers to an ACME server's challenges are put, if there is one.
+    #[must_use]
+    pub fn challenges(&self) -> Option<Arc<Challenges>> {
+        match &self.source {
+            Source::Acme(acme) => Some(acme.challenges()),
+            Source::Autocert(_) | Source::Certfile(_) => None,
+        }
+    }
+
     /// Reads the files again; a self-signed certificate that is about to end is made anew with the same key. Does
     /// blocking file I/O.
     ///
@@ -186,6 +212,10 @@ impl TlsMaterial {
         // Two reloads at once (a signal and the watcher) could otherwise put the older one last.
         let _one_at_a_time = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
         let chain = match &self.source {
+            Source::Acme(acme) => match acme.renewed()? {
+                Some(chain) => chain,
+                None => return Ok(Reload::Unchanged),
+            },
             Source::Autocert(autocert) => autocert.renew(&self.clock)?,
             Source::Certfile(path) => {
                 match pem::read_if_changed(path, self.current.load().chain.digest(), &self.clock)? {
@@ -220,6 +250,18 @@ impl TlsMaterial {
         self.current.load().chain.not_after()
     }
 
+    /// So long before its end the certificate should have been renewed, in seconds: what an ACME server gives may live for
+    /// days only, and is renewed when a third of that is left.
+    fn renewal_head_start(&self) -> UnixSeconds {
+        match &self.source {
+            Source::Acme(_) => {
+                let chain = Arc::clone(&self.current.load().chain);
+                chain.not_after().saturating_sub(chain.not_before()) / 5
+            }
+            Source::Autocert(_) | Source::Certfile(_) => UnixSeconds::MAX,
+        }
+    }
+
     /// The names and addresses that the leaf certificate is for.
     #[must_use]
     pub fn names(&self) -> Vec<String> {
@@ -243,6 +285,7 @@ impl TlsMaterial {
 
     fn watched_file(&self) -> PathBuf {
         match &self.source {
+            Source::Acme(acme) => acme.certificate_path(),
             Source::Autocert(autocert) => autocert.certificate_path(),
             Source::Certfile(path) => path.clone(),
         }

@@ -49,6 +49,7 @@ fn the_example_file_shows_the_defaults() {
     let base = "use-login = true\nautocert = '*'\nclient-ca = 'own'\n";
     let examples = [
         "engine-",
+        "acme",
         "allow-from",
         "autocert",
         "cert-map",
