@@ -7,6 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 pub use super::acme::{AcmeBinding, AcmeSettings};
+pub use super::hsts::HstsSettings;
 
 /// Everything that `doorward serve` needs, valid by construction.
 #[derive(Clone, Debug)]
@@ -15,6 +16,8 @@ pub struct Settings {
     pub engine: EngineAddress,
     /// How connections are secured.
     pub tls: TlsMode,
+    /// Whether browsers are bound to HTTPS.
+    pub hsts: HstsSettings,
     /// Who may come in, and how passwords are checked.
     pub login: LoginMode,
     /// Whose client certificates are a login; `None` if nobody's.

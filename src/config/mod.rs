@@ -17,6 +17,7 @@ mod duration;
 mod environment;
 mod file;
 mod gather;
+mod hsts;
 mod login;
 mod names;
 mod places;

@@ -54,6 +54,11 @@ pub struct RawSettings {
           help_heading = TLS, hide_env_values = true)]
     pub assume_secure: Option<bool>,
 
+    /// Tell browsers to use nothing but HTTPS for this host for this time, on whatever port; 'off' tells nobody
+    /// [default: 365d with --certfile and --acme, to who comes by a name and port 443]
+    #[arg(long, env = "DOORWARD_HSTS", value_name = "TIME|off", help_heading = TLS, hide_env_values = true)]
+    pub hsts: Option<Text>,
+
     /// Directory of the ACME server, an https:// URL [default: that of Let's Encrypt]
     #[arg(long, env = "DOORWARD_ACME_DIRECTORY", value_name = "URL", help_heading = ACME, hide_env_values = true)]
     pub acme_directory: Option<Text>,

@@ -60,6 +60,11 @@ impl Worker {
         };
         entry.status = response.status().as_u16();
         entry.bytes = http_body::Body::size_hint(response.body()).exact();
+        if let Some(hsts) = &self.gateway.hsts
+            && !self.is_insecure(&facts)
+        {
+            hsts.add(facts.authority.as_ref(), response.headers_mut());
+        }
         if connection.is_http2 {
             response.headers_mut().remove(header::CONNECTION);
             // Over HTTP/1 hyper leaves the body of an answer to HEAD away, over HTTP/2 it does not.
@@ -282,6 +287,11 @@ impl Worker {
         refusal
     }
 
+    /// Whether the terminator says that the client came in the clear.
+    fn is_insecure(&self, facts: &Facts) -> bool {
+        self.gateway.mode == Mode::Assumed && facts.forwarded.proto.as_deref() == Some("http")
+    }
+
     /// Our own pages and API.
     async fn own(
         &self,
@@ -337,8 +347,7 @@ impl Worker {
             authority: facts.authority.as_ref().and_then(|value| value.to_str().ok()).map(str::to_owned),
             identity,
             refused,
-            is_insecure: self.gateway.mode == Mode::Assumed
-                && facts.forwarded.proto.as_deref() == Some("http"),
+            is_insecure: self.is_insecure(facts),
             is_stopping: self.gateway.stop.gentle.has_fallen(),
             request_id: facts.id.text(),
             headers: std::mem::take(&mut parts.headers),

@@ -15,6 +15,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::mpsc;
 
 use crate::audit::Sink;
+use crate::gateway::hsts::Hsts;
 use crate::gateway::timer::{self, CoarseTimer};
 use crate::identity::{Doors, Shared};
 use crate::listener::tls::TlsMaterial;
@@ -54,6 +55,8 @@ pub struct Gateway {
     pub tls: Option<Arc<TlsMaterial>>,
     /// How clients reach the gateway.
     pub mode: Mode,
+    /// How browsers are bound to HTTPS.
+    pub hsts: Option<Hsts>,
     /// Whose forwarded headers are believed.
     pub trusted: TrustedProxies,
     /// Who is served at all.

@@ -14,7 +14,7 @@ use crate::acme;
 use crate::audit::Sink;
 use crate::config::{LoginMode, PamSettings, Settings, TlsMode};
 use crate::domain::{Clock, Username};
-use crate::gateway::{Gateway, Mode, Stop, Worker};
+use crate::gateway::{Gateway, Hsts, Mode, Stop, Worker};
 use crate::identity::{
     Accounts, Authenticator, BasicDoor, CertificateDoor, Conversations, Credential, Limits, Registry, Shared,
 };
@@ -115,6 +115,7 @@ impl Application {
                 TlsMode::Acme(_) | TlsMode::Autocert(_) | TlsMode::Certfile(_) => Mode::Tls,
                 TlsMode::Plain => Mode::Plain,
             },
+            hsts: Hsts::new(settings.hsts),
             trusted: TrustedProxies::new(settings.trusted_proxies.clone()),
             allowed: AllowFrom::new(settings.allow_from.clone()),
             connector,

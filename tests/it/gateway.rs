@@ -25,6 +25,7 @@ mod pool;
 mod process;
 mod secured;
 mod streaming;
+mod tls_quality;
 mod tunnels;
 mod wire;
 

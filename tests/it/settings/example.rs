@@ -58,6 +58,7 @@ fn the_example_file_shows_the_defaults() {
         "client-cert-listen",
         "client-cert-url",
         "client-crl ",
+        "hsts",
         "users",
         "pam-account-service",
         "pam-socket",
