@@ -332,5 +332,7 @@ fn server_config(
         builder.with_single_cert(chain.certificates().to_vec(), chain.key()).map_err(TlsError::Tls)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     config.ticketer = Arc::clone(tickets);
+    // All suites are good ones; that the strongest counts and not a client's taste is what scanners look for.
+    config.ignore_client_order = true;
     Ok(Arc::new(config))
 }
