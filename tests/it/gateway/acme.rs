@@ -97,3 +97,24 @@ fn a_gateway_gets_its_certificate_by_http_on_a_port_of_its_own() {
         .ask("GET /version HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     assert_eq!(answer.status, 404);
 }
+
+#[test]
+fn a_required_client_certificate_keeps_no_acme_server_out() {
+    let (server, state) = (Server::start(), state_folder());
+    let folder = tempfile::tempdir().unwrap();
+    let mut ca = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    ca.key_usages = vec![rcgen::KeyUsagePurpose::KeyCertSign, rcgen::KeyUsagePurpose::CrlSign];
+    let ca = ca.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap();
+    let file = folder.path().join("client-ca.pem");
+    std::fs::write(&file, ca.pem()).unwrap();
+    std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let file = file.display().to_string();
+    let gateway = server.gateway(state.path(), &["--client-ca", &file, "--client-cert", "required"]);
+    server.server.look_at(Ports { tls: gateway.address.port(), http: 0 });
+    gateway.said.wait_for_text("the ACME server gave a certificate");
+    // Everybody else has to show one.
+    let mut wire = Wire::connect(gateway.address, Some(server.trust()));
+    let _ = wire.try_send(b"GET /_doorward/healthz HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    wire.expect_close();
+}
