@@ -6,6 +6,7 @@ mod conversation;
 mod door;
 mod keepalive;
 mod return_to;
+mod scope;
 mod secret;
 mod username;
 
@@ -15,5 +16,6 @@ pub use conversation::{Level, Message, Prompt, PromptStyle};
 pub use door::Door;
 pub use keepalive::keep_alive;
 pub use return_to::ReturnTo;
+pub use scope::Scope;
 pub use secret::{InvalidPassword, Password};
 pub use username::{InvalidUsername, Username};

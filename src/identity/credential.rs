@@ -7,10 +7,13 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use arc_swap::ArcSwap;
 use http::HeaderValue;
 
-use crate::domain::{ClientCertificate, Door, UnixSeconds, Username};
+use crate::domain::{ClientCertificate, Door, Scope, UnixSeconds, Username};
 use crate::store::{KeyHash, SessionRecord, TokenKind, TokenRecord};
 use crate::streams::Cut;
 use crate::trust::Person;
+
+/// [`Credential::last_seen`] of a token that was looked up and has not been let in yet.
+const NEVER: UnixSeconds = 0;
 
 /// A live credential: shared by every thread and every stream that works under it.
 pub struct Credential {
@@ -32,6 +35,7 @@ pub struct Credential {
     is_machine: bool,
     /// The mapping file gave the groups, and no account's count.
     has_own_groups: bool,
+    scope: Option<Scope>,
     cut: Cut,
     user_header: HeaderValue,
 }
@@ -69,8 +73,9 @@ impl Credential {
         let mut made =
             Self::new(Door::Token, record.id, record.key, record.user, record.groups, record.expires);
         made.created = record.created;
-        made.last_seen = AtomicI64::new(record.last_used.unwrap_or(record.created));
+        made.last_seen = AtomicI64::new(record.last_used.unwrap_or(NEVER));
         made.token_kind = Some(record.kind);
+        made.scope = record.scope;
         made
     }
 
@@ -144,6 +149,7 @@ impl Credential {
             certificate: None,
             is_machine: false,
             has_own_groups: false,
+            scope: None,
             cut: Cut::new(),
         }
     }
@@ -178,10 +184,10 @@ impl Credential {
         Arc::clone(&self.groups.load().names)
     }
 
-    /// Time of the last request.
+    /// Time of the last request; `None` before the first.
     #[must_use]
-    pub fn last_seen(&self) -> UnixSeconds {
-        self.last_seen.load(Ordering::Relaxed)
+    pub fn last_seen(&self) -> Option<UnixSeconds> {
+        Some(self.last_seen.load(Ordering::Relaxed)).filter(|seen| *seen != NEVER)
     }
 
     /// When it came to be.
@@ -236,6 +242,12 @@ impl Credential {
     #[must_use]
     pub const fn is_machine(&self) -> bool {
         self.is_machine
+    }
+
+    /// What it was narrowed to; everything that its user may do if absent.
+    #[must_use]
+    pub const fn scope(&self) -> Option<Scope> {
+        self.scope
     }
 
     /// How the token came to be, if it is one.
@@ -362,7 +374,7 @@ mod tests {
         let credential = credential(&[]);
         credential.touch(150);
         credential.touch(120);
-        assert_eq!(credential.last_seen(), 150);
+        assert_eq!(credential.last_seen(), Some(150));
     }
 
     #[test]

@@ -59,6 +59,11 @@ impl Registry {
         self.revoke_where(|key, live| key.0 == door && live.user() == user && live.id() == id);
     }
 
+    /// Ends everything of one kind that a user has open. The store must have forgotten it already.
+    pub fn revoke_door(&self, door: Door, user: &Username) {
+        self.revoke_where(|key, live| key.0 == door && live.user() == user);
+    }
+
     /// Ends everything a user has open.
     pub fn revoke_user(&self, user: &Username) {
         self.revoke_where(|_, live| live.user() == user);
@@ -141,7 +146,8 @@ impl Registry {
                 noted.remove(key);
                 return false;
             }
-            let seen = credential.last_seen();
+            // Looked up and not let in, by the account check for example: that is no use.
+            let Some(seen) = credential.last_seen() else { return true };
             if noted.insert(*key, seen) != Some(seen) {
                 match key.0 {
                     Door::Session => touches.0.push((key.1, seen)),
@@ -155,12 +161,15 @@ impl Registry {
     }
 
     fn revoke_where(&self, matches: impl Fn(&Key, &Credential) -> bool) {
+        // In this order, as `sweep` takes them.
+        let mut noted = lock(&self.noted);
         let mut live = lock(&self.live);
         self.revocations.fetch_add(1, Ordering::AcqRel);
         live.retain(|key, credential| {
             let hit = matches(key, credential);
             if hit {
                 credential.cut().fall();
+                noted.remove(key);
             }
             !hit
         });

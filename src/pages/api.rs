@@ -131,6 +131,7 @@ async fn give_token(
         address: Some(context.client),
         certificate: None,
         lifetime: None,
+        scope: None,
     };
     let now = state.doors.clock.now();
     let (token, record) = match token::issue(TokenKind::Login, request, state.token_lifetime, now) {
@@ -160,6 +161,7 @@ pub(super) async fn whoami(context: PageContext) -> HttpResponse {
         "groups": *identity.groups(),
         "door": identity.door(),
         "credential": identity.credential_id(),
+        "scope": credential.scope(),
         "expires": iso(credential.expires()),
     }))
 }
@@ -211,6 +213,10 @@ pub(super) async fn forward_auth(context: PageContext) -> HttpResponse {
     let is_by_browser = identity.door().opens_by_itself() && policy::is_by_browser(&context.headers);
     if (identity.door() == Door::Session || is_by_browser) && is_foreign(&context) {
         return refuse(StatusCode::FORBIDDEN, "this request came from another site");
+    }
+    // What reading is, is known of the engine only.
+    if identity.credential().scope().is_some() {
+        return refuse(StatusCode::FORBIDDEN, "a token with a scope is good for the engine only");
     }
     HttpResponse::NoContent()
         .insert_header(("x-forwarded-user", identity.user_header().as_bytes()))

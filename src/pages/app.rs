@@ -14,7 +14,7 @@ use crate::identity::Shared;
 use crate::pages::bridge::PageService;
 use crate::pages::certificate::{self, CertificatePort};
 use crate::pages::context::PageContext;
-use crate::pages::{account, api, assets, doctor, health, login, refusals, tokens, welcome};
+use crate::pages::{account, api, assets, doctor, health, login, refusals, sessions, tokens, welcome};
 use crate::session::{self, StoreAdapter};
 
 /// What all pages share, across threads.
@@ -31,6 +31,8 @@ pub struct PagesState {
     pub certificate: Box<dyn Fn() -> Option<(String, String)> + Send + Sync>,
     /// Whether the request log can be written.
     pub log_is_well: Box<dyn Fn() -> bool + Send + Sync>,
+    /// Who is in one of these groups looks after everybody's tokens and sessions.
+    pub admin_groups: Vec<String>,
     /// Whether people log in at all.
     pub has_login: bool,
     /// Whether anybody can log in with a password.
@@ -57,6 +59,10 @@ pub async fn build(state: Arc<PagesState>) -> Result<PageService, anyhow::Error>
             let response = refusals::refuse(StatusCode::BAD_REQUEST, "the form cannot be read");
             actix_web::error::InternalError::from_response("", response).into()
         }))
+        .app_data(web::QueryConfig::default().error_handler(|_, _| {
+            let response = refusals::refuse(StatusCode::BAD_REQUEST, "the query cannot be read");
+            actix_web::error::InternalError::from_response("", response).into()
+        }))
         .wrap(session::middleware(adapter, &doors.cookie_key))
         .service(
             web::scope("/_doorward")
@@ -68,9 +74,11 @@ pub async fn build(state: Arc<PagesState>) -> Result<PageService, anyhow::Error>
                         .route("/openapi.json", web::get().to(api::openapi))
                         .route("/tokens", web::get().to(tokens::list))
                         .route("/tokens", web::post().to(tokens::create))
+                        .route("/tokens", web::delete().to(tokens::revoke_all))
                         .route("/tokens/{id}", web::delete().to(tokens::revoke))
-                        .route("/sessions", web::get().to(tokens::list_sessions))
-                        .route("/sessions/{id}", web::delete().to(tokens::revoke_session))
+                        .route("/sessions", web::get().to(sessions::list))
+                        .route("/sessions", web::delete().to(sessions::revoke_all))
+                        .route("/sessions/{id}", web::delete().to(sessions::revoke))
                         .default_service(web::to(unknown_api)),
                 )
                 .route("/login", web::get().to(login::show))

@@ -101,6 +101,7 @@ impl Application {
                 let log = log.clone();
                 Box::new(move || log.is_well())
             },
+            admin_groups: settings.admin_groups.clone(),
             has_login: settings.login != LoginMode::NoLogin,
             folder: settings.state.clone(),
             has_passwords: settings.login != LoginMode::Certificates,

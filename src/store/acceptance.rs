@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use super::{
     BanKind, BanRecord, KeyHash, MemoryStore, SessionRecord, SqliteStore, Store, TokenKind, TokenRecord,
 };
-use crate::domain::{ClientCertificate, Username};
+use crate::domain::{ClientCertificate, Scope, Username};
 
 /// Makes a test of each named function for each store.
 macro_rules! suite {
@@ -35,6 +35,8 @@ suite![
     a_session_that_was_deleted_is_not_replaced,
     replacing_keeps_birth_and_expiry_and_never_turns_last_seen_back,
     lists_hold_only_the_users_own_newest_first,
+    lists_of_all_hold_everybodys_newest_first,
+    s7_all_sessions_or_all_tokens_of_a_user_go_and_nothing_else,
     s7_a_session_is_deleted_by_key_or_by_its_owners_public_id,
     k3_a_token_is_deleted_only_by_its_owner,
     k3_a_user_who_is_gone_loses_everything_and_others_nothing,
@@ -60,7 +62,8 @@ async fn a_session_comes_back_as_it_was_put(store: &dyn Store) {
 
 async fn a_token_comes_back_as_it_was_put(store: &dyn Store) {
     let login = TokenRecord { kind: TokenKind::Login, last_used: Some(7), address: None, ..token(2, "bob") };
-    for record in [token(1, "bob"), login] {
+    let narrow = TokenRecord { scope: Some(Scope::Read), ..token(3, "bob") };
+    for record in [token(1, "bob"), login, narrow] {
         store.put_token(record.clone()).await.unwrap();
         assert_eq!(store.token(record.key).await.unwrap(), Some(record));
     }
@@ -129,6 +132,32 @@ async fn lists_hold_only_the_users_own_newest_first(store: &dyn Store) {
     let tokens = store.tokens_of(&user("bob")).await.unwrap();
     assert_eq!(sessions.iter().map(|record| record.created).collect::<Vec<_>>(), [1003, 1002, 1001]);
     assert_eq!(tokens.iter().map(|record| record.created).collect::<Vec<_>>(), [1003, 1002, 1001]);
+}
+
+async fn lists_of_all_hold_everybodys_newest_first(store: &dyn Store) {
+    for (number, name) in [(1, "bob"), (3, "eve"), (2, "bob")] {
+        let created = 1000 + i64::from(number);
+        store.put_session(SessionRecord { created, ..session(number, name) }).await.unwrap();
+        store.put_token(TokenRecord { created, ..token(number, name) }).await.unwrap();
+    }
+    store.put_session(SessionRecord { user: None, ..session(5, "bob") }).await.unwrap();
+    let sessions = store.all_sessions().await.unwrap();
+    let tokens = store.all_tokens().await.unwrap();
+    assert_eq!(sessions.iter().map(|record| record.created).collect::<Vec<_>>(), [1003, 1002, 1001]);
+    assert_eq!(tokens.iter().map(|record| record.created).collect::<Vec<_>>(), [1003, 1002, 1001]);
+}
+
+async fn s7_all_sessions_or_all_tokens_of_a_user_go_and_nothing_else(store: &dyn Store) {
+    for (number, name) in [(1, "bob"), (2, "bob"), (3, "eve")] {
+        store.put_session(session(number, name)).await.unwrap();
+        store.put_token(token(number, name)).await.unwrap();
+    }
+    assert_eq!(store.delete_sessions_of(&user("bob")).await.unwrap(), 2);
+    assert_eq!(store.tokens_of(&user("bob")).await.unwrap().len(), 2);
+    assert_eq!(store.all_sessions().await.unwrap(), [session(3, "eve")]);
+    assert_eq!(store.delete_tokens_of(&user("bob")).await.unwrap(), 2);
+    assert_eq!(store.all_tokens().await.unwrap(), [token(3, "eve")]);
+    assert_eq!(store.delete_tokens_of(&user("bob")).await.unwrap(), 0);
 }
 
 async fn s7_a_session_is_deleted_by_key_or_by_its_owners_public_id(store: &dyn Store) {
@@ -297,6 +326,7 @@ fn token(number: u8, name: &str) -> TokenRecord {
         id: format!("id{number}"),
         name: "build server".to_owned(),
         kind: TokenKind::Minted,
+        scope: None,
         user: user(name),
         groups: vec!["ops".to_owned()],
         address: Some(IpAddr::V6(Ipv6Addr::LOCALHOST)),

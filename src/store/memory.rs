@@ -75,6 +75,17 @@ impl Store for MemoryStore {
         answer(found)
     }
 
+    fn all_sessions(&self) -> Answer<'_, Vec<SessionRecord>> {
+        let mut found: Vec<_> =
+            self.shelves().sessions.values().filter(|record| record.user.is_some()).cloned().collect();
+        found.sort_by(|a, b| (b.created, &a.id).cmp(&(a.created, &b.id)));
+        answer(found)
+    }
+
+    fn delete_sessions_of(&self, user: &Username) -> Answer<'_, usize> {
+        answer(self.shelves().sessions.extract_if(|_, record| record.user.as_ref() == Some(user)).count())
+    }
+
     fn delete_session(&self, key: KeyHash) -> Answer<'_, bool> {
         answer(self.shelves().sessions.remove(&key).is_some())
     }
@@ -102,6 +113,16 @@ impl Store for MemoryStore {
             self.shelves().tokens.values().filter(|record| record.user == *user).cloned().collect();
         found.sort_by(|a, b| (b.created, &a.id).cmp(&(a.created, &b.id)));
         answer(found)
+    }
+
+    fn all_tokens(&self) -> Answer<'_, Vec<TokenRecord>> {
+        let mut found: Vec<_> = self.shelves().tokens.values().cloned().collect();
+        found.sort_by(|a, b| (b.created, &a.id).cmp(&(a.created, &b.id)));
+        answer(found)
+    }
+
+    fn delete_tokens_of(&self, user: &Username) -> Answer<'_, usize> {
+        answer(self.shelves().tokens.extract_if(|_, record| record.user == *user).count())
     }
 
     fn delete_token(&self, user: &Username, id: &str) -> Answer<'_, bool> {

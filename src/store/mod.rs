@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::domain::{ClientCertificate, UnixSeconds, Username};
+use crate::domain::{ClientCertificate, Scope, UnixSeconds, Username};
 
 #[cfg(test)]
 mod acceptance;
@@ -73,6 +73,8 @@ pub struct TokenRecord {
     pub name: String,
     /// How it came to be.
     pub kind: TokenKind,
+    /// What it was narrowed to; everything if absent.
+    pub scope: Option<Scope>,
     /// Whose it is.
     pub user: Username,
     /// The user's groups, as they were last asked for.
@@ -153,6 +155,10 @@ pub trait Store: Send + Sync {
     fn session(&self, key: KeyHash) -> Answer<'_, Option<SessionRecord>>;
     /// All sessions of a user, newest first.
     fn sessions_of(&self, user: &Username) -> Answer<'_, Vec<SessionRecord>>;
+    /// Everybody's sessions that have logged in, newest first.
+    fn all_sessions(&self) -> Answer<'_, Vec<SessionRecord>>;
+    /// Removes all sessions of a user; how many there were.
+    fn delete_sessions_of(&self, user: &Username) -> Answer<'_, usize>;
     /// Removes a session by key; `true` if there was one.
     fn delete_session(&self, key: KeyHash) -> Answer<'_, bool>;
     /// Removes a user's session by its public id; `true` if there was one.
@@ -163,6 +169,10 @@ pub trait Store: Send + Sync {
     fn token(&self, key: KeyHash) -> Answer<'_, Option<TokenRecord>>;
     /// All tokens of a user, newest first.
     fn tokens_of(&self, user: &Username) -> Answer<'_, Vec<TokenRecord>>;
+    /// Everybody's tokens, newest first.
+    fn all_tokens(&self) -> Answer<'_, Vec<TokenRecord>>;
+    /// Removes all tokens of a user; how many there were.
+    fn delete_tokens_of(&self, user: &Username) -> Answer<'_, usize>;
     /// Removes a user's token by its public id; `true` if there was one.
     fn delete_token(&self, user: &Username, id: &str) -> Answer<'_, bool>;
     /// Removes all sessions and tokens of a user; how many there were.

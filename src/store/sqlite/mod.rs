@@ -70,6 +70,15 @@ impl Store for SqliteStore {
         self.read(move |connection| rows::sessions_of(connection, &user))
     }
 
+    fn all_sessions(&self) -> Answer<'_, Vec<SessionRecord>> {
+        self.read(rows::all_sessions)
+    }
+
+    fn delete_sessions_of(&self, user: &Username) -> Answer<'_, usize> {
+        let user = user.clone();
+        self.write(move |connection| rows::delete_of(connection, "sessions", &user))
+    }
+
     fn delete_session(&self, key: KeyHash) -> Answer<'_, bool> {
         self.write(move |connection| rows::delete_session(connection, &key))
     }
@@ -90,6 +99,15 @@ impl Store for SqliteStore {
     fn tokens_of(&self, user: &Username) -> Answer<'_, Vec<TokenRecord>> {
         let user = user.clone();
         self.read(move |connection| rows::tokens_of(connection, &user))
+    }
+
+    fn all_tokens(&self) -> Answer<'_, Vec<TokenRecord>> {
+        self.read(rows::all_tokens)
+    }
+
+    fn delete_tokens_of(&self, user: &Username) -> Answer<'_, usize> {
+        let user = user.clone();
+        self.write(move |connection| rows::delete_of(connection, "tokens", &user))
     }
 
     fn delete_token(&self, user: &Username, id: &str) -> Answer<'_, bool> {

@@ -56,6 +56,9 @@ const MIGRATIONS: &[&str] = &[
     "
     ALTER TABLE tokens ADD COLUMN certificate TEXT; -- JSON list of base64: the chain that it was got by
 ",
+    "
+    ALTER TABLE tokens ADD COLUMN scope TEXT CHECK (scope IN ('read'));
+",
 ];
 
 /// Brings the tables up to date, as one transaction: two processes that start together do not do it twice, and after a

@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod accounts;
 #[cfg(test)]
+mod administrators;
+#[cfg(test)]
 mod browser;
 #[cfg(test)]
 mod certificates;
@@ -47,6 +49,8 @@ mod passwords;
 mod people;
 #[cfg(test)]
 mod redirects;
+#[cfg(test)]
+mod scopes;
 #[cfg(test)]
 mod sessions;
 #[cfg(test)]

@@ -223,7 +223,7 @@ const SESSION: &str = "/_doorward/api/v1/sessions/{id}";
 
 #[test]
 fn answers_are_as_described() {
-    let door = Setup::usual().open();
+    let door = Setup::usual().with(&["--admin-group", "ops"]).open();
     let cookie = door.cookie(BOB);
     let mut api = Checked { door: &door, description: description(), seen: BTreeSet::new() };
     logins(&mut api);
@@ -314,6 +314,8 @@ fn logins(api: &mut Checked<'_>) {
 }
 
 fn tokens_and_sessions(api: &mut Checked<'_>, token: &str, cookie: &str) {
+    let narrow = json!({ "name": "ci", "scope": "read" });
+    api.ask("POST", TOKENS, TOKENS, |r| r.bearer(token).json(&narrow));
     let wish = json!({ "name": "ci", "expires_in": 60 });
     let made = api.ask("POST", TOKENS, TOKENS, |r| r.bearer(token).json(&wish)).json();
     api.ask("POST", TOKENS, TOKENS, |r| r.bearer(token).json(&json!({ "name": "ci", "expires_in": null })));
@@ -325,6 +327,14 @@ fn tokens_and_sessions(api: &mut Checked<'_>, token: &str, cookie: &str) {
         assert!(!api.ask("GET", list, list, |r| r.bearer(token)).json().as_array().unwrap().is_empty());
         api.ask("GET", list, list, |r| r.cookie(cookie));
         api.ask("GET", list, list, |r| r);
+        let whole = format!("{list}?all=true");
+        assert_eq!(api.ask("GET", list, &whole, |r| r.bearer(token)).status, 200);
+        assert_eq!(api.ask("GET", list, &format!("{list}?all=x"), |r| r.bearer(token)).status, 400);
+        for (user, status) in [("eve", 200), ("", 400)] {
+            let path = format!("{list}?user={user}");
+            assert_eq!(api.ask("DELETE", list, &path, |r| r.bearer(token)).status, status);
+        }
+        api.ask("DELETE", list, list, |r| r.bearer(minted));
     }
     let id = format!("{TOKENS}/{}", made["id"].as_str().unwrap());
     for with in [Some(minted), None, Some(token), Some(token)] {
