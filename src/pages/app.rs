@@ -10,11 +10,13 @@ use actix_web::{App, HttpResponse, web};
 use futures_util::future::BoxFuture;
 
 use crate::config::SessionLimits;
-use crate::identity::Shared;
+use crate::identity::{Devices, Shared};
 use crate::pages::bridge::PageService;
 use crate::pages::certificate::{self, CertificatePort};
 use crate::pages::context::PageContext;
-use crate::pages::{account, api, assets, doctor, health, login, refusals, sessions, tokens, welcome};
+use crate::pages::{
+    account, api, assets, device, device_api, doctor, health, login, refusals, sessions, tokens, welcome,
+};
 use crate::session::{self, StoreAdapter};
 
 /// What all pages share, across threads.
@@ -33,6 +35,8 @@ pub struct PagesState {
     pub log_is_well: Box<dyn Fn() -> bool + Send + Sync>,
     /// Who is in one of these groups looks after everybody's tokens and sessions.
     pub admin_groups: Vec<String>,
+    /// Programs that wait for a person to let them in.
+    pub devices: Devices,
     /// Whether people log in at all.
     pub has_login: bool,
     /// Whether anybody can log in with a password.
@@ -70,6 +74,8 @@ pub async fn build(state: Arc<PagesState>) -> Result<PageService, anyhow::Error>
                     web::scope("/api/v1")
                         .route("/login", web::post().to(api::login))
                         .route("/logout", web::post().to(api::logout))
+                        .route("/device", web::post().to(device_api::begin))
+                        .route("/device/token", web::post().to(device_api::poll))
                         .route("/whoami", web::get().to(api::whoami))
                         .route("/openapi.json", web::get().to(api::openapi))
                         .route("/tokens", web::get().to(tokens::list))
@@ -89,6 +95,9 @@ pub async fn build(state: Arc<PagesState>) -> Result<PageService, anyhow::Error>
                 .route("/logout", web::post().to(login::logout))
                 .route("/account", web::get().to(account::show))
                 .route("/account/revoke", web::post().to(account::revoke))
+                .route("/device", web::get().to(device::show))
+                .route("/device", web::post().to(device::look))
+                .route("/device/answer", web::post().to(device::answer))
                 .route("/auth", web::get().to(api::forward_auth))
                 .route("/doctor", web::get().to(doctor::echo))
                 .route("/healthz", web::get().to(health::alive))

@@ -10,6 +10,8 @@ mod bridge;
 mod caretaker;
 mod certificate;
 mod context;
+mod device;
+mod device_api;
 mod doctor;
 mod health;
 mod login;

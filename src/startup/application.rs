@@ -16,7 +16,8 @@ use crate::config::{LoginMode, PamSettings, Settings, TlsMode};
 use crate::domain::{Clock, Username};
 use crate::gateway::{Gateway, Hsts, Mode, Stop, Worker};
 use crate::identity::{
-    Accounts, Authenticator, BasicDoor, CertificateDoor, Conversations, Credential, Limits, Registry, Shared,
+    Accounts, Authenticator, BasicDoor, CertificateDoor, Conversations, Credential, Devices, Limits,
+    Registry, Shared,
 };
 use crate::listener::tls::{ClientAuth, TlsMaterial};
 use crate::listener::{AllowFrom, Socket, TrustedProxies};
@@ -102,6 +103,7 @@ impl Application {
                 Box::new(move || log.is_well())
             },
             admin_groups: settings.admin_groups.clone(),
+            devices: Devices::new(clock.clone()),
             has_login: settings.login != LoginMode::NoLogin,
             folder: settings.state.clone(),
             has_passwords: settings.login != LoginMode::Certificates,

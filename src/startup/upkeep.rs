@@ -20,6 +20,7 @@ pub(super) async fn upkeep(gateway: Arc<Gateway>, limits: crate::config::Session
     loop {
         ticks.tick().await;
         gateway.doors.conversations.sweep();
+        gateway.pages.devices.sweep();
         gateway.doors.basic.sweep(gateway.doors.clock.now());
         heed_user_file(&gateway);
         if let Some(accounts) = &gateway.doors.accounts {

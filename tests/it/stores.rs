@@ -35,6 +35,7 @@ async fn s10_only_hashes_of_keys_and_tokens_are_in_the_files() {
         address: None,
         certificate: None,
         lifetime: None,
+        scope: None,
     };
     let (token, record) = issue(TokenKind::Login, request, DAY, 0).unwrap();
     store.put_session(SessionRecord { key: key.hash(), ..session(1) }).await.unwrap();

@@ -15,6 +15,8 @@ mod codes;
 #[cfg(test)]
 mod conversations;
 #[cfg(test)]
+mod devices;
+#[cfg(test)]
 mod doctor;
 #[cfg(test)]
 mod door;

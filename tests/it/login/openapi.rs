@@ -229,6 +229,7 @@ fn answers_are_as_described() {
     logins(&mut api);
     let token = door.token(BOB);
     tokens_and_sessions(&mut api, &token, &cookie);
+    devices(&mut api, &cookie);
     pages(&mut api, &cookie);
     for (template, with_login) in [
         ("/_doorward/api/v1/whoami", true),
@@ -346,6 +347,41 @@ fn tokens_and_sessions(api: &mut Checked<'_>, token: &str, cookie: &str) {
     let id = format!("{SESSIONS}/{}", me["credential"].as_str().unwrap());
     for status in [204, 404] {
         assert_eq!(api.ask("DELETE", SESSION, &id, |r| r.bearer(token)).status, status);
+    }
+}
+
+fn devices(api: &mut Checked<'_>, cookie: &str) {
+    let (begin, poll) = ("/_doorward/api/v1/device", "/_doorward/api/v1/device/token");
+    let (page, answer) = ("/_doorward/device", "/_doorward/device/answer");
+    let begun = api.ask("POST", begin, begin, |r| r.json(&json!({ "name": "laptop" }))).json();
+    api.ask("POST", begin, begin, |r| r.json(&json!({ "name": "" })));
+    api.ask("POST", begin, begin, |r| r.body("text/plain", "x"));
+    let body = json!({ "device": begun["device"] });
+    for status in [202, 429] {
+        assert_eq!(api.ask("POST", poll, poll, |r| r.json(&body)).status, status);
+    }
+    for other in [json!({ "device": "x" }), json!({})] {
+        api.ask("POST", poll, poll, |r| r.json(&other));
+    }
+    api.ask("GET", page, page, Request::navigating);
+    api.ask("GET", page, page, |r| r.navigating().cookie(cookie));
+    api.ask("GET", page, page, |r| r.header("Sec-Fetch-Dest", "empty").cookie(cookie));
+    api.ask("POST", page, page, |r| r.cookie(cookie).form(&[("code", "x")]));
+    api.ask("POST", page, page, |r| r.by_our_page().cookie(cookie).form(&[("code", "x")]));
+    api.ask("POST", page, page, |r| r.by_our_page().form(&[("code", "x")]));
+    let code = [("code", begun["code"].as_str().unwrap())];
+    let shown = api.ask("POST", page, page, |r| r.by_our_page().cookie(cookie).form(&code)).body;
+    let request = shown.split("name=\"request\" value=\"").nth(1).unwrap().split('"').next().unwrap();
+    let form = [("request", request), ("choice", "approve")];
+    api.ask("POST", answer, answer, |r| r.by_our_page().form(&form));
+    api.ask("POST", answer, answer, |r| r.cookie(cookie).form(&form));
+    for status in [200, 400] {
+        let reply = api.ask("POST", answer, answer, |r| r.by_our_page().cookie(cookie).form(&form));
+        assert_eq!(reply.status, status);
+    }
+    // As fast as allowed, until it is told.
+    while api.ask("POST", poll, poll, |r| r.json(&body)).status != 200 {
+        std::thread::sleep(std::time::Duration::from_millis(100));
     }
 }
 
