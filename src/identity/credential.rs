@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use http::HeaderValue;
 
 use crate::domain::{ClientCertificate, Door, Scope, UnixSeconds, Username};
-use crate::store::{KeyHash, SessionRecord, TokenKind, TokenRecord};
+use crate::store::{CertificateRecord, KeyHash, SessionRecord, TokenKind, TokenRecord};
 use crate::streams::Cut;
 use crate::trust::Person;
 
@@ -36,8 +36,18 @@ pub struct Credential {
     /// The mapping file gave the groups, and no account's count.
     has_own_groups: bool,
     scope: Option<Scope>,
+    login: Option<Box<Login>>,
     cut: Cut,
     user_header: HeaderValue,
+}
+
+/// The token that a certificate belongs to.
+#[derive(Debug)]
+pub struct Login {
+    /// Its key in the store.
+    pub key: KeyHash,
+    /// Its public id.
+    pub id: String,
 }
 
 /// Somebody's groups, and how the engine is told of them.
@@ -118,6 +128,20 @@ impl Credential {
         self
     }
 
+    /// A client certificate that belongs to a token: it may use the engine, and nothing else that its token may.
+    #[must_use]
+    pub fn from_issued(record: CertificateRecord, token: TokenRecord) -> Self {
+        let expires = record.expires.min(token.expires);
+        let mut made = Self::new(Door::Certificate, record.id, record.key, token.user, token.groups, expires);
+        // As old as the login: what ends everything older ends it too.
+        made.created = token.created;
+        made.last_seen = AtomicI64::new(record.last_used.unwrap_or(NEVER));
+        made.token_kind = Some(TokenKind::Minted);
+        made.scope = token.scope;
+        made.login = Some(Box::new(Login { key: token.key, id: token.id }));
+        made
+    }
+
     /// What everybody holds where the operator said `--no-login`.
     #[must_use]
     pub fn for_everybody(user: Username, now: UnixSeconds) -> Self {
@@ -150,6 +174,7 @@ impl Credential {
             is_machine: false,
             has_own_groups: false,
             scope: None,
+            login: None,
             cut: Cut::new(),
         }
     }
@@ -242,6 +267,12 @@ impl Credential {
     #[must_use]
     pub const fn is_machine(&self) -> bool {
         self.is_machine
+    }
+
+    /// The token that it belongs to, if it is a certificate of one.
+    #[must_use]
+    pub fn login(&self) -> Option<&Login> {
+        self.login.as_deref()
     }
 
     /// What it was narrowed to; everything that its user may do if absent.

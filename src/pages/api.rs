@@ -193,6 +193,9 @@ pub(super) async fn logout(
             end_session(&state, &context).await
         }
         Door::Token => end_token(&state, identity).await,
+        Door::Certificate if identity.credential().login().is_some() => {
+            end_certificate(&state, identity).await
+        }
         // Its streams are cut; a client that goes on showing it comes in again.
         door @ (Door::Basic | Door::Certificate) => {
             state.doors.registry.revoke(door, identity.credential().key());
@@ -201,6 +204,20 @@ pub(super) async fn logout(
         Door::None => Ok(()),
     };
     result.map_or_else(|refusal| refusal, |()| HttpResponse::NoContent().finish())
+}
+
+/// A certificate of a token ends alone; its login goes on.
+async fn end_certificate(
+    state: &PagesState,
+    identity: &crate::identity::Identity,
+) -> Result<(), HttpResponse> {
+    if let Err(error) = state.doors.store.delete_certificate(identity.user(), identity.credential_id()).await
+    {
+        tracing::error!(%error, "cannot revoke a certificate");
+        return Err(later(StatusCode::SERVICE_UNAVAILABLE, "the token store is not available", 2));
+    }
+    state.doors.registry.revoke(Door::Certificate, identity.credential().key());
+    Ok(())
 }
 
 async fn end_token(state: &PagesState, identity: &crate::identity::Identity) -> Result<(), HttpResponse> {

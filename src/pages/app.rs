@@ -9,13 +9,15 @@ use actix_web::http::StatusCode;
 use actix_web::{App, HttpResponse, web};
 use futures_util::future::BoxFuture;
 
+use crate::ca::LoginCa;
 use crate::config::SessionLimits;
 use crate::identity::{Devices, Shared};
 use crate::pages::bridge::PageService;
 use crate::pages::certificate::{self, CertificatePort};
 use crate::pages::context::PageContext;
 use crate::pages::{
-    account, api, assets, device, device_api, doctor, health, login, refusals, sessions, tokens, welcome,
+    account, api, assets, certificates, device, device_api, doctor, health, login, refusals, sessions,
+    tokens, welcome,
 };
 use crate::session::{self, StoreAdapter};
 
@@ -33,6 +35,8 @@ pub struct PagesState {
     pub certificate: Box<dyn Fn() -> Option<(String, String)> + Send + Sync>,
     /// Whether the request log can be written.
     pub log_is_well: Box<dyn Fn() -> bool + Send + Sync>,
+    /// Signs certificates for logins, where there are such.
+    pub login_ca: Option<Arc<LoginCa>>,
     /// Who is in one of these groups looks after everybody's tokens and sessions.
     pub admin_groups: Vec<String>,
     /// Programs that wait for a person to let them in.
@@ -82,6 +86,10 @@ pub async fn build(state: Arc<PagesState>) -> Result<PageService, anyhow::Error>
                         .route("/tokens", web::post().to(tokens::create))
                         .route("/tokens", web::delete().to(tokens::revoke_all))
                         .route("/tokens/{id}", web::delete().to(tokens::revoke))
+                        .route("/certificates", web::get().to(certificates::list))
+                        .route("/certificates", web::post().to(certificates::create))
+                        .route("/certificates", web::delete().to(certificates::revoke_all))
+                        .route("/certificates/{id}", web::delete().to(certificates::revoke))
                         .route("/sessions", web::get().to(sessions::list))
                         .route("/sessions", web::delete().to(sessions::revoke_all))
                         .route("/sessions/{id}", web::delete().to(sessions::revoke))

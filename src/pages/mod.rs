@@ -9,6 +9,7 @@ pub mod assets;
 mod bridge;
 mod caretaker;
 mod certificate;
+mod certificates;
 mod context;
 mod device;
 mod device_api;

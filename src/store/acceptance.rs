@@ -3,10 +3,18 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 
+use self::certificates::{
+    a_certificate_comes_back_with_its_token_and_lists_are_newest_first, certificate,
+    k3_a_certificate_is_deleted_only_by_its_owner,
+    s7_a_certificate_counts_no_longer_than_its_token_however_that_ends,
+};
 use super::{
-    BanKind, BanRecord, KeyHash, MemoryStore, SessionRecord, SqliteStore, Store, TokenKind, TokenRecord,
+    BanKind, BanRecord, KeyHash, LastUses, MemoryStore, SessionRecord, SqliteStore, Store, TokenKind,
+    TokenRecord,
 };
 use crate::domain::{ClientCertificate, Scope, Username};
+
+mod certificates;
 
 /// Makes a test of each named function for each store.
 macro_rules! suite {
@@ -49,6 +57,9 @@ suite![
     a_lifted_ban_is_gone_and_is_told_once,
     a_ban_that_is_put_after_its_lift_stays,
     purge_removes_forgiven_bans_only,
+    a_certificate_comes_back_with_its_token_and_lists_are_newest_first,
+    s7_a_certificate_counts_no_longer_than_its_token_however_that_ends,
+    k3_a_certificate_is_deleted_only_by_its_owner,
     ping_answers,
 ];
 
@@ -212,16 +223,23 @@ async fn groups_are_written_into_all_that_a_user_has(store: &dyn Store) {
 async fn touch_never_moves_a_time_backwards(store: &dyn Store) {
     store.put_session(session(1, "bob")).await.unwrap();
     store.put_token(token(1, "bob")).await.unwrap();
+    assert!(store.put_certificate(certificate(7, 1)).await.unwrap());
     for (touched, expected) in [(1500, 1500), (1400, 1500), (1600, 1600)] {
-        store.touch(vec![(key(1), touched)], vec![(key(1), touched)]).await.unwrap();
+        let use_of = |number| vec![(key(number), touched)];
+        let uses = LastUses { sessions: use_of(1), tokens: use_of(1), certificates: use_of(7) };
+        store.touch(uses).await.unwrap();
         assert_eq!(store.session(key(1)).await.unwrap().unwrap().last_seen, expected);
         assert_eq!(store.token(key(1)).await.unwrap().unwrap().last_used, Some(expected));
+        let (made, _) = store.certificate(key(7)).await.unwrap().unwrap();
+        assert_eq!(made.last_used, Some(expected));
     }
 }
 
 async fn touch_skips_what_is_unknown(store: &dyn Store) {
     store.put_session(session(1, "bob")).await.unwrap();
-    store.touch(vec![(key(9), 1500), (key(1), 1500)], vec![(key(9), 1500)]).await.unwrap();
+    let unknown = || vec![(key(9), 1500)];
+    let sessions = vec![(key(9), 1500), (key(1), 1500)];
+    store.touch(LastUses { sessions, tokens: unknown(), certificates: unknown() }).await.unwrap();
     assert_eq!(store.session(key(1)).await.unwrap().unwrap().last_seen, 1500);
     assert_eq!(store.session(key(9)).await.unwrap(), None);
     assert_eq!(store.token(key(9)).await.unwrap(), None);

@@ -91,6 +91,30 @@ pub struct TokenRecord {
     pub certificate: Option<ClientCertificate>,
 }
 
+/// A client certificate that a token's holder got, as kept at rest. It counts as long as its token does.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct CertificateRecord {
+    /// SHA-256 of the certificate: no other of that name or number counts.
+    pub key: KeyHash,
+    /// Its serial number in hex.
+    pub id: String,
+    /// What its owner calls it.
+    pub name: String,
+    /// Key of the token that it belongs to.
+    pub token: KeyHash,
+    /// Client address that asked for it.
+    pub address: Option<IpAddr>,
+    /// When it was made.
+    pub created: UnixSeconds,
+    /// When it was last used, if ever.
+    pub last_used: Option<UnixSeconds>,
+    /// When it ends.
+    pub expires: UnixSeconds,
+}
+
+/// A certificate, and the token that it belongs to.
+pub type CertificateOfToken = (CertificateRecord, TokenRecord);
+
 /// What a ban is about.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -135,6 +159,25 @@ pub struct BanRecord {
 /// Most ban records kept: as many as the tables in memory hold.
 pub const MOST_BANS: usize = 3 * 32_768;
 
+/// When things were used last, by their keys.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct LastUses {
+    /// Of sessions.
+    pub sessions: Vec<(KeyHash, UnixSeconds)>,
+    /// Of tokens.
+    pub tokens: Vec<(KeyHash, UnixSeconds)>,
+    /// Of certificates that belong to tokens.
+    pub certificates: Vec<(KeyHash, UnixSeconds)>,
+}
+
+impl LastUses {
+    /// Whether there is nothing to note.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.sessions.is_empty() && self.tokens.is_empty() && self.certificates.is_empty()
+    }
+}
+
 /// The store could not do its work. Callers fail closed: no session, no token.
 #[derive(Debug, Error)]
 #[error("the store failed: {0}")]
@@ -175,16 +218,24 @@ pub trait Store: Send + Sync {
     fn delete_tokens_of(&self, user: &Username) -> Answer<'_, usize>;
     /// Removes a user's token by its public id; `true` if there was one.
     fn delete_token(&self, user: &Username, id: &str) -> Answer<'_, bool>;
+    /// Keeps a certificate with its token; `false` if that has gone in the meantime.
+    fn put_certificate(&self, record: CertificateRecord) -> Answer<'_, bool>;
+    /// The certificate with this key and its token, expired or not; `None` if either has gone.
+    fn certificate(&self, key: KeyHash) -> Answer<'_, Option<CertificateOfToken>>;
+    /// All certificates of a user's tokens, newest first.
+    fn certificates_of(&self, user: &Username) -> Answer<'_, Vec<CertificateOfToken>>;
+    /// Everybody's certificates, newest first.
+    fn all_certificates(&self) -> Answer<'_, Vec<CertificateOfToken>>;
+    /// Removes a certificate of a user's tokens by its serial number; `true` if there was one.
+    fn delete_certificate(&self, user: &Username, id: &str) -> Answer<'_, bool>;
+    /// Removes all certificates of a user's tokens; how many there were.
+    fn delete_certificates_of(&self, user: &Username) -> Answer<'_, usize>;
     /// Removes all sessions and tokens of a user; how many there were.
     fn delete_user(&self, user: &Username) -> Answer<'_, usize>;
     /// Writes a user's groups into all sessions and tokens of theirs.
     fn set_groups(&self, user: &Username, groups: Vec<String>) -> Answer<'_, ()>;
-    /// Notes last use of sessions and of tokens, never moving a time backwards; unknown keys are skipped.
-    fn touch(
-        &self,
-        sessions: Vec<(KeyHash, UnixSeconds)>,
-        tokens: Vec<(KeyHash, UnixSeconds)>,
-    ) -> Answer<'_, ()>;
+    /// Notes last uses, never moving a time backwards; unknown keys are skipped.
+    fn touch(&self, uses: LastUses) -> Answer<'_, ()>;
     /// Inserts or replaces bans by kind and subject. Beyond [`MOST_BANS`] those that end first go.
     fn put_bans(&self, bans: Vec<BanRecord>) -> Answer<'_, ()>;
     /// All bans that are not lifted, over or not, the one that ends last first.

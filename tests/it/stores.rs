@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use doorward::domain::Username;
 use doorward::session::SessionKeyText;
-use doorward::store::{SessionRecord, SqliteStore, Store, TokenKind};
+use doorward::store::{LastUses, SessionRecord, SqliteStore, Store, TokenKind};
 use doorward::token::{TokenRequest, issue};
 use tempfile::tempdir;
 
@@ -58,7 +58,7 @@ async fn s14_sessions_live_on_over_a_restart() {
     let path = folder.path().join("store.db");
     let store = SqliteStore::open(&path).unwrap();
     store.put_session(session(1)).await.unwrap();
-    store.touch(vec![([1; 32], 1500)], vec![]).await.unwrap();
+    store.touch(LastUses { sessions: vec![([1; 32], 1500)], ..LastUses::default() }).await.unwrap();
     drop(store);
     let store = SqliteStore::open(&path).unwrap();
     let expected = SessionRecord { last_seen: 1500, ..session(1) };

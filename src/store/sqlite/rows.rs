@@ -12,7 +12,7 @@ use crate::domain::{ClientCertificate, Scope, UnixSeconds, Username};
 use crate::store::{KeyHash, SessionRecord, TokenKind, TokenRecord};
 
 const SESSION_COLUMNS: &str = "key, id, user, groups, address, created, last_seen, expires, state";
-const TOKEN_COLUMNS: &str =
+pub(super) const TOKEN_COLUMNS: &str =
     "key, id, name, kind, user, groups, address, created, last_used, expires, certificate, scope";
 
 pub(super) fn put_session(connection: &Connection, record: &SessionRecord) -> rusqlite::Result<()> {
@@ -119,7 +119,7 @@ pub(super) fn put_token(connection: &Connection, record: &TokenRecord) -> rusqli
 pub(super) fn token(connection: &Connection, key: &KeyHash) -> rusqlite::Result<Option<TokenRecord>> {
     connection
         .prepare_cached(&format!("SELECT {TOKEN_COLUMNS} FROM tokens WHERE key = ?1"))?
-        .query_row([key], token_record)
+        .query_row([key], |row| token_record(row, 0))
         .optional()
 }
 
@@ -128,14 +128,14 @@ pub(super) fn tokens_of(connection: &Connection, user: &Username) -> rusqlite::R
         .prepare_cached(&format!(
             "SELECT {TOKEN_COLUMNS} FROM tokens WHERE user = ?1 ORDER BY created DESC, id"
         ))?
-        .query_map([user.as_str()], token_record)?
+        .query_map([user.as_str()], |row| token_record(row, 0))?
         .collect()
 }
 
 pub(super) fn all_tokens(connection: &Connection) -> rusqlite::Result<Vec<TokenRecord>> {
     connection
         .prepare_cached(&format!("SELECT {TOKEN_COLUMNS} FROM tokens ORDER BY created DESC, id"))?
-        .query_map([], token_record)?
+        .query_map([], |row| token_record(row, 0))?
         .collect()
 }
 
@@ -218,20 +218,21 @@ fn session_record(row: &Row<'_>) -> rusqlite::Result<SessionRecord> {
     })
 }
 
-fn token_record(row: &Row<'_>) -> rusqlite::Result<TokenRecord> {
+/// Reads a token whose columns begin at `first`.
+pub(super) fn token_record(row: &Row<'_>, first: usize) -> rusqlite::Result<TokenRecord> {
     Ok(TokenRecord {
-        key: row.get(0)?,
-        id: row.get(1)?,
-        name: row.get(2)?,
-        kind: kind(row, 3)?,
-        user: username(4, &row.get::<_, String>(4)?)?,
-        groups: from_json(row, 5)?,
-        address: address(row, 6)?,
-        created: row.get(7)?,
-        last_used: row.get(8)?,
-        expires: row.get(9)?,
-        certificate: certificate(row, 10)?,
-        scope: scope(row, 11)?,
+        key: row.get(first)?,
+        id: row.get(first + 1)?,
+        name: row.get(first + 2)?,
+        kind: kind(row, first + 3)?,
+        user: username(first + 4, &row.get::<_, String>(first + 4)?)?,
+        groups: from_json(row, first + 5)?,
+        address: address(row, first + 6)?,
+        created: row.get(first + 7)?,
+        last_used: row.get(first + 8)?,
+        expires: row.get(first + 9)?,
+        certificate: certificate(row, first + 10)?,
+        scope: scope(row, first + 11)?,
     })
 }
 
@@ -260,7 +261,7 @@ fn username(column: usize, name: &str) -> rusqlite::Result<Username> {
     Username::parse(name).map_err(|error| unreadable(column, error))
 }
 
-fn address(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<IpAddr>> {
+pub(super) fn address(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<IpAddr>> {
     let text: Option<String> = row.get(column)?;
     text.map(|text| text.parse().map_err(|error| unreadable(column, error))).transpose()
 }

@@ -31,6 +31,8 @@ mod health;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod issued;
+#[cfg(test)]
 #[path = "../../e2e/support/keeper.rs"]
 mod keeper;
 #[cfg(test)]
