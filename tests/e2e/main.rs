@@ -40,6 +40,8 @@ mod support;
 #[cfg(test)]
 mod swarm;
 #[cfg(test)]
+mod terminators;
+#[cfg(test)]
 mod tls_scan;
 #[cfg(test)]
 mod transfers;

@@ -49,6 +49,8 @@ pub(crate) struct Gateway {
 enum Passwords<'a> {
     /// The embedded user file, with [`USER`] in it.
     File,
+    /// The same beside client certificates, with these options.
+    FileAnd(&'a [&'a str]),
     /// PAM, with these options, for a user of the machine.
     Pam(&'a [&'a str], (&'a str, &'a str)),
 }
@@ -89,6 +91,13 @@ impl Gateway {
         Self::start_with(way, engine, &Passwords::Pam(options, user))
     }
 
+    /// A gateway behind a terminator on loopback that passes certificates of `ca` on in a header of this form.
+    pub(crate) fn behind(form: &str, ca: &Path, engine: &str) -> Self {
+        let ca = ca.display().to_string();
+        let options = ["--trusted-proxy", "127.0.0.1", "--client-ca", &ca, "--client-cert-header", form];
+        Self::start_with(Way::Plain, engine, &Passwords::FileAnd(&options))
+    }
+
     /// A gateway over TLS with a PAM service that asks for more than a password; nobody is logged in.
     pub(crate) fn with_pam(service: &str, engine: &str) -> Self {
         Self::spawn(Way::Tls, engine, &Passwords::Pam(&["--pam-service", service], ("", "")))
@@ -111,6 +120,10 @@ impl Gateway {
         let user = match passwords {
             Passwords::File => {
                 command.arg("--users").arg(write_users(&folder));
+                (USER, PASSWORD)
+            }
+            Passwords::FileAnd(options) => {
+                command.arg("--users").arg(write_users(&folder)).args(*options);
                 (USER, PASSWORD)
             }
             Passwords::Pam(options, user) => {
