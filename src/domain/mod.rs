@@ -6,6 +6,7 @@ mod door;
 mod keepalive;
 mod return_to;
 mod secret;
+mod span;
 mod username;
 
 pub use clock::{Clock, UnixMillis, UnixSeconds};
@@ -14,4 +15,5 @@ pub use door::Door;
 pub use keepalive::keep_alive;
 pub use return_to::ReturnTo;
 pub use secret::{InvalidPassword, Password};
+pub use span::span;
 pub use username::{InvalidUsername, Username};

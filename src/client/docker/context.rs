@@ -92,6 +92,14 @@ impl DockerFolder {
         })
     }
 
+    /// Whether a gateway may have the context of this name.
+    ///
+    /// # Errors
+    /// [`DockerFault::Foreign`] if it is another's.
+    pub fn claim(&self, name: &ContextName, url: &GatewayUrl) -> Result<(), DockerFault> {
+        if self.may_write(name, url)? { Ok(()) } else { Err(DockerFault::Foreign(name.clone())) }
+    }
+
     /// Writes a gateway's context, in place of the one that it had under this name. Without `tls` it says plain HTTP.
     ///
     /// # Errors
@@ -103,9 +111,7 @@ impl DockerFolder {
         description: &str,
         tls: Option<&TlsFiles<'_>>,
     ) -> Result<(), DockerFault> {
-        if !self.may_write(name, url)? {
-            return Err(DockerFault::Foreign(name.clone()));
-        }
+        self.claim(name, url)?;
         // The name comes last: it makes Docker see the rest.
         match tls {
             Some(files) => self.put_tls(name, files)?,
