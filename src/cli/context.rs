@@ -74,13 +74,13 @@ struct Remove {
 #[derive(Args, Debug)]
 pub(super) struct ContextArgs {
     /// Name of the docker context [default: the host's]
-    #[arg(long = "context", value_name = "NAME", help_heading = "Docker", value_parser = context_name)]
-    name: Option<ContextName>,
+    #[arg(long, value_name = "NAME", help_heading = "Docker", value_parser = context_name)]
+    context: Option<ContextName>,
     /// Let docker use this context unless it is told otherwise
     #[arg(long, help_heading = "Docker")]
     default: bool,
     /// Make no docker context
-    #[arg(long, help_heading = "Docker", conflicts_with_all = ["name", "default", "http_headers"])]
+    #[arg(long, help_heading = "Docker", conflicts_with_all = ["context", "default", "http_headers"])]
     no_context: bool,
     /// Without certificates: have docker send the token from config.json, to every engine that it talks to
     #[arg(long, help_heading = "Docker")]

@@ -84,7 +84,7 @@ pub(in crate::cli) fn forget(login: &Login, context: &ContextRecord) -> Outcome 
 fn choose_name(docker: &DockerFolder, login: &Login, args: &ContextArgs) -> Result<ContextName, Failure> {
     let has = login.context.as_ref().filter(|context| context.folder == docker.path());
     let has = has.and_then(|context| ContextName::parse(&context.name));
-    let Some(name) = args.name.clone().or(has) else { return Ok(docker.name_for(&login.url)?) };
+    let Some(name) = args.context.clone().or(has) else { return Ok(docker.name_for(&login.url)?) };
     docker.claim(&name, &login.url)?;
     Ok(name)
 }

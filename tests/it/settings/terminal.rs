@@ -70,7 +70,7 @@ impl Terminal {
     }
 
     /// Waits until what is typed is not shown.
-    fn await_hidden(&self) {
+    pub(crate) fn await_hidden(&self) {
         let begun = Instant::now();
         while self.flags().contains(LocalFlags::ECHO) {
             assert!(begun.elapsed() < AT_MOST, "what is typed stays visible");
