@@ -1,6 +1,7 @@
 //! `doorward context`: the docker contexts that belong to logins.
 
 mod make;
+mod tell;
 
 use anstyle::Style;
 use clap::{Args, Subcommand};
@@ -12,7 +13,7 @@ use super::{remote, report, table};
 use crate::client::{ContextName, DockerFolder, Login, LoginStore};
 use crate::domain::UnixSeconds;
 
-pub(super) use self::make::{forget, make};
+pub(super) use self::make::{Making, forget};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -140,8 +141,16 @@ impl Renew {
         let mut first = None;
         for mut login in logins {
             let host = login.url.authority();
-            let done = make(&store, &mut login, None, &self.context, "doorward context", None);
-            if let Err(failure) = done {
+            let name = remote::default_name();
+            let making = Making {
+                store: &store,
+                args: &self.context,
+                name: &name,
+                seen: None,
+                old_token: None,
+                is_new: false,
+            };
+            if let Err(failure) = making.make(&mut login) {
                 first = first.or(Some(failure.after(&format!("{host} was not renewed"))));
             }
         }

@@ -8,10 +8,9 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Args;
-use nix::unistd::gethostname;
 
 use super::answers::Answers;
-use super::context::{ContextArgs, make};
+use super::context::{ContextArgs, Making};
 use super::failure::{Failure, Outcome, conclude};
 use super::shown::shown_in_line;
 use super::terminal::{has_person, read_line, restore_on_signals};
@@ -100,7 +99,7 @@ impl Login {
         let before = store.get(&self.url)?;
         let trust = trust::find(&self.url, &self.trust, before.as_ref().map(|login| &login.trust))?;
         let gateway = Gateway { url: self.url.clone(), trust, token: None };
-        let name = self.name.clone().unwrap_or_else(default_name);
+        let name = self.name.clone().unwrap_or_else(remote::default_name);
         let granted = if self.web { web::log_in(&gateway, &name)? } else { self.converse(&gateway, &name)? };
         Answers::Terminal.tell(&granted.messages);
 
@@ -122,8 +121,10 @@ impl Login {
             self.url,
             remote::until(login.expires, now)
         ));
-        let old_token = before.map(|login| login.token);
-        make(&store, &mut login, granted.seen.as_ref(), &self.context, &name, old_token.as_ref())
+        let old_token = before.as_ref().map(|login| &login.token);
+        let (args, seen) = (&self.context, granted.seen);
+        Making { store: &store, args, name: &name, seen, old_token, is_new: true }
+            .make(&mut login)
             .map_err(|failure| failure.after("you are logged in, but docker cannot use it yet"))
     }
 
@@ -132,7 +133,10 @@ impl Login {
         let (ended, ending) = (open.clone(), gateway.clone());
         restore_on_signals(move || {
             report::complain("\nnot logged in");
-            let _ = remote::wait_for(tokio::time::timeout(remote::LAST_WORD, ended.cancel(&ending)));
+            // The timer needs the runtime around it.
+            let _ = remote::wait_for(async {
+                tokio::time::timeout(remote::LAST_WORD, ended.cancel(&ending)).await
+            });
         })
         .context("cannot wait for signals")?;
         let (user, password) = (self.user()?, self.password()?);
@@ -176,17 +180,4 @@ impl Login {
         let line = line.context("standard input is empty; it should hold the password")?;
         Ok(Some(Password::parse(line.to_string())?))
     }
-}
-
-/// `bob@laptop`, so that the owner knows in a list what to revoke.
-fn default_name() -> String {
-    let user = std::env::var("USER").ok().filter(|name| !name.is_empty());
-    let host = gethostname().ok().and_then(|name| name.into_string().ok());
-    let name = match (user, host) {
-        (Some(user), Some(host)) => format!("{user}@{host}"),
-        (None, Some(host)) => host,
-        _ => "doorward login".to_owned(),
-    };
-    let name: String = name.chars().filter(|c| c.is_ascii_graphic()).take(60).collect();
-    if is_name(&name) { name } else { "doorward login".to_owned() }
 }

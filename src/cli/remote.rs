@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
+use nix::unistd::gethostname;
 
 use super::failure::Failure;
 use crate::client::{Login, LoginStore};
 use crate::domain::{Clock, UnixSeconds, span};
+use crate::token::is_name;
 
 /// How long a program that is being ended still talks to a gateway.
 pub(super) const LAST_WORD: Duration = Duration::from_secs(3);
@@ -37,6 +39,19 @@ pub(super) fn wait_for<T>(future: impl Future<Output = T>) -> Result<T, Failure>
 /// Now, by the machine's clock.
 pub(super) fn now() -> UnixSeconds {
     Clock::system().now()
+}
+
+/// `bob@laptop`, so that the owner knows in a list what to revoke.
+pub(super) fn default_name() -> String {
+    let user = std::env::var("USER").ok().filter(|name| !name.is_empty());
+    let host = gethostname().ok().and_then(|name| name.into_string().ok());
+    let name = match (user, host) {
+        (Some(user), Some(host)) => format!("{user}@{host}"),
+        (None, Some(host)) => host,
+        _ => "doorward login".to_owned(),
+    };
+    let name: String = name.chars().filter(|c| c.is_ascii_graphic()).take(60).collect();
+    if is_name(&name) { name } else { "doorward login".to_owned() }
 }
 
 /// A time as the API writes it (RFC 3339).

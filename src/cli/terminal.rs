@@ -83,9 +83,19 @@ pub(super) fn restore_on_signals(last: impl Fn() + Send + 'static) -> io::Result
             if let Ok((terminal, usual)) = &terminal {
                 let _ = tcsetattr(terminal, SetArg::TCSANOW, usual);
             }
+            let ending = Ending(signal);
             last();
-            let _ = emulate_default_handler(signal);
+            drop(ending);
         }
     })?;
     Ok(())
+}
+
+/// Ends the program as the signal does, whatever becomes of the last words: whoever asked for the end waits for it.
+struct Ending(i32);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let _ = emulate_default_handler(self.0);
+    }
 }

@@ -70,6 +70,22 @@ pub async fn get_certificate(
     }
 }
 
+/// Whether the gateway still knows a certificate as the caller's.
+///
+/// # Errors
+/// [`ClientError`] if it cannot be asked.
+pub async fn is_issued(gateway: &Gateway, id: &str) -> Result<bool, ClientError> {
+    #[derive(Deserialize)]
+    struct Row {
+        id: String,
+    }
+    match gateway.json::<Vec<Row>>(Method::GET, PATH, None::<&()>).await {
+        Ok(answer) => Ok(answer.content.iter().any(|row| row.id == id)),
+        Err(error) if error.is_status(404) || error.is_status(501) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// Only what was understood goes on to other programs, and only if it is for our key.
 fn read(issued: &Issued, key: &LeafKey) -> Result<ClientCertificate, ClientError> {
     let strange = || ClientError::Strange("the certificate that it issued cannot be used".to_owned());

@@ -36,8 +36,24 @@ pub enum Owner {
 pub struct TlsFiles<'a> {
     /// CA certificates in PEM form.
     pub ca: &'a str,
-    /// Client certificate and key in PEM form.
-    pub certificate: Option<(&'a str, &'a Zeroizing<String>)>,
+    /// How the user proves who they are.
+    pub proof: Proof<'a>,
+}
+
+/// A client certificate, or none.
+#[derive(Clone, Copy)]
+pub enum Proof<'a> {
+    /// The one that the context has.
+    Kept,
+    /// A new one.
+    New {
+        /// Certificate and chain in PEM form.
+        chain: &'a str,
+        /// Its key in PEM form.
+        key: &'a Zeroizing<String>,
+    },
+    /// None.
+    Nothing,
 }
 
 /// A context's `meta.json`, as far as it matters here.
@@ -134,12 +150,13 @@ impl DockerFolder {
     fn put_tls(&self, name: &ContextName, files: &TlsFiles<'_>) -> Result<(), DockerFault> {
         let folder = self.tls(name).join(ENDPOINT);
         make_private(&folder).map_err(|error| fault(&folder, error))?;
-        match files.certificate {
-            Some((certificate, key)) => {
+        match files.proof {
+            Proof::Kept => {}
+            Proof::New { chain, key } => {
                 put(&folder.join("key.pem"), key.as_bytes(), Readers::Owner)?;
-                put(&folder.join("cert.pem"), certificate.as_bytes(), Readers::Owner)?;
+                put(&folder.join("cert.pem"), chain.as_bytes(), Readers::Owner)?;
             }
-            None => {
+            Proof::Nothing => {
                 remove_file(&folder.join("cert.pem"))?;
                 remove_file(&folder.join("key.pem"))?;
             }
@@ -147,14 +164,15 @@ impl DockerFolder {
         put(&folder.join("ca.pem"), files.ca.as_bytes(), Readers::Owner)
     }
 
-    /// The private key of a context; `None` if it has none.
+    /// The private key of a context; `None` if it has none, or no certificate for it.
     ///
     /// # Errors
     /// [`DockerFault`] if it cannot be read.
     pub fn key_of(&self, name: &ContextName) -> Result<Option<Zeroizing<String>>, DockerFault> {
-        let path = self.tls(name).join(ENDPOINT).join("key.pem");
+        let folder = self.tls(name).join(ENDPOINT);
+        let path = folder.join("key.pem");
         match fs::read_to_string(&path) {
-            Ok(text) => Ok(Some(Zeroizing::new(text))),
+            Ok(text) => Ok(folder.join("cert.pem").exists().then(|| Zeroizing::new(text))),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(fault(&path, error)),
         }
@@ -207,7 +225,7 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::MetadataExt;
 
-    use super::{Owner, TlsFiles};
+    use super::{Owner, Proof, TlsFiles};
     use crate::client::GatewayUrl;
     use crate::client::docker::{ContextName, DockerFault, DockerFolder};
 
@@ -226,7 +244,7 @@ mod tests {
         let (_folder, docker) = folder();
         let (name, url) = (ContextName::parse("gate").unwrap(), url("gate.example"));
         let key = "KEY".to_owned().into();
-        let files = TlsFiles { ca: "CA", certificate: Some(("CERT", &key)) };
+        let files = TlsFiles { ca: "CA", proof: Proof::New { chain: "CERT", key: &key } };
         docker.put_context(&name, &url, "bob", Some(&files)).unwrap();
         let meta = docker.path().join("contexts/meta").join(name.folder()).join("meta.json");
         let meta: serde_json::Value = serde_json::from_slice(&fs::read(meta).unwrap()).unwrap();
@@ -240,8 +258,11 @@ mod tests {
         }
         assert_eq!(fs::metadata(&tls).unwrap().mode() & 0o777, 0o700);
         assert_eq!(docker.key_of(&name).unwrap().unwrap().as_str(), "KEY");
+        docker.put_context(&name, &url, "bob", Some(&TlsFiles { ca: "NEW", proof: Proof::Kept })).unwrap();
+        assert_eq!(fs::read_to_string(tls.join("ca.pem")).unwrap(), "NEW");
+        assert_eq!(fs::read_to_string(tls.join("cert.pem")).unwrap(), "CERT");
         // Without a certificate none may stay from before.
-        docker.put_context(&name, &url, "bob", Some(&TlsFiles { ca: "CA", certificate: None })).unwrap();
+        docker.put_context(&name, &url, "bob", Some(&TlsFiles { ca: "CA", proof: Proof::Nothing })).unwrap();
         assert!(
             !tls.join("key.pem").exists() && !tls.join("cert.pem").exists() && tls.join("ca.pem").exists()
         );

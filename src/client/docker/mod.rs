@@ -22,7 +22,7 @@ use thiserror::Error;
 use super::store::{absolute, home};
 
 pub use config::HeaderPlace;
-pub use context::{Owner, TlsFiles};
+pub use context::{Owner, Proof, TlsFiles};
 pub use name::ContextName;
 
 /// Docker's configuration folder.

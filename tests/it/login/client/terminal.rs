@@ -108,6 +108,8 @@ fn an_expired_password_is_changed_in_the_same_conversation() {
     let url = door.origin();
     let mut terminal = start(&home, &["login", "--user", &person.name, "--ca", &trusted(&door), &url]);
     terminal.answer("Password: ", "right horse");
+    terminal.expect("Changing password for");
+    terminal.answer("Current password: ", "right horse");
     terminal.answer("New password: ", "an entirely new horse 7");
     terminal.answer("Retype new password: ", "an entirely new horse 7");
     let (status, shown) = terminal.end();
