@@ -12,7 +12,7 @@ use super::name::ContextName;
 use super::{DockerFault, DockerFolder, fault};
 use crate::client::Secret;
 use crate::client::store::make_private;
-use crate::store::{Place, Readers};
+use crate::store::{Place, Readers, create_private};
 
 const CURRENT: &str = "currentContext";
 const HEADERS: &str = "HttpHeaders";
@@ -39,6 +39,14 @@ impl DockerFolder {
             config.insert(CURRENT.to_owned(), name.as_str().into());
             true
         })
+    }
+
+    /// Makes an empty `config.json` where there is none: docker-compose 1 and the Python library look for contexts beside
+    /// it, and nowhere if it is missing.
+    pub(super) fn ensure_config(&self) -> Result<(), DockerFault> {
+        make_private(&self.folder).map_err(|error| fault(&self.folder, error))?;
+        let path = self.config_path();
+        create_private(&path, b"{}").map(|_| ()).map_err(|error| fault(&path, error))
     }
 
     /// Whether `docker` uses this context unless it is told otherwise.

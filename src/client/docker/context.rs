@@ -128,6 +128,7 @@ impl DockerFolder {
         tls: Option<&TlsFiles<'_>>,
     ) -> Result<(), DockerFault> {
         self.claim(name, url)?;
+        self.ensure_config()?;
         // The name comes last: it makes Docker see the rest.
         match tls {
             Some(files) => self.put_tls(name, files)?,

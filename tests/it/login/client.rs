@@ -93,7 +93,7 @@ impl Home {
         self.entry(door)["token"].as_str().unwrap().to_owned()
     }
 
-    /// All files of ours and of Docker's, without their folders.
+    /// All files of ours and of Docker's, without their folders, and without a `config.json` of Docker that says nothing.
     fn files(&self) -> Vec<PathBuf> {
         let mut folders = vec![self.path(".config"), self.path(".docker")];
         let mut found = Vec::new();
@@ -102,6 +102,7 @@ impl Home {
                 if entry.path().is_dir() { folders.push(entry.path()) } else { found.push(entry.path()) }
             }
         }
+        found.retain(|path| !path.ends_with("config.json") || std::fs::read(path).unwrap() != b"{}");
         found
     }
 
