@@ -4,10 +4,12 @@ mod body;
 mod check;
 mod entry;
 mod host;
+mod hsts;
 mod refuse;
 mod request;
 mod timer;
 mod worker;
 
 pub use body::GatewayBody;
+pub use hsts::Hsts;
 pub use worker::{Gateway, Mode, Stop, Worker};
