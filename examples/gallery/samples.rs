@@ -3,8 +3,9 @@
 
 use super::Level;
 use super::views::{
-    AccountPage, CliBlock, ErrorPage, LoginPage, LogoutPage, MessageView, Moment, PromptKind, PromptView,
-    RenderError, SampleEnginePage, SessionRow, Step, Template, TokenRow, WelcomePage,
+    AccountPage, CliBlock, DeviceDonePage, DevicePage, DeviceQuestionPage, ErrorPage, LoginPage, LogoutPage,
+    MessageView, Moment, PromptKind, PromptView, RenderError, SampleEnginePage, SessionRow, Step, Template,
+    TokenRow, WelcomePage,
 };
 
 const HOST: &str = "docker-01.example.net:8100";
@@ -29,7 +30,37 @@ pub(crate) fn pages() -> Result<Vec<(String, String)>, RenderError> {
         ("sample-engine-hostile", SampleEnginePage { identity: &hostile }.render()?),
     ];
     all.extend(rest.map(|(name, html)| (name.to_owned(), html)));
+    all.extend(device_pages()?);
     Ok(all)
+}
+
+fn device_pages() -> Result<Vec<(String, String)>, RenderError> {
+    let code = DevicePage { host: HOST, user: "bob", error: None };
+    let wrong = DevicePage { error: Some("No program waits with this code."), ..code };
+    let hostile = DevicePage { host: HOSTILE, user: HOSTILE, error: Some(HOSTILE) };
+    let all = [
+        ("device", code.render()?),
+        ("device-wrong", wrong.render()?),
+        ("device-hostile", hostile.render()?),
+        ("device-question", question(HOST, "bob@laptop", "198.51.100.23").render()?),
+        ("device-question-hostile", question(HOSTILE, HOSTILE, HOSTILE).render()?),
+        ("device-approved", DeviceDonePage { host: HOST, approved: true }.render()?),
+        ("device-denied", DeviceDonePage { host: HOST, approved: false }.render()?),
+    ];
+    Ok(all.map(|(name, html)| (name.to_owned(), html)).into())
+}
+
+fn question<'a>(host: &'a str, name: &'a str, address: &str) -> DeviceQuestionPage<'a> {
+    DeviceQuestionPage {
+        host,
+        user: "bob",
+        request: "lVYgS3tQ5Yw2",
+        code: "BCDF-GHJK",
+        name,
+        address: address.to_owned(),
+        asked: at("just now", "2026-11-22T03:04:05Z"),
+        lifetime: "12 h".to_owned(),
+    }
 }
 
 fn login_pages() -> Result<Vec<(String, String)>, RenderError> {

@@ -151,7 +151,42 @@ impl Authority {
         self.sign(subject, request.public_key(), expires, now)
     }
 
+    /// The same without an entry in the index: for whoever keeps the record elsewhere.
+    pub(super) fn issue_unlisted(
+        &self,
+        subject: &Subject,
+        request: &PublicKeyRequest,
+        expires: UnixSeconds,
+        now: UnixSeconds,
+    ) -> Result<Issued, CaError> {
+        if expires <= now {
+            return Err(CaError::Request("it would end before it begins"));
+        }
+        self.make(subject, request.public_key(), expires, now)
+    }
+
     fn sign(
+        &self,
+        subject: &Subject,
+        key: &impl PublicKeyData,
+        wanted: UnixSeconds,
+        now: UnixSeconds,
+    ) -> Result<Issued, CaError> {
+        let issued = self.make(subject, key, wanted, now)?;
+        let locked = self.folder.lock()?;
+        let mut index = self.folder.index()?;
+        index.add(issued.record.clone());
+        // Before anybody has it: what is not in the index could not be revoked by name.
+        if self.crl_is_old(&index, now) {
+            self.publish(&locked, index, None, now)?;
+        } else {
+            locked.write_index(&index)?;
+        }
+        Ok(issued)
+    }
+
+    /// Signs, and writes nothing down.
+    fn make(
         &self,
         subject: &Subject,
         key: &impl PublicKeyData,
@@ -176,15 +211,6 @@ impl Authority {
             expires,
             revoked: None,
         };
-        let locked = self.folder.lock()?;
-        let mut index = self.folder.index()?;
-        index.add(record.clone());
-        // Before anybody has it: what is not in the index could not be revoked by name.
-        if self.crl_is_old(&index, now) {
-            self.publish(&locked, index, None, now)?;
-        } else {
-            locked.write_index(&index)?;
-        }
         let shortened = expires < wanted;
         Ok(Issued { record, pem: certificate.pem(), der: certificate.der().to_vec(), shortened })
     }
@@ -265,6 +291,6 @@ impl Authority {
     }
 }
 
-fn short(serial: Serial) -> String {
+pub(super) fn short(serial: Serial) -> String {
     serial.to_string().chars().rev().take(8).collect()
 }

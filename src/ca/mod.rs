@@ -19,6 +19,7 @@ mod error;
 mod folder;
 mod index;
 mod key;
+mod login;
 mod profile;
 mod request;
 mod revocations;
@@ -30,6 +31,7 @@ pub use error::CaError;
 pub use folder::{CA_FOLDER, CA_KEY, CaFolder};
 pub use index::{Index, Kind, Reason, Record, Revocation, State};
 pub use key::{Algorithm, LeafKey};
+pub use login::{LOGIN_CA_FOLDER, LoginCa};
 pub use profile::{
     CA_DAYS, CLIENT_DAYS, CRL_DAYS, MAX_CA_DAYS, MAX_CLIENT_DAYS, MAX_CRL_DAYS, MAX_SERVER_DAYS, SERVER_DAYS,
     Subject,

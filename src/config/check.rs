@@ -40,6 +40,7 @@ fn assemble(checker: &mut Checker<'_>) -> Option<Settings> {
     let listen = address::listen(checker);
     let trusted_proxies = address::networks(checker, "trusted-proxy", &list(&raw.trusted_proxy));
     let allow_from = address::networks(checker, "allow-from", &list(&raw.allow_from));
+    let admin_groups = login::admin_groups(checker);
     let throttle = throttle::throttle(checker);
     let sessions = sessions(checker);
     let token_lifetime = checker.length("token-lifetime", raw.token_lifetime.as_ref(), "12h");
@@ -56,6 +57,7 @@ fn assemble(checker: &mut Checker<'_>) -> Option<Settings> {
         listen,
         trusted_proxies,
         allow_from,
+        admin_groups,
         throttle,
         sessions,
         token_lifetime,

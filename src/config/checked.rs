@@ -28,6 +28,8 @@ pub struct Settings {
     pub trusted_proxies: Vec<IpNet>,
     /// Networks that may reach the gateway at all; empty for everybody.
     pub allow_from: Vec<IpNet>,
+    /// Groups whose people look after everybody's tokens and sessions.
+    pub admin_groups: Vec<String>,
     /// How failures are counted; `None` if they are not.
     pub throttle: Option<ThrottleSettings>,
     /// Session life times.

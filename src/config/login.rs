@@ -90,6 +90,18 @@ pub(super) fn login(checker: &mut Checker<'_>) -> Option<LoginMode> {
     login
 }
 
+/// Groups of administrators. An empty one is a variable that was not set where the value was put together.
+pub(super) fn admin_groups(checker: &mut Checker<'_>) -> Vec<String> {
+    let groups = list(&checker.raw.admin_group);
+    if groups.iter().any(String::is_empty) {
+        checker.problem("admin-group", "is empty; write the name of a group or leave the option out");
+    }
+    if !groups.is_empty() && checker.raw.no_login == Some(true) {
+        checker.problem("admin-group", "means nothing with --no-login: nobody is in any group");
+    }
+    groups
+}
+
 /// The options that were given and that only PAM heeds.
 fn pam_options(checker: &Checker<'_>) -> Vec<&'static str> {
     let raw = checker.raw;

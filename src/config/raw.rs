@@ -102,6 +102,11 @@ pub struct RawSettings {
     #[arg(long, env = "DOORWARD_BASIC_CACHE", value_name = "TIME", help_heading = LOGIN, hide_env_values = true)]
     pub basic_cache: Option<Text>,
 
+    /// Let this group look after everybody's tokens and sessions over the API; may be repeated [default: nobody]
+    #[arg(long, env = "DOORWARD_ADMIN_GROUP", value_name = "GROUP", help_heading = LOGIN, hide_env_values = true)]
+    #[serde(deserialize_with = "one_or_many", skip_serializing_if = "Vec::is_empty")]
+    pub admin_group: Vec<Text>,
+
     /// Let in who shows a client certificate of these CAs (PEM, one or many); 'own' is the one that 'doorward ca' made;
     /// may be repeated
     #[arg(long, env = "DOORWARD_CLIENT_CA", value_name = "FILE|own", help_heading = CERTIFICATES, hide_env_values = true)]

@@ -320,3 +320,13 @@ fn options_of_the_certificate_door_that_cannot_be_meant_are_refused() {
         assert!(problem.trim_start_matches("--").starts_with(expected), "{text}: {problem}");
     }
 }
+
+#[test]
+fn administrators_are_named_by_group_and_not_by_an_empty_one() {
+    let login = "use-login = true\nautocert = '*'\n";
+    assert!(settings(login).admin_groups.is_empty());
+    let groups = settings(&format!("{login}admin-group = ['ops', 'DOM\\domain admins']")).admin_groups;
+    assert_eq!(groups, ["ops", "DOM\\domain admins"]);
+    assert!(problem(&format!("{login}admin-group = ['ops', ' ']")).contains("is empty"));
+    assert!(problem("no-login = true\nadmin-group = 'ops'").contains("means nothing with --no-login"));
+}

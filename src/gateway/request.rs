@@ -374,6 +374,7 @@ impl Worker {
 fn needs_nobody(path: &str) -> bool {
     let own = path.strip_prefix("/_doorward/").unwrap_or_default();
     matches!(own, "login" | "api/v1/login" | "api/v1/openapi.json" | "healthz" | "readyz")
+        || matches!(own, "api/v1/device" | "api/v1/device/token")
         || own.starts_with("static/")
 }
 

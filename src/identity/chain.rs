@@ -2,7 +2,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::future::ready;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +16,7 @@ use crate::identity::conversations::Conversations;
 use crate::identity::credential::{Credential, Identity};
 use crate::identity::origin::Origin;
 use crate::identity::registry::Registry;
-use crate::identity::{bearer, cookie};
+use crate::identity::{bearer, cookie, issued};
 use crate::session::{self, CookieKey, RawCookie};
 use crate::store::Store;
 use crate::throttle::Throttle;
@@ -191,17 +190,23 @@ impl Doors {
         now: UnixSeconds,
     ) -> Outcome {
         let key = certificate.key();
-        let ask = || ready(self.ask_certificate(certificate, now));
+        let ask = || Box::pin(self.ask_certificate(certificate, now));
         self.known_or_asked(Raw::Certificate(&key), address, now, ask).await
     }
 
-    fn ask_certificate(&self, certificate: &Arc<ClientCertificate>, now: UnixSeconds) -> Outcome {
-        let Some(door) = &self.shared.certificates else { return Outcome::NotRequested };
+    async fn ask_certificate(&self, certificate: &Arc<ClientCertificate>, now: UnixSeconds) -> Outcome {
+        let shared = &self.shared;
+        let Some(door) = &shared.certificates else { return Outcome::NotRequested };
         if let Some(refusal) = self.refusals.recall(certificate, door, now) {
             return Outcome::Failed(Reason::Certificate(refusal));
         }
         let generation = door.trust().generation();
-        let outcome = door.check(certificate, &self.shared.registry, &self.shared.clock);
+        // Judged before it is looked up: strangers' certificates never come to the store.
+        let outcome = match door.trust().is_of_login(certificate, shared.clock.now()) {
+            Ok(true) => issued::check(certificate, shared).await,
+            Ok(false) => door.check(certificate, &shared.registry, &shared.clock),
+            Err(refusal) => Outcome::Failed(Reason::Certificate(refusal)),
+        };
         if let Outcome::Failed(Reason::Certificate(refusal)) = outcome {
             self.refusals.note(certificate, generation, now, refusal);
         }

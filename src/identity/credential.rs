@@ -7,10 +7,13 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use arc_swap::ArcSwap;
 use http::HeaderValue;
 
-use crate::domain::{ClientCertificate, Door, UnixSeconds, Username};
-use crate::store::{KeyHash, SessionRecord, TokenKind, TokenRecord};
+use crate::domain::{ClientCertificate, Door, Scope, UnixSeconds, Username};
+use crate::store::{CertificateRecord, KeyHash, SessionRecord, TokenKind, TokenRecord};
 use crate::streams::Cut;
 use crate::trust::Person;
+
+/// [`Credential::last_seen`] of a token that was looked up and has not been let in yet.
+const NEVER: UnixSeconds = 0;
 
 /// A live credential: shared by every thread and every stream that works under it.
 pub struct Credential {
@@ -32,8 +35,19 @@ pub struct Credential {
     is_machine: bool,
     /// The mapping file gave the groups, and no account's count.
     has_own_groups: bool,
+    scope: Option<Scope>,
+    login: Option<Box<Login>>,
     cut: Cut,
     user_header: HeaderValue,
+}
+
+/// The token that a certificate belongs to.
+#[derive(Debug)]
+pub struct Login {
+    /// Its key in the store.
+    pub key: KeyHash,
+    /// Its public id.
+    pub id: String,
 }
 
 /// Somebody's groups, and how the engine is told of them.
@@ -69,8 +83,9 @@ impl Credential {
         let mut made =
             Self::new(Door::Token, record.id, record.key, record.user, record.groups, record.expires);
         made.created = record.created;
-        made.last_seen = AtomicI64::new(record.last_used.unwrap_or(record.created));
+        made.last_seen = AtomicI64::new(record.last_used.unwrap_or(NEVER));
         made.token_kind = Some(record.kind);
+        made.scope = record.scope;
         made
     }
 
@@ -113,6 +128,20 @@ impl Credential {
         self
     }
 
+    /// A client certificate that belongs to a token: it may use the engine, and nothing else that its token may.
+    #[must_use]
+    pub fn from_issued(record: CertificateRecord, token: TokenRecord) -> Self {
+        let expires = record.expires.min(token.expires);
+        let mut made = Self::new(Door::Certificate, record.id, record.key, token.user, token.groups, expires);
+        // As old as the login: what ends everything older ends it too.
+        made.created = token.created;
+        made.last_seen = AtomicI64::new(record.last_used.unwrap_or(NEVER));
+        made.token_kind = Some(TokenKind::Minted);
+        made.scope = token.scope;
+        made.login = Some(Box::new(Login { key: token.key, id: token.id }));
+        made
+    }
+
     /// What everybody holds where the operator said `--no-login`.
     #[must_use]
     pub fn for_everybody(user: Username, now: UnixSeconds) -> Self {
@@ -144,6 +173,8 @@ impl Credential {
             certificate: None,
             is_machine: false,
             has_own_groups: false,
+            scope: None,
+            login: None,
             cut: Cut::new(),
         }
     }
@@ -178,10 +209,10 @@ impl Credential {
         Arc::clone(&self.groups.load().names)
     }
 
-    /// Time of the last request.
+    /// Time of the last request; `None` before the first.
     #[must_use]
-    pub fn last_seen(&self) -> UnixSeconds {
-        self.last_seen.load(Ordering::Relaxed)
+    pub fn last_seen(&self) -> Option<UnixSeconds> {
+        Some(self.last_seen.load(Ordering::Relaxed)).filter(|seen| *seen != NEVER)
     }
 
     /// When it came to be.
@@ -236,6 +267,18 @@ impl Credential {
     #[must_use]
     pub const fn is_machine(&self) -> bool {
         self.is_machine
+    }
+
+    /// The token that it belongs to, if it is a certificate of one.
+    #[must_use]
+    pub fn login(&self) -> Option<&Login> {
+        self.login.as_deref()
+    }
+
+    /// What it was narrowed to; everything that its user may do if absent.
+    #[must_use]
+    pub const fn scope(&self) -> Option<Scope> {
+        self.scope
     }
 
     /// How the token came to be, if it is one.
@@ -362,7 +405,7 @@ mod tests {
         let credential = credential(&[]);
         credential.touch(150);
         credential.touch(120);
-        assert_eq!(credential.last_seen(), 150);
+        assert_eq!(credential.last_seen(), Some(150));
     }
 
     #[test]

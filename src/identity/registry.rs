@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::domain::{Door, UnixSeconds, Username};
 use crate::identity::credential::Credential;
-use crate::store::KeyHash;
+use crate::store::{KeyHash, LastUses};
 
 type Key = (Door, KeyHash);
 
@@ -19,9 +19,6 @@ pub struct Registry {
     /// Last use already written to the store.
     noted: Mutex<HashMap<Key, UnixSeconds>>,
 }
-
-/// Last uses to write to the store: sessions, then tokens.
-pub type Touches = (Vec<(KeyHash, UnixSeconds)>, Vec<(KeyHash, UnixSeconds)>);
 
 impl Registry {
     /// The live credential with this key, if this process knows it.
@@ -49,14 +46,32 @@ impl Registry {
         Some(Arc::clone(live.entry(key).or_insert_with(|| Arc::new(credential))))
     }
 
-    /// Ends one credential and its streams. The store must have forgotten it already.
+    /// Ends one credential and its streams, and the certificates of a token. The store must have forgotten it already.
     pub fn revoke(&self, door: Door, key: KeyHash) {
-        self.revoke_where(|live, _| *live == (door, key));
+        let is_under =
+            |live: &Credential| door == Door::Token && live.login().is_some_and(|login| login.key == key);
+        self.revoke_where(|live, credential| *live == (door, key) || is_under(credential));
     }
 
-    /// Ends a user's credential by its public id, and its streams.
+    /// Ends a user's credential by its public id, its streams, and the certificates of a token.
     pub fn revoke_id(&self, door: Door, user: &Username, id: &str) {
-        self.revoke_where(|key, live| key.0 == door && live.user() == user && live.id() == id);
+        let is_it = |key: &Key, live: &Credential| {
+            let is_under = door == Door::Token && live.login().is_some_and(|login| login.id == id);
+            (key.0 == door && live.id() == id) || is_under
+        };
+        self.revoke_where(|key, live| live.user() == user && is_it(key, live));
+    }
+
+    /// Ends everything of one kind that a user has open, with tokens their certificates too. The store must have
+    /// forgotten it already.
+    pub fn revoke_door(&self, door: Door, user: &Username) {
+        let is_under = |live: &Credential| door == Door::Token && live.login().is_some();
+        self.revoke_where(|key, live| live.user() == user && (key.0 == door || is_under(live)));
+    }
+
+    /// Ends what a user has open with certificates of their tokens. The store must have forgotten them already.
+    pub fn revoke_issued(&self, user: &Username) {
+        self.revoke_where(|_, live| live.user() == user && live.login().is_some());
     }
 
     /// Ends everything a user has open.
@@ -132,8 +147,8 @@ impl Registry {
 
     /// Ends what is over at `now`, so that its streams are cut though no request comes, and gives the last uses that
     /// the store does not know yet.
-    pub fn sweep(&self, now: UnixSeconds) -> Touches {
-        let mut touches: Touches = (Vec::new(), Vec::new());
+    pub fn sweep(&self, now: UnixSeconds) -> LastUses {
+        let mut uses = LastUses::default();
         let mut noted = lock(&self.noted);
         lock(&self.live).retain(|key, credential| {
             if !credential.is_live(now) {
@@ -141,26 +156,33 @@ impl Registry {
                 noted.remove(key);
                 return false;
             }
-            let seen = credential.last_seen();
+            // Looked up and not let in, by the account check for example: that is no use.
+            let Some(seen) = credential.last_seen() else { return true };
             if noted.insert(*key, seen) != Some(seen) {
                 match key.0 {
-                    Door::Session => touches.0.push((key.1, seen)),
-                    Door::Token => touches.1.push((key.1, seen)),
+                    Door::Session => uses.sessions.push((key.1, seen)),
+                    Door::Token => uses.tokens.push((key.1, seen)),
+                    Door::Certificate if credential.login().is_some() => {
+                        uses.certificates.push((key.1, seen))
+                    }
                     Door::Basic | Door::Certificate | Door::None => {}
                 }
             }
             true
         });
-        touches
+        uses
     }
 
     fn revoke_where(&self, matches: impl Fn(&Key, &Credential) -> bool) {
+        // In this order, as `sweep` takes them.
+        let mut noted = lock(&self.noted);
         let mut live = lock(&self.live);
         self.revocations.fetch_add(1, Ordering::AcqRel);
         live.retain(|key, credential| {
             let hit = matches(key, credential);
             if hit {
                 credential.cut().fall();
+                noted.remove(key);
             }
             !hit
         });

@@ -5,7 +5,7 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 use serde::Deserialize;
 
-use crate::domain::{Door, UnixSeconds};
+use crate::domain::{Door, Scope, UnixSeconds};
 use crate::identity::Identity;
 use crate::pages::app::PagesState;
 use crate::pages::context::PageContext;
@@ -131,10 +131,12 @@ fn token_rows(records: Vec<crate::store::TokenRecord>, now: UnixSeconds) -> Vec<
         .map(|record| TokenRow {
             id: record.id,
             name: record.name,
-            kind: match record.kind {
-                TokenKind::Login => "login".to_owned(),
-                TokenKind::Minted => "minted".to_owned(),
-            },
+            kind: match (record.kind, record.scope) {
+                (TokenKind::Login, _) => "login",
+                (TokenKind::Minted, None) => "minted",
+                (TokenKind::Minted, Some(Scope::Read)) => "minted, only reads",
+            }
+            .to_owned(),
             created: moment(record.created, now),
             last_used: record.last_used.map(|used| moment(used, now)),
             expires: moment(record.expires, now),

@@ -6,7 +6,7 @@ use actix_web::{HttpResponse, web};
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::domain::{Door, Message};
+use crate::domain::{ClientCertificate, Door, Message};
 use crate::identity::{Begin, Reply, Verified};
 use crate::pages::app::PagesState;
 use crate::pages::context::PageContext;
@@ -40,23 +40,14 @@ pub(super) async fn login(
     body: web::Bytes,
     state: web::Data<PagesState>,
 ) -> HttpResponse {
-    if !state.has_login {
-        return refuse(StatusCode::NOT_FOUND, "login is switched off here");
+    if let Some(refusal) = refuse_call(&state, &context) {
+        return refusal;
     }
     if !state.has_passwords {
         return refuse(
             StatusCode::NOT_FOUND,
             "nobody logs in with a password here: show a client certificate",
         );
-    }
-    // A page elsewhere can make a browser post a form or plain text here, but not JSON, and not without saying so.
-    if policy::check_same_origin(&context.method, &context.headers, context.authority.as_deref()).is_err()
-        && policy::is_by_browser(&context.headers)
-    {
-        return refuse(StatusCode::FORBIDDEN, "this request came from another site");
-    }
-    if !context.is_json() {
-        return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send JSON with Content-Type: application/json");
     }
     // serde's own message may quote what was sent, and that may be a password.
     let Ok(body) = serde_json::from_slice::<LoginBody>(&body) else {
@@ -96,7 +87,7 @@ pub(super) async fn login(
             let answer = json!({ "conversation": conversation, "prompts": prompts, "messages": messages });
             answer_json(&answer)
         }
-        Reply::Done(verified) => give_token(&state, &context, verified, name).await,
+        Reply::Done(verified) => give_token(&state, &context, verified, name, None).await,
         Reply::Refused(messages) => refuse(StatusCode::UNAUTHORIZED, &refusal(&messages)),
         Reply::Busy(retry) => {
             later(StatusCode::TOO_MANY_REQUESTS, "too many logins at this moment", retry.as_secs().max(1))
@@ -106,6 +97,21 @@ pub(super) async fn login(
         }
         Reply::Unavailable => later(StatusCode::SERVICE_UNAVAILABLE, "login is not available right now", 5),
     }
+}
+
+/// What is no call of a program that wants to log in.
+pub(super) fn refuse_call(state: &PagesState, context: &PageContext) -> Option<HttpResponse> {
+    if !state.has_login {
+        return Some(refuse(StatusCode::NOT_FOUND, "login is switched off here"));
+    }
+    // A page elsewhere can make a browser post a form or plain text here, but not JSON, and not without saying so.
+    if policy::check_same_origin(&context.method, &context.headers, context.authority.as_deref()).is_err()
+        && policy::is_by_browser(&context.headers)
+    {
+        return Some(refuse(StatusCode::FORBIDDEN, "this request came from another site"));
+    }
+    let text = "send JSON with Content-Type: application/json";
+    (!context.is_json()).then(|| refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, text))
 }
 
 /// One sentence for whatever was wrong; the modules' own words once the password was proven.
@@ -118,19 +124,22 @@ fn refusal(messages: &[Message]) -> String {
     format!("login refused: {said}")
 }
 
-async fn give_token(
+/// Ends a login. The token ends with the `certificate` that it was got by, if any.
+pub(super) async fn give_token(
     state: &PagesState,
     context: &PageContext,
     verified: Verified,
     name: String,
+    certificate: Option<ClientCertificate>,
 ) -> HttpResponse {
     let request = TokenRequest {
         name,
         user: verified.user.clone(),
         groups: verified.groups.clone(),
         address: Some(context.client),
-        certificate: None,
+        certificate,
         lifetime: None,
+        scope: None,
     };
     let now = state.doors.clock.now();
     let (token, record) = match token::issue(TokenKind::Login, request, state.token_lifetime, now) {
@@ -160,6 +169,7 @@ pub(super) async fn whoami(context: PageContext) -> HttpResponse {
         "groups": *identity.groups(),
         "door": identity.door(),
         "credential": identity.credential_id(),
+        "scope": credential.scope(),
         "expires": iso(credential.expires()),
     }))
 }
@@ -183,6 +193,9 @@ pub(super) async fn logout(
             end_session(&state, &context).await
         }
         Door::Token => end_token(&state, identity).await,
+        Door::Certificate if identity.credential().login().is_some() => {
+            end_certificate(&state, identity).await
+        }
         // Its streams are cut; a client that goes on showing it comes in again.
         door @ (Door::Basic | Door::Certificate) => {
             state.doors.registry.revoke(door, identity.credential().key());
@@ -191,6 +204,20 @@ pub(super) async fn logout(
         Door::None => Ok(()),
     };
     result.map_or_else(|refusal| refusal, |()| HttpResponse::NoContent().finish())
+}
+
+/// A certificate of a token ends alone; its login goes on.
+async fn end_certificate(
+    state: &PagesState,
+    identity: &crate::identity::Identity,
+) -> Result<(), HttpResponse> {
+    if let Err(error) = state.doors.store.delete_certificate(identity.user(), identity.credential_id()).await
+    {
+        tracing::error!(%error, "cannot revoke a certificate");
+        return Err(later(StatusCode::SERVICE_UNAVAILABLE, "the token store is not available", 2));
+    }
+    state.doors.registry.revoke(Door::Certificate, identity.credential().key());
+    Ok(())
 }
 
 async fn end_token(state: &PagesState, identity: &crate::identity::Identity) -> Result<(), HttpResponse> {
@@ -211,6 +238,10 @@ pub(super) async fn forward_auth(context: PageContext) -> HttpResponse {
     let is_by_browser = identity.door().opens_by_itself() && policy::is_by_browser(&context.headers);
     if (identity.door() == Door::Session || is_by_browser) && is_foreign(&context) {
         return refuse(StatusCode::FORBIDDEN, "this request came from another site");
+    }
+    // What reading is, is known of the engine only.
+    if identity.credential().scope().is_some() {
+        return refuse(StatusCode::FORBIDDEN, "a token with a scope is good for the engine only");
     }
     HttpResponse::NoContent()
         .insert_header(("x-forwarded-user", identity.user_header().as_bytes()))

@@ -9,12 +9,16 @@ use actix_web::http::StatusCode;
 use actix_web::{App, HttpResponse, web};
 use futures_util::future::BoxFuture;
 
+use crate::ca::LoginCa;
 use crate::config::SessionLimits;
-use crate::identity::Shared;
+use crate::identity::{Devices, Shared};
 use crate::pages::bridge::PageService;
 use crate::pages::certificate::{self, CertificatePort};
 use crate::pages::context::PageContext;
-use crate::pages::{account, api, assets, doctor, health, login, refusals, tokens, welcome};
+use crate::pages::{
+    account, api, assets, certificates, device, device_api, doctor, health, login, refusals, sessions,
+    tokens, welcome,
+};
 use crate::session::{self, StoreAdapter};
 
 /// What all pages share, across threads.
@@ -31,6 +35,12 @@ pub struct PagesState {
     pub certificate: Box<dyn Fn() -> Option<(String, String)> + Send + Sync>,
     /// Whether the request log can be written.
     pub log_is_well: Box<dyn Fn() -> bool + Send + Sync>,
+    /// Signs certificates for logins, where there are such.
+    pub login_ca: Option<Arc<LoginCa>>,
+    /// Who is in one of these groups looks after everybody's tokens and sessions.
+    pub admin_groups: Vec<String>,
+    /// Programs that wait for a person to let them in.
+    pub devices: Devices,
     /// Whether people log in at all.
     pub has_login: bool,
     /// Whether anybody can log in with a password.
@@ -57,6 +67,10 @@ pub async fn build(state: Arc<PagesState>) -> Result<PageService, anyhow::Error>
             let response = refusals::refuse(StatusCode::BAD_REQUEST, "the form cannot be read");
             actix_web::error::InternalError::from_response("", response).into()
         }))
+        .app_data(web::QueryConfig::default().error_handler(|_, _| {
+            let response = refusals::refuse(StatusCode::BAD_REQUEST, "the query cannot be read");
+            actix_web::error::InternalError::from_response("", response).into()
+        }))
         .wrap(session::middleware(adapter, &doors.cookie_key))
         .service(
             web::scope("/_doorward")
@@ -64,13 +78,21 @@ pub async fn build(state: Arc<PagesState>) -> Result<PageService, anyhow::Error>
                     web::scope("/api/v1")
                         .route("/login", web::post().to(api::login))
                         .route("/logout", web::post().to(api::logout))
+                        .route("/device", web::post().to(device_api::begin))
+                        .route("/device/token", web::post().to(device_api::poll))
                         .route("/whoami", web::get().to(api::whoami))
                         .route("/openapi.json", web::get().to(api::openapi))
                         .route("/tokens", web::get().to(tokens::list))
                         .route("/tokens", web::post().to(tokens::create))
+                        .route("/tokens", web::delete().to(tokens::revoke_all))
                         .route("/tokens/{id}", web::delete().to(tokens::revoke))
-                        .route("/sessions", web::get().to(tokens::list_sessions))
-                        .route("/sessions/{id}", web::delete().to(tokens::revoke_session))
+                        .route("/certificates", web::get().to(certificates::list))
+                        .route("/certificates", web::post().to(certificates::create))
+                        .route("/certificates", web::delete().to(certificates::revoke_all))
+                        .route("/certificates/{id}", web::delete().to(certificates::revoke))
+                        .route("/sessions", web::get().to(sessions::list))
+                        .route("/sessions", web::delete().to(sessions::revoke_all))
+                        .route("/sessions/{id}", web::delete().to(sessions::revoke))
                         .default_service(web::to(unknown_api)),
                 )
                 .route("/login", web::get().to(login::show))
@@ -81,6 +103,9 @@ pub async fn build(state: Arc<PagesState>) -> Result<PageService, anyhow::Error>
                 .route("/logout", web::post().to(login::logout))
                 .route("/account", web::get().to(account::show))
                 .route("/account/revoke", web::post().to(account::revoke))
+                .route("/device", web::get().to(device::show))
+                .route("/device", web::post().to(device::look))
+                .route("/device/answer", web::post().to(device::answer))
                 .route("/auth", web::get().to(api::forward_auth))
                 .route("/doctor", web::get().to(doctor::echo))
                 .route("/healthz", web::get().to(health::alive))

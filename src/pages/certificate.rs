@@ -8,6 +8,7 @@ use http::Uri;
 use serde::Deserialize;
 
 use crate::domain::{Door, ReturnTo};
+use crate::identity::Identity;
 use crate::pages::app::PagesState;
 use crate::pages::context::PageContext;
 use crate::pages::login::{Entrant, begin_session, refuse_insecure, see_other, with_next};
@@ -69,8 +70,10 @@ pub(super) async fn exchange(
     }
     let return_to = ReturnTo::parse(&query.next);
     let back = back(&query.back, context.authority.as_deref());
-    let Some(identity) = context.identity.clone().filter(|identity| identity.door() == Door::Certificate)
-    else {
+    // A certificate of a token may use the engine only, and makes no session that could do more.
+    let may =
+        |identity: &Identity| identity.door() == Door::Certificate && identity.credential().login().is_none();
+    let Some(identity) = context.identity.clone().filter(may) else {
         return refuse(&context, &back, &return_to);
     };
     let Some(certificate) = identity.credential().certificate() else {

@@ -320,7 +320,8 @@ pub(super) fn refuse_insecure(context: &PageContext) -> Option<HttpResponse> {
     })
 }
 
-fn refuse_without_login(state: &PagesState, context: &PageContext) -> Option<HttpResponse> {
+/// There are no such pages where nobody logs in.
+pub(super) fn refuse_without_login(state: &PagesState, context: &PageContext) -> Option<HttpResponse> {
     (!state.has_login).then(|| page(StatusCode::NOT_FOUND, &ErrorPage::standard(404, &context.request_id)))
 }
 

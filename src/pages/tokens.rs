@@ -1,44 +1,55 @@
-//! A person's own tokens and sessions over the API.
-//!
-//! A session cookie is not enough here: pages of the engine share our origin, and a script among them could use the
-//! visitor's cookie to make itself a token (CVE-2024-39315). A password or the token of a login is asked for.
+//! Tokens over the API: a person's own, and everybody's for administrators. See [`super::caretaker`].
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::domain::Door;
+use crate::domain::{Door, Scope, Username};
 use crate::identity::Identity;
 use crate::pages::api::{answer_json, unauthorized};
 use crate::pages::app::PagesState;
+use crate::pages::caretaker::{Caretaker, Which, Whose, last_use, revoked, unavailable};
 use crate::pages::context::PageContext;
 use crate::pages::moments::iso;
-use crate::pages::refusals::{later, refuse};
-use crate::policy;
-use crate::store::{StoreError, TokenKind};
-use crate::token::{self, TokenRequest};
+use crate::pages::refusals::refuse;
+use crate::store::{StoreError, TokenKind, TokenRecord};
+use crate::token::{self, IssueError, MintRequest, Token, TokenRequest};
 
-/// `{"name": "ci", "expires_in": 3600}`.
+/// `{"name": "ci", "expires_in": 3600, "scope": "read"}`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Wish {
     name: String,
     /// Seconds.
     expires_in: Option<u64>,
+    scope: Option<String>,
 }
 
-/// Lists the caller's tokens.
-pub(super) async fn list(context: PageContext, state: web::Data<PagesState>) -> HttpResponse {
-    let identity = match owner(&context) {
-        Ok(identity) => identity,
+/// Lists the caller's tokens, or all.
+pub(super) async fn list(
+    context: PageContext,
+    which: web::Query<Which>,
+    state: web::Data<PagesState>,
+) -> HttpResponse {
+    let caretaker = match Caretaker::of(&context, &state) {
+        Ok(caretaker) => caretaker,
+        Err(refusal) => return refusal,
+    };
+    let store = &state.doors.store;
+    let records = match caretaker.listed(&which) {
+        Ok(Some(user)) => store.tokens_of(user).await,
+        Ok(None) => store.all_tokens().await,
         Err(refusal) => return refusal,
     };
     let now = state.doors.clock.now();
-    match state.doors.store.tokens_of(identity.user()).await {
+    match records {
         Ok(records) => {
-            let rows = records.into_iter().filter(|record| record.expires > now);
-            answer_json(&Value::Array(rows.map(|record| token_json(&record)).collect()))
+            let rows = records.into_iter().filter(|record| record.expires > now).map(|mut record| {
+                record.last_used = last_use(&state, Door::Token, record.key, record.last_used);
+                token_json(&record)
+            });
+            answer_json(&Value::Array(rows.collect()))
         }
         Err(error) => unavailable(&error),
     }
@@ -50,46 +61,21 @@ pub(super) async fn create(
     body: web::Bytes,
     state: web::Data<PagesState>,
 ) -> HttpResponse {
-    let identity = match owner(&context) {
-        Ok(identity) => identity,
+    let caretaker = match Caretaker::of(&context, &state) {
+        Ok(caretaker) => caretaker,
         Err(refusal) => return refusal,
     };
     // No page elsewhere can make a browser send this type without asking first.
     if !context.is_json() {
         return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send JSON with Content-Type: application/json");
     }
-    let Ok(wish) = serde_json::from_slice::<Wish>(&body) else {
-        return refuse(
-            StatusCode::BAD_REQUEST,
-            "the body must be {\"name\": \"…\", \"expires_in\": SECONDS}",
-        );
+    let wish = match read_wish(&body, &context) {
+        Ok(wish) => wish,
+        Err(text) => return refuse(StatusCode::BAD_REQUEST, text),
     };
-    let lifetime = wish.expires_in.map(std::time::Duration::from_secs);
-    if lifetime.is_some_and(|lifetime| lifetime.is_zero()) {
-        return refuse(StatusCode::BAD_REQUEST, "expires_in must be at least 1");
-    }
-    let now = state.doors.clock.now();
-    let longest = state.token_lifetime;
-    let made = if identity.door() == Door::Token {
-        match state.doors.store.token(identity.credential().key()).await {
-            Ok(Some(maker)) => token::mint(&maker, wish.name, Some(context.client), lifetime, longest, now),
-            Ok(None) => return unauthorized(),
-            Err(error) => return unavailable(&error),
-        }
-    } else {
-        let request = TokenRequest {
-            name: wish.name,
-            user: identity.user().clone(),
-            groups: identity.groups().to_vec(),
-            address: Some(context.client),
-            certificate: identity.credential().certificate().map(|certificate| (**certificate).clone()),
-            lifetime,
-        };
-        token::issue(TokenKind::Minted, request, longest, now)
-    };
-    let (token, record) = match made {
+    let (token, record) = match make(&state, caretaker.identity, wish).await {
         Ok(made) => made,
-        Err(error) => return refuse(StatusCode::BAD_REQUEST, &error.to_string()),
+        Err(refusal) => return refusal,
     };
     let mut answer = token_json(&record);
     if let Err(error) = state.doors.store.put_token(record).await {
@@ -103,106 +89,119 @@ pub(super) async fn create(
     response
 }
 
-/// Revokes one of the caller's tokens and cuts its streams.
+fn read_wish(body: &[u8], context: &PageContext) -> Result<MintRequest, &'static str> {
+    let wish: Wish = serde_json::from_slice(body)
+        .map_err(|_| "the body must be {\"name\": \"…\", \"expires_in\": SECONDS, \"scope\": \"read\"}")?;
+    let lifetime = wish.expires_in.map(std::time::Duration::from_secs);
+    if lifetime.is_some_and(|lifetime| lifetime.is_zero()) {
+        return Err("expires_in must be at least 1");
+    }
+    // A scope that is not known must not count as none.
+    let known = |word: String| Scope::parse(&word).ok_or("there is one scope: read");
+    let scope = wish.scope.map(known).transpose()?;
+    Ok(MintRequest { name: wish.name, address: Some(context.client), lifetime, scope })
+}
+
+async fn make(
+    state: &PagesState,
+    identity: &Identity,
+    wish: MintRequest,
+) -> Result<(Token, TokenRecord), HttpResponse> {
+    let (now, longest) = (state.doors.clock.now(), state.token_lifetime);
+    let made = if identity.door() == Door::Token {
+        match state.doors.store.token(identity.credential().key()).await {
+            Ok(Some(maker)) => token::mint(&maker, wish, longest, now),
+            Ok(None) => return Err(unauthorized()),
+            Err(error) => return Err(unavailable(&error)),
+        }
+    } else {
+        let request = TokenRequest {
+            name: wish.name,
+            user: identity.user().clone(),
+            groups: identity.groups().to_vec(),
+            address: wish.address,
+            lifetime: wish.lifetime,
+            scope: wish.scope,
+            certificate: identity.credential().certificate().map(|certificate| (**certificate).clone()),
+        };
+        token::issue(TokenKind::Minted, request, longest, now)
+    };
+    made.map_err(|error: IssueError| refuse(StatusCode::BAD_REQUEST, &error.to_string()))
+}
+
+/// Revokes a token of the caller, or for administrators of anybody, and cuts its streams.
 pub(super) async fn revoke(
     context: PageContext,
     id: web::Path<String>,
     state: web::Data<PagesState>,
 ) -> HttpResponse {
-    let identity = match owner(&context) {
-        Ok(identity) => identity,
+    let caretaker = match Caretaker::of(&context, &state) {
+        Ok(caretaker) => caretaker,
         Err(refusal) => return refusal,
     };
-    match state.doors.store.delete_token(identity.user(), &id).await {
-        Ok(true) => {
-            state.doors.registry.revoke_id(Door::Token, identity.user(), &id);
+    match revoke_one(&state, &caretaker, &id).await {
+        Ok(Some(owner)) => {
+            state.doors.registry.revoke_id(Door::Token, &owner, &id);
+            caretaker.note("token", &owner, &id, 1);
             HttpResponse::NoContent().finish()
         }
-        Ok(false) => refuse(StatusCode::NOT_FOUND, "no such token"),
+        Ok(None) => refuse(StatusCode::NOT_FOUND, "no such token"),
         Err(error) => unavailable(&error),
     }
 }
 
-/// Lists the caller's browser sessions.
-pub(super) async fn list_sessions(context: PageContext, state: web::Data<PagesState>) -> HttpResponse {
-    let identity = match owner(&context) {
-        Ok(identity) => identity,
-        Err(refusal) => return refusal,
-    };
-    let now = state.doors.clock.now();
-    let idle = i64::try_from(state.limits.idle.as_secs()).unwrap_or(i64::MAX);
-    match state.doors.store.sessions_of(identity.user()).await {
-        Ok(records) => {
-            let live = records
-                .into_iter()
-                .filter(|record| record.expires > now && record.last_seen.saturating_add(idle) > now);
-            let rows = live.map(|record| {
-                json!({
-                    "id": record.id,
-                    "address": record.address,
-                    "created": iso(record.created),
-                    "last_seen": iso(record.last_seen),
-                    "expires": iso(record.expires),
-                })
-            });
-            answer_json(&Value::Array(rows.collect()))
-        }
-        Err(error) => unavailable(&error),
+/// Whose token it was.
+async fn revoke_one(
+    state: &PagesState,
+    caretaker: &Caretaker<'_>,
+    id: &str,
+) -> Result<Option<Username>, StoreError> {
+    let (store, me) = (&state.doors.store, caretaker.identity.user());
+    if store.delete_token(me, id).await? {
+        return Ok(Some(me.clone()));
     }
+    if !caretaker.is_admin() {
+        return Ok(None);
+    }
+    let all = store.all_tokens().await?;
+    let Some(found) = all.into_iter().find(|record| record.id == id) else { return Ok(None) };
+    Ok(store.delete_token(&found.user, id).await?.then_some(found.user))
 }
 
-/// Ends one of the caller's browser sessions and cuts its streams.
-pub(super) async fn revoke_session(
+/// Revokes all tokens of one person, the one of this request too if it is theirs.
+pub(super) async fn revoke_all(
     context: PageContext,
-    id: web::Path<String>,
+    whose: web::Query<Whose>,
     state: web::Data<PagesState>,
 ) -> HttpResponse {
-    let identity = match owner(&context) {
-        Ok(identity) => identity,
+    let caretaker = match Caretaker::of(&context, &state) {
+        Ok(caretaker) => caretaker,
         Err(refusal) => return refusal,
     };
-    match state.doors.store.delete_session_by_id(identity.user(), &id).await {
-        Ok(true) => {
-            state.doors.registry.revoke_id(Door::Session, identity.user(), &id);
-            HttpResponse::NoContent().finish()
+    let user = match caretaker.named(&whose) {
+        Ok(user) => user,
+        Err(refusal) => return refusal,
+    };
+    match state.doors.store.delete_tokens_of(&user).await {
+        Ok(count) => {
+            state.doors.registry.revoke_door(Door::Token, &user);
+            caretaker.note("all tokens", &user, "", count);
+            revoked(count)
         }
-        Ok(false) => refuse(StatusCode::NOT_FOUND, "no such session"),
         Err(error) => unavailable(&error),
     }
 }
 
-/// The caller, if they came with a credential that may look after others.
-#[expect(clippy::result_large_err, reason = "the refusal is the answer, moved once")]
-fn owner(context: &PageContext) -> Result<&Identity, HttpResponse> {
-    let Some(identity) = &context.identity else { return Err(unauthorized()) };
-    match (identity.door(), identity.credential().token_kind()) {
-        (Door::Basic | Door::Certificate, _) if policy::is_by_browser(&context.headers) => Err(refuse(
-            StatusCode::FORBIDDEN,
-            "a browser adds passwords and certificates by itself: use a token from /_doorward/api/v1/login",
-        )),
-        (Door::Basic | Door::Certificate, _) | (Door::Token, Some(TokenKind::Login)) => Ok(identity),
-        (Door::Session, _) => Err(refuse(
-            StatusCode::FORBIDDEN,
-            "a browser session is not enough here: use a token from /_doorward/api/v1/login, or your password",
-        )),
-        (Door::Token | Door::None, _) => {
-            Err(refuse(StatusCode::FORBIDDEN, "this token may not look after tokens or sessions"))
-        }
-    }
-}
-
-fn token_json(record: &crate::store::TokenRecord) -> Value {
+fn token_json(record: &TokenRecord) -> Value {
     json!({
         "id": record.id,
         "name": record.name,
+        "user": record.user,
         "kind": record.kind,
+        "scope": record.scope,
+        "address": record.address,
         "created": iso(record.created),
         "last_used": record.last_used.map(iso),
         "expires": iso(record.expires),
     })
-}
-
-fn unavailable(error: &StoreError) -> HttpResponse {
-    tracing::error!(%error, "the store failed");
-    later(StatusCode::SERVICE_UNAVAILABLE, "the store is not available", 2)
 }

@@ -8,12 +8,14 @@
 pub use askama::{Error as RenderError, Template};
 
 mod account;
+mod device;
 mod login;
 mod prompt;
 #[cfg(test)]
 mod tests;
 
 pub use account::{AccountPage, CliBlock, ClientCertificateView, Moment, SessionRow, TokenRow};
+pub use device::{DeviceDonePage, DevicePage, DeviceQuestionPage};
 pub use login::{LoginPage, LogoutPage, Step, WelcomePage};
 pub use prompt::{MessageView, PromptKind, PromptView};
 

@@ -2,6 +2,7 @@
 
 mod origin;
 mod permit;
+mod reading;
 mod target;
 
 pub use origin::{ForeignOrigin, check_same_origin, is_by_browser};

@@ -1,11 +1,12 @@
 //! The decision, and the proof of it.
 
-use http::{HeaderMap, Method};
+use http::{HeaderMap, Method, header};
 use thiserror::Error;
 
-use crate::domain::Door;
+use crate::domain::{Door, Scope};
 use crate::identity::Identity;
 use crate::policy::origin::{ForeignOrigin, check_same_origin, is_by_browser};
+use crate::policy::reading::is_reading;
 use crate::policy::target::Target;
 
 /// Proof that this identity may send this request. Its fields are private and only [`decide`] builds one, so a
@@ -37,10 +38,13 @@ pub enum Denied {
     /// See [`ForeignOrigin`].
     #[error(transparent)]
     ForeignOrigin(#[from] ForeignOrigin),
+    /// A token of the scope `read`, for something else than reading.
+    #[error("this token may only read (scope read), and this is more: make a token without a scope for it")]
+    OnlyReading,
 }
 
 /// Decides. Without a policy file everyone who proved who they are may do everything, as with the engine's own TLS
-/// mode; what remains is that a cookie alone does not prove intent.
+/// mode; what remains is that a cookie alone does not prove intent, and what a token was narrowed to.
 ///
 /// # Errors
 /// [`Denied`] says why not.
@@ -56,6 +60,11 @@ pub fn decide(
     let by_itself = identity.door().opens_by_itself() && is_by_browser(headers);
     if identity.door() == Door::Session || by_itself {
         check_same_origin(method, headers, authority)?;
+    }
+    if identity.credential().scope() == Some(Scope::Read)
+        && (headers.contains_key(header::UPGRADE) || !is_reading(method, target.path()))
+    {
+        return Err(Denied::OnlyReading);
     }
     Ok(Permit { identity, target })
 }

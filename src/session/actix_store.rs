@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use super::{COOKIE_NAME, CookieKey, SessionKeyText, hash, is_live};
 use crate::config::SessionLimits;
 use crate::domain::{ClientCertificate, Clock, UnixSeconds, Username};
-use crate::store::{SessionRecord, Store, public_id};
+use crate::store::{LastUses, SessionRecord, Store, public_id};
 
 /// Under this name a page puts the user (a [`Username`]) into the session at login, after `renew()`.
 pub const USER: &str = "user";
@@ -153,7 +153,7 @@ impl SessionStore for StoreAdapter {
     /// Notes the use and nothing more: the absolute end never moves.
     async fn update_ttl(&self, session_key: &SessionKey, _ttl: &time::Duration) -> Result<(), Error> {
         let used = (hash(session_key.as_ref()), self.clock.now());
-        Ok(self.store.touch(vec![used], Vec::new()).await?)
+        Ok(self.store.touch(LastUses { sessions: vec![used], ..LastUses::default() }).await?)
     }
 
     async fn delete(&self, session_key: &SessionKey) -> Result<(), Error> {

@@ -16,15 +16,17 @@ use crate::config::{LoginMode, PamSettings, Settings, TlsMode};
 use crate::domain::{Clock, Username};
 use crate::gateway::{Gateway, Hsts, Mode, Stop, Worker};
 use crate::identity::{
-    Accounts, Authenticator, BasicDoor, CertificateDoor, Conversations, Credential, Limits, Registry, Shared,
+    Accounts, Authenticator, BasicDoor, CertificateDoor, Conversations, Credential, Devices, Limits,
+    Registry, Shared,
 };
 use crate::listener::tls::{ClientAuth, TlsMaterial};
 use crate::listener::{AllowFrom, Socket, TrustedProxies};
-use crate::pages::{CertificatePort, PagesState};
+use crate::pages::PagesState;
 use crate::pam::PamClient;
 use crate::proxy::Connector;
 use crate::session::CookieKey;
 use crate::startup::acme::Renewal;
+use crate::startup::certificates::{certificate_port, login_ca};
 use crate::startup::launcher::socket_path;
 use crate::startup::listeners::{Bound, Listening};
 use crate::startup::upkeep::{Signals, end_on_signal, flush, heed_certificates, upkeep};
@@ -79,6 +81,8 @@ impl Application {
         };
         let connector = Connector::new(&settings.engine)?;
         let log = Sink::open(&settings.log, settings.log_format, clock.clone())?;
+        // Before the doors, which believe it.
+        let login_ca = login_ca(settings, &clock)?.map(Arc::new);
         let doors = Arc::new(doors(settings, &clock)?);
         if let (Some(tls), Some(door), Some(asked)) = (&tls, &doors.certificates, &settings.client_certs) {
             tls.ask_clients(ClientAuth { trust: Arc::clone(door.trust()), is_required: asked.required })?;
@@ -101,6 +105,9 @@ impl Application {
                 let log = log.clone();
                 Box::new(move || log.is_well())
             },
+            login_ca,
+            admin_groups: settings.admin_groups.clone(),
+            devices: Devices::new(clock.clone()),
             has_login: settings.login != LoginMode::NoLogin,
             folder: settings.state.clone(),
             has_passwords: settings.login != LoginMode::Certificates,
@@ -355,20 +362,6 @@ fn authenticator(settings: &Settings) -> anyhow::Result<(Authenticator, Limits)>
             (Authenticator::Pam(PamClient::new(broker_socket(settings, pam), pam)), limits)
         }
     })
-}
-
-/// Where browsers are asked for a certificate, if they are.
-fn certificate_port(settings: &Settings, sockets: &[Listening]) -> Option<CertificatePort> {
-    let asked = settings.client_certs.as_ref()?;
-    if let Some(url) = &asked.url {
-        return Some(CertificatePort::Url(url.clone()));
-    }
-    let bound = sockets.iter().filter(|socket| socket.asks && !asked.listen.is_empty());
-    let mut ports = bound.filter_map(|socket| match &socket.bound {
-        Bound::Tcp(listener) => listener.local_addr().ok().map(|address| address.port()),
-        Bound::Unix(_) => None,
-    });
-    Some(ports.next().map_or(CertificatePort::Here, CertificatePort::Port))
 }
 
 /// A certificate that people cannot check by their browser's own means is shown by its fingerprint.

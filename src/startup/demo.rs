@@ -158,6 +158,7 @@ fn settings(engine: EngineAddress, users: PathBuf, state: PathBuf, listen: Vec<L
         client_certs: None,
         listen,
         trusted_proxies: Vec::new(),
+        admin_groups: Vec::new(),
         allow_from: Vec::new(),
         throttle: Some(ThrottleSettings::default()),
         sessions: SessionLimits { idle: Duration::from_secs(3600), absolute: Duration::from_secs(12 * 3600) },

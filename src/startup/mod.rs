@@ -5,6 +5,7 @@
 
 mod acme;
 mod application;
+mod certificates;
 mod demo;
 mod launcher;
 mod listeners;

@@ -20,6 +20,7 @@ pub(super) async fn upkeep(gateway: Arc<Gateway>, limits: crate::config::Session
     loop {
         ticks.tick().await;
         gateway.doors.conversations.sweep();
+        gateway.pages.devices.sweep();
         gateway.doors.basic.sweep(gateway.doors.clock.now());
         heed_user_file(&gateway);
         if let Some(accounts) = &gateway.doors.accounts {
@@ -88,11 +89,11 @@ pub(super) async fn heed_certificates(gateway: Arc<Gateway>) {
 
 pub(super) async fn flush(gateway: &Gateway) {
     gateway.doors.throttle.keep(&*gateway.doors.store).await;
-    let (sessions, tokens) = gateway.doors.registry.sweep(gateway.doors.clock.now());
-    if sessions.is_empty() && tokens.is_empty() {
+    let uses = gateway.doors.registry.sweep(gateway.doors.clock.now());
+    if uses.is_empty() {
         return;
     }
-    if let Err(error) = gateway.doors.store.touch(sessions, tokens).await {
+    if let Err(error) = gateway.doors.store.touch(uses).await {
         tracing::error!(%error, "cannot note last uses");
     }
 }

@@ -3,10 +3,18 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 
-use super::{
-    BanKind, BanRecord, KeyHash, MemoryStore, SessionRecord, SqliteStore, Store, TokenKind, TokenRecord,
+use self::certificates::{
+    a_certificate_comes_back_with_its_token_and_lists_are_newest_first, certificate,
+    k3_a_certificate_is_deleted_only_by_its_owner,
+    s7_a_certificate_counts_no_longer_than_its_token_however_that_ends,
 };
-use crate::domain::{ClientCertificate, Username};
+use super::{
+    BanKind, BanRecord, KeyHash, LastUses, MemoryStore, SessionRecord, SqliteStore, Store, TokenKind,
+    TokenRecord,
+};
+use crate::domain::{ClientCertificate, Scope, Username};
+
+mod certificates;
 
 /// Makes a test of each named function for each store.
 macro_rules! suite {
@@ -35,6 +43,8 @@ suite![
     a_session_that_was_deleted_is_not_replaced,
     replacing_keeps_birth_and_expiry_and_never_turns_last_seen_back,
     lists_hold_only_the_users_own_newest_first,
+    lists_of_all_hold_everybodys_newest_first,
+    s7_all_sessions_or_all_tokens_of_a_user_go_and_nothing_else,
     s7_a_session_is_deleted_by_key_or_by_its_owners_public_id,
     k3_a_token_is_deleted_only_by_its_owner,
     k3_a_user_who_is_gone_loses_everything_and_others_nothing,
@@ -47,6 +57,9 @@ suite![
     a_lifted_ban_is_gone_and_is_told_once,
     a_ban_that_is_put_after_its_lift_stays,
     purge_removes_forgiven_bans_only,
+    a_certificate_comes_back_with_its_token_and_lists_are_newest_first,
+    s7_a_certificate_counts_no_longer_than_its_token_however_that_ends,
+    k3_a_certificate_is_deleted_only_by_its_owner,
     ping_answers,
 ];
 
@@ -60,7 +73,8 @@ async fn a_session_comes_back_as_it_was_put(store: &dyn Store) {
 
 async fn a_token_comes_back_as_it_was_put(store: &dyn Store) {
     let login = TokenRecord { kind: TokenKind::Login, last_used: Some(7), address: None, ..token(2, "bob") };
-    for record in [token(1, "bob"), login] {
+    let narrow = TokenRecord { scope: Some(Scope::Read), ..token(3, "bob") };
+    for record in [token(1, "bob"), login, narrow] {
         store.put_token(record.clone()).await.unwrap();
         assert_eq!(store.token(record.key).await.unwrap(), Some(record));
     }
@@ -131,6 +145,32 @@ async fn lists_hold_only_the_users_own_newest_first(store: &dyn Store) {
     assert_eq!(tokens.iter().map(|record| record.created).collect::<Vec<_>>(), [1003, 1002, 1001]);
 }
 
+async fn lists_of_all_hold_everybodys_newest_first(store: &dyn Store) {
+    for (number, name) in [(1, "bob"), (3, "eve"), (2, "bob")] {
+        let created = 1000 + i64::from(number);
+        store.put_session(SessionRecord { created, ..session(number, name) }).await.unwrap();
+        store.put_token(TokenRecord { created, ..token(number, name) }).await.unwrap();
+    }
+    store.put_session(SessionRecord { user: None, ..session(5, "bob") }).await.unwrap();
+    let sessions = store.all_sessions().await.unwrap();
+    let tokens = store.all_tokens().await.unwrap();
+    assert_eq!(sessions.iter().map(|record| record.created).collect::<Vec<_>>(), [1003, 1002, 1001]);
+    assert_eq!(tokens.iter().map(|record| record.created).collect::<Vec<_>>(), [1003, 1002, 1001]);
+}
+
+async fn s7_all_sessions_or_all_tokens_of_a_user_go_and_nothing_else(store: &dyn Store) {
+    for (number, name) in [(1, "bob"), (2, "bob"), (3, "eve")] {
+        store.put_session(session(number, name)).await.unwrap();
+        store.put_token(token(number, name)).await.unwrap();
+    }
+    assert_eq!(store.delete_sessions_of(&user("bob")).await.unwrap(), 2);
+    assert_eq!(store.tokens_of(&user("bob")).await.unwrap().len(), 2);
+    assert_eq!(store.all_sessions().await.unwrap(), [session(3, "eve")]);
+    assert_eq!(store.delete_tokens_of(&user("bob")).await.unwrap(), 2);
+    assert_eq!(store.all_tokens().await.unwrap(), [token(3, "eve")]);
+    assert_eq!(store.delete_tokens_of(&user("bob")).await.unwrap(), 0);
+}
+
 async fn s7_a_session_is_deleted_by_key_or_by_its_owners_public_id(store: &dyn Store) {
     for number in [1, 2] {
         store.put_session(session(number, "bob")).await.unwrap();
@@ -183,16 +223,23 @@ async fn groups_are_written_into_all_that_a_user_has(store: &dyn Store) {
 async fn touch_never_moves_a_time_backwards(store: &dyn Store) {
     store.put_session(session(1, "bob")).await.unwrap();
     store.put_token(token(1, "bob")).await.unwrap();
+    assert!(store.put_certificate(certificate(7, 1)).await.unwrap());
     for (touched, expected) in [(1500, 1500), (1400, 1500), (1600, 1600)] {
-        store.touch(vec![(key(1), touched)], vec![(key(1), touched)]).await.unwrap();
+        let use_of = |number| vec![(key(number), touched)];
+        let uses = LastUses { sessions: use_of(1), tokens: use_of(1), certificates: use_of(7) };
+        store.touch(uses).await.unwrap();
         assert_eq!(store.session(key(1)).await.unwrap().unwrap().last_seen, expected);
         assert_eq!(store.token(key(1)).await.unwrap().unwrap().last_used, Some(expected));
+        let (made, _) = store.certificate(key(7)).await.unwrap().unwrap();
+        assert_eq!(made.last_used, Some(expected));
     }
 }
 
 async fn touch_skips_what_is_unknown(store: &dyn Store) {
     store.put_session(session(1, "bob")).await.unwrap();
-    store.touch(vec![(key(9), 1500), (key(1), 1500)], vec![(key(9), 1500)]).await.unwrap();
+    let unknown = || vec![(key(9), 1500)];
+    let sessions = vec![(key(9), 1500), (key(1), 1500)];
+    store.touch(LastUses { sessions, tokens: unknown(), certificates: unknown() }).await.unwrap();
     assert_eq!(store.session(key(1)).await.unwrap().unwrap().last_seen, 1500);
     assert_eq!(store.session(key(9)).await.unwrap(), None);
     assert_eq!(store.token(key(9)).await.unwrap(), None);
@@ -297,6 +344,7 @@ fn token(number: u8, name: &str) -> TokenRecord {
         id: format!("id{number}"),
         name: "build server".to_owned(),
         kind: TokenKind::Minted,
+        scope: None,
         user: user(name),
         groups: vec!["ops".to_owned()],
         address: Some(IpAddr::V6(Ipv6Addr::LOCALHOST)),

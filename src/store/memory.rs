@@ -6,7 +6,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::FutureExt;
 
-use super::{Answer, BanKind, BanRecord, KeyHash, MOST_BANS, SessionRecord, Store, StoreError, TokenRecord};
+use super::{
+    Answer, BanKind, BanRecord, CertificateOfToken, CertificateRecord, KeyHash, LastUses, MOST_BANS,
+    SessionRecord, Store, StoreError, TokenRecord,
+};
 use crate::domain::{UnixSeconds, Username};
 
 /// Sessions, tokens and bans behind one lock, gone when dropped.
@@ -17,6 +20,7 @@ pub struct MemoryStore(Mutex<Shelves>);
 struct Shelves {
     sessions: HashMap<KeyHash, SessionRecord>,
     tokens: HashMap<KeyHash, TokenRecord>,
+    certificates: HashMap<KeyHash, CertificateRecord>,
     bans: BTreeMap<(BanKind, String), BanRecord>,
     lifted: Vec<(BanKind, String)>,
 }
@@ -31,6 +35,27 @@ impl MemoryStore {
     /// Every change is a single insert or remove, so a panic elsewhere cannot have left the maps half changed.
     fn shelves(&self) -> MutexGuard<'_, Shelves> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shelves {
+    /// Certificates whose tokens are there, newest first.
+    fn certificates(&self, wanted: impl Fn(&TokenRecord) -> bool) -> Vec<CertificateOfToken> {
+        let pairs = self.certificates.values().filter_map(|made| {
+            let token = self.tokens.get(&made.token).filter(|token| wanted(token))?;
+            Some((made.clone(), token.clone()))
+        });
+        let mut found: Vec<_> = pairs.collect();
+        found.sort_by(|(a, _), (b, _)| (b.created, &a.id).cmp(&(a.created, &b.id)));
+        found
+    }
+
+    fn drop_certificates(
+        &mut self,
+        drops: impl Fn(&CertificateRecord, Option<&TokenRecord>) -> bool,
+    ) -> usize {
+        let Self { certificates, tokens, .. } = self;
+        certificates.extract_if(|_, made| drops(made, tokens.get(&made.token))).count()
     }
 }
 
@@ -75,6 +100,17 @@ impl Store for MemoryStore {
         answer(found)
     }
 
+    fn all_sessions(&self) -> Answer<'_, Vec<SessionRecord>> {
+        let mut found: Vec<_> =
+            self.shelves().sessions.values().filter(|record| record.user.is_some()).cloned().collect();
+        found.sort_by(|a, b| (b.created, &a.id).cmp(&(a.created, &b.id)));
+        answer(found)
+    }
+
+    fn delete_sessions_of(&self, user: &Username) -> Answer<'_, usize> {
+        answer(self.shelves().sessions.extract_if(|_, record| record.user.as_ref() == Some(user)).count())
+    }
+
     fn delete_session(&self, key: KeyHash) -> Answer<'_, bool> {
         answer(self.shelves().sessions.remove(&key).is_some())
     }
@@ -104,10 +140,55 @@ impl Store for MemoryStore {
         answer(found)
     }
 
+    fn all_tokens(&self) -> Answer<'_, Vec<TokenRecord>> {
+        let mut found: Vec<_> = self.shelves().tokens.values().cloned().collect();
+        found.sort_by(|a, b| (b.created, &a.id).cmp(&(a.created, &b.id)));
+        answer(found)
+    }
+
+    fn delete_tokens_of(&self, user: &Username) -> Answer<'_, usize> {
+        answer(self.shelves().tokens.extract_if(|_, record| record.user == *user).count())
+    }
+
     fn delete_token(&self, user: &Username, id: &str) -> Answer<'_, bool> {
         let removed =
             self.shelves().tokens.extract_if(|_, record| record.id == id && record.user == *user).count();
         answer(removed > 0)
+    }
+
+    fn put_certificate(&self, record: CertificateRecord) -> Answer<'_, bool> {
+        let mut shelves = self.shelves();
+        let has_token = shelves.tokens.contains_key(&record.token);
+        if has_token {
+            shelves.certificates.insert(record.key, record);
+        }
+        answer(has_token)
+    }
+
+    fn certificate(&self, key: KeyHash) -> Answer<'_, Option<CertificateOfToken>> {
+        answer(self.shelves().certificates(|_| true).into_iter().find(|(made, _)| made.key == key))
+    }
+
+    fn certificates_of(&self, user: &Username) -> Answer<'_, Vec<CertificateOfToken>> {
+        answer(self.shelves().certificates(|token| token.user == *user))
+    }
+
+    fn all_certificates(&self) -> Answer<'_, Vec<CertificateOfToken>> {
+        answer(self.shelves().certificates(|_| true))
+    }
+
+    fn delete_certificate(&self, user: &Username, id: &str) -> Answer<'_, bool> {
+        let is_it = |made: &CertificateRecord, token: Option<&TokenRecord>| {
+            made.id == id && token.is_some_and(|token| token.user == *user)
+        };
+        answer(self.shelves().drop_certificates(is_it) > 0)
+    }
+
+    fn delete_certificates_of(&self, user: &Username) -> Answer<'_, usize> {
+        let is_theirs = |_: &CertificateRecord, token: Option<&TokenRecord>| {
+            token.is_some_and(|token| token.user == *user)
+        };
+        answer(self.shelves().drop_certificates(is_theirs))
     }
 
     fn delete_user(&self, user: &Username) -> Answer<'_, usize> {
@@ -128,19 +209,20 @@ impl Store for MemoryStore {
         answer(())
     }
 
-    fn touch(
-        &self,
-        sessions: Vec<(KeyHash, UnixSeconds)>,
-        tokens: Vec<(KeyHash, UnixSeconds)>,
-    ) -> Answer<'_, ()> {
+    fn touch(&self, uses: LastUses) -> Answer<'_, ()> {
         let mut shelves = self.shelves();
-        for (key, at) in sessions {
+        for (key, at) in uses.sessions {
             if let Some(record) = shelves.sessions.get_mut(&key) {
                 record.last_seen = record.last_seen.max(at);
             }
         }
-        for (key, at) in tokens {
+        for (key, at) in uses.tokens {
             if let Some(record) = shelves.tokens.get_mut(&key) {
+                record.last_used = record.last_used.max(Some(at));
+            }
+        }
+        for (key, at) in uses.certificates {
+            if let Some(record) = shelves.certificates.get_mut(&key) {
                 record.last_used = record.last_used.max(Some(at));
             }
         }
@@ -187,6 +269,7 @@ impl Store for MemoryStore {
         shelves.bans.retain(|_, ban| ban.forget > now);
         shelves.sessions.retain(|_, record| record.expires > now && record.last_seen >= idle_since);
         shelves.tokens.retain(|_, record| record.expires > now);
+        shelves.drop_certificates(|made, token| made.expires <= now || token.is_none());
         answer(())
     }
 

@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::domain::{ClientCertificate, UnixSeconds, Username};
+use crate::domain::{ClientCertificate, Scope, UnixSeconds, Username};
 
 #[cfg(test)]
 mod acceptance;
@@ -73,6 +73,8 @@ pub struct TokenRecord {
     pub name: String,
     /// How it came to be.
     pub kind: TokenKind,
+    /// What it was narrowed to; everything if absent.
+    pub scope: Option<Scope>,
     /// Whose it is.
     pub user: Username,
     /// The user's groups, as they were last asked for.
@@ -88,6 +90,30 @@ pub struct TokenRecord {
     /// The certificate that it was got by, which it ends with.
     pub certificate: Option<ClientCertificate>,
 }
+
+/// A client certificate that a token's holder got, as kept at rest. It counts as long as its token does.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct CertificateRecord {
+    /// SHA-256 of the certificate: no other of that name or number counts.
+    pub key: KeyHash,
+    /// Its serial number in hex.
+    pub id: String,
+    /// What its owner calls it.
+    pub name: String,
+    /// Key of the token that it belongs to.
+    pub token: KeyHash,
+    /// Client address that asked for it.
+    pub address: Option<IpAddr>,
+    /// When it was made.
+    pub created: UnixSeconds,
+    /// When it was last used, if ever.
+    pub last_used: Option<UnixSeconds>,
+    /// When it ends.
+    pub expires: UnixSeconds,
+}
+
+/// A certificate, and the token that it belongs to.
+pub type CertificateOfToken = (CertificateRecord, TokenRecord);
 
 /// What a ban is about.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
@@ -133,6 +159,25 @@ pub struct BanRecord {
 /// Most ban records kept: as many as the tables in memory hold.
 pub const MOST_BANS: usize = 3 * 32_768;
 
+/// When things were used last, by their keys.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct LastUses {
+    /// Of sessions.
+    pub sessions: Vec<(KeyHash, UnixSeconds)>,
+    /// Of tokens.
+    pub tokens: Vec<(KeyHash, UnixSeconds)>,
+    /// Of certificates that belong to tokens.
+    pub certificates: Vec<(KeyHash, UnixSeconds)>,
+}
+
+impl LastUses {
+    /// Whether there is nothing to note.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.sessions.is_empty() && self.tokens.is_empty() && self.certificates.is_empty()
+    }
+}
+
 /// The store could not do its work. Callers fail closed: no session, no token.
 #[derive(Debug, Error)]
 #[error("the store failed: {0}")]
@@ -153,6 +198,10 @@ pub trait Store: Send + Sync {
     fn session(&self, key: KeyHash) -> Answer<'_, Option<SessionRecord>>;
     /// All sessions of a user, newest first.
     fn sessions_of(&self, user: &Username) -> Answer<'_, Vec<SessionRecord>>;
+    /// Everybody's sessions that have logged in, newest first.
+    fn all_sessions(&self) -> Answer<'_, Vec<SessionRecord>>;
+    /// Removes all sessions of a user; how many there were.
+    fn delete_sessions_of(&self, user: &Username) -> Answer<'_, usize>;
     /// Removes a session by key; `true` if there was one.
     fn delete_session(&self, key: KeyHash) -> Answer<'_, bool>;
     /// Removes a user's session by its public id; `true` if there was one.
@@ -163,18 +212,30 @@ pub trait Store: Send + Sync {
     fn token(&self, key: KeyHash) -> Answer<'_, Option<TokenRecord>>;
     /// All tokens of a user, newest first.
     fn tokens_of(&self, user: &Username) -> Answer<'_, Vec<TokenRecord>>;
+    /// Everybody's tokens, newest first.
+    fn all_tokens(&self) -> Answer<'_, Vec<TokenRecord>>;
+    /// Removes all tokens of a user; how many there were.
+    fn delete_tokens_of(&self, user: &Username) -> Answer<'_, usize>;
     /// Removes a user's token by its public id; `true` if there was one.
     fn delete_token(&self, user: &Username, id: &str) -> Answer<'_, bool>;
+    /// Keeps a certificate with its token; `false` if that has gone in the meantime.
+    fn put_certificate(&self, record: CertificateRecord) -> Answer<'_, bool>;
+    /// The certificate with this key and its token, expired or not; `None` if either has gone.
+    fn certificate(&self, key: KeyHash) -> Answer<'_, Option<CertificateOfToken>>;
+    /// All certificates of a user's tokens, newest first.
+    fn certificates_of(&self, user: &Username) -> Answer<'_, Vec<CertificateOfToken>>;
+    /// Everybody's certificates, newest first.
+    fn all_certificates(&self) -> Answer<'_, Vec<CertificateOfToken>>;
+    /// Removes a certificate of a user's tokens by its serial number; `true` if there was one.
+    fn delete_certificate(&self, user: &Username, id: &str) -> Answer<'_, bool>;
+    /// Removes all certificates of a user's tokens; how many there were.
+    fn delete_certificates_of(&self, user: &Username) -> Answer<'_, usize>;
     /// Removes all sessions and tokens of a user; how many there were.
     fn delete_user(&self, user: &Username) -> Answer<'_, usize>;
     /// Writes a user's groups into all sessions and tokens of theirs.
     fn set_groups(&self, user: &Username, groups: Vec<String>) -> Answer<'_, ()>;
-    /// Notes last use of sessions and of tokens, never moving a time backwards; unknown keys are skipped.
-    fn touch(
-        &self,
-        sessions: Vec<(KeyHash, UnixSeconds)>,
-        tokens: Vec<(KeyHash, UnixSeconds)>,
-    ) -> Answer<'_, ()>;
+    /// Notes last uses, never moving a time backwards; unknown keys are skipped.
+    fn touch(&self, uses: LastUses) -> Answer<'_, ()>;
     /// Inserts or replaces bans by kind and subject. Beyond [`MOST_BANS`] those that end first go.
     fn put_bans(&self, bans: Vec<BanRecord>) -> Answer<'_, ()>;
     /// All bans that are not lifted, over or not, the one that ends last first.

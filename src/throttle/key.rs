@@ -8,6 +8,18 @@ use crate::store::BanKind;
 /// Whoever owns an IPv6 address owns the rest of its /64 too (RFC 6177).
 const V6_PREFIX: u32 = 64;
 
+/// What counts as one address: an IPv4 address, also one that was mapped into IPv6, or the /64 of an IPv6 address.
+#[must_use]
+pub fn network_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => {
+            let host_bits = u128::MAX >> V6_PREFIX;
+            IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !host_bits))
+        }
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
 /// One counter's name.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(super) enum Key {
@@ -17,15 +29,8 @@ pub(super) enum Key {
 }
 
 impl Key {
-    /// An IPv4 address, also one that was mapped into IPv6, or the /64 of an IPv6 address.
     pub(super) fn address(address: IpAddr) -> Self {
-        Self::Address(match address.to_canonical() {
-            IpAddr::V6(v6) => {
-                let host_bits = u128::MAX >> V6_PREFIX;
-                IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !host_bits))
-            }
-            v4 @ IpAddr::V4(_) => v4,
-        })
+        Self::Address(network_of(address))
     }
 
     /// A user name in any spelling that some directory takes for the same: case and repeated spaces do not make

@@ -16,3 +16,4 @@ mod table;
 mod tests;
 
 pub use guard::{Attempt, Throttle};
+pub use key::network_of;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::Token;
-use crate::domain::{ClientCertificate, UnixSeconds, Username};
+use crate::domain::{ClientCertificate, Scope, UnixSeconds, Username};
 use crate::store::{NoEntropy, TokenKind, TokenRecord, public_id};
 
 const MAX_NAME_CHARS: usize = 64;
@@ -26,6 +26,21 @@ pub struct TokenRequest {
     pub certificate: Option<ClientCertificate>,
     /// Wished life time; the longest allowed one when absent.
     pub lifetime: Option<Duration>,
+    /// What it shall be narrowed to.
+    pub scope: Option<Scope>,
+}
+
+/// What is asked for in a token's name by another one.
+#[derive(Clone, Debug, Default)]
+pub struct MintRequest {
+    /// What its owner calls it: 1 to 64 printable characters.
+    pub name: String,
+    /// Client address that asks.
+    pub address: Option<IpAddr>,
+    /// Wished life time; the longest allowed one when absent.
+    pub lifetime: Option<Duration>,
+    /// What it shall be narrowed to; nothing wider than its maker in any case.
+    pub scope: Option<Scope>,
 }
 
 /// Why no token was made.
@@ -62,6 +77,7 @@ pub fn issue(
         id: public_id()?,
         name: request.name,
         kind,
+        scope: request.scope,
         user: request.user,
         groups: request.groups,
         address: request.address,
@@ -80,9 +96,7 @@ pub fn issue(
 /// [`IssueError`] if the maker may not, the name is not allowed, or there are no random bytes.
 pub fn mint(
     maker: &TokenRecord,
-    name: String,
-    address: Option<IpAddr>,
-    lifetime: Option<Duration>,
+    wish: MintRequest,
     longest: Duration,
     now: UnixSeconds,
 ) -> Result<(Token, TokenRecord), IssueError> {
@@ -91,12 +105,13 @@ pub fn mint(
         return Err(IssueError::MayNotMint);
     }
     let request = TokenRequest {
-        name,
+        name: wish.name,
         user: maker.user.clone(),
         groups: maker.groups.clone(),
-        address,
+        address: wish.address,
+        lifetime: wish.lifetime,
+        scope: wish.scope.or(maker.scope),
         certificate: maker.certificate.clone(),
-        lifetime,
     };
     issue(TokenKind::Minted, request, longest.min(Duration::from_secs(left)), now)
 }
@@ -118,8 +133,8 @@ fn is_printable(c: char) -> bool {
 mod tests {
     use std::time::Duration;
 
-    use super::{IssueError, TokenRequest, issue, mint};
-    use crate::domain::Username;
+    use super::{IssueError, MintRequest, TokenRequest, issue, mint};
+    use crate::domain::{Scope, Username};
     use crate::store::{TokenKind, TokenRecord};
     use crate::token::Token;
 
@@ -151,22 +166,33 @@ mod tests {
     #[test]
     fn k4_a_minted_token_is_never_wider_than_its_maker() {
         let maker = login_token(1000, HOUR);
-        let (token, record) = mint(&maker, "ci".into(), None, Some(DAY), DAY, 1600).unwrap();
+        let (token, record) = mint(&maker, wish(Some(DAY)), DAY, 1600).unwrap();
         assert_eq!((record.kind, record.expires), (TokenKind::Minted, maker.expires));
         assert_eq!((&record.user, &record.groups), (&maker.user, &maker.groups));
         assert!(record.key != maker.key && Token::parse(token.expose()).is_ok());
     }
 
     #[test]
+    fn gc5_a_scope_can_be_narrowed_and_never_widened() {
+        let maker = login_token(0, DAY);
+        let narrow = MintRequest { scope: Some(Scope::Read), ..wish(None) };
+        let (_, read) = mint(&maker, narrow, DAY, 0).unwrap();
+        assert_eq!(read.scope, Some(Scope::Read));
+        // No login makes such a maker today; should one, its tokens are as narrow.
+        let maker = TokenRecord { scope: Some(Scope::Read), ..maker };
+        assert_eq!(mint(&maker, wish(None), DAY, 0).unwrap().1.scope, Some(Scope::Read));
+    }
+
+    #[test]
     fn k4_a_minted_token_mints_nothing() {
-        let (_, minted) = mint(&login_token(0, DAY), "ci".into(), None, None, DAY, 0).unwrap();
-        assert_eq!(mint(&minted, "x".into(), None, None, DAY, 0).err(), Some(IssueError::MayNotMint));
+        let (_, minted) = mint(&login_token(0, DAY), wish(None), DAY, 0).unwrap();
+        assert_eq!(mint(&minted, wish(None), DAY, 0).err(), Some(IssueError::MayNotMint));
     }
 
     #[test]
     fn k3_an_expired_token_mints_nothing() {
         for now in [3600, 3601, i64::MAX] {
-            let result = mint(&login_token(0, HOUR), "ci".into(), None, None, DAY, now);
+            let result = mint(&login_token(0, HOUR), wish(None), DAY, now);
             assert_eq!(result.err(), Some(IssueError::MayNotMint));
         }
     }
@@ -197,6 +223,11 @@ mod tests {
             address: None,
             certificate: None,
             lifetime: None,
+            scope: None,
         }
+    }
+
+    fn wish(lifetime: Option<Duration>) -> MintRequest {
+        MintRequest { name: "ci".into(), lifetime, ..MintRequest::default() }
     }
 }

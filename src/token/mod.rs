@@ -3,5 +3,5 @@
 mod issue;
 mod text;
 
-pub use issue::{IssueError, TokenRequest, is_name, issue, mint};
+pub use issue::{IssueError, MintRequest, TokenRequest, is_name, issue, mint};
 pub use text::{InvalidToken, PREFIX, Token};

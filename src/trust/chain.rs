@@ -34,6 +34,23 @@ pub(super) fn verify(
     }
 }
 
+/// Whether the CA for logins signed this. Not whether it counts: that is known where its token is.
+pub(super) fn is_of_login(
+    loaded: &Loaded,
+    certificate: &ClientCertificate,
+    facts: &CertificateFacts,
+    now: UnixSeconds,
+) -> Result<bool, Refusal> {
+    let Some(ca) = &loaded.login else { return Ok(false) };
+    let anchors = std::slice::from_ref(&ca.anchor);
+    match path(anchors, certificate, 0, &[], ExpirationPolicy::Enforce, now) {
+        Ok(_) if facts.is_for_clients => Ok(true),
+        Ok(_) => Err(Refusal::Usage),
+        Err(Refusal::UnknownCa) => Ok(false),
+        Err(refusal) => Err(refusal),
+    }
+}
+
 /// A CA of our own issues without intermediates, and its index is asked in place of a list: it needs no key to be
 /// written, so that a revocation counts at once.
 fn by_own(

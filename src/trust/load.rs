@@ -34,6 +34,8 @@ pub(super) struct Loaded {
     pub(super) anchors: Vec<TrustAnchor<'static>>,
     /// CAs of our own.
     pub(super) own: Vec<OwnCa>,
+    /// The CA for logins.
+    pub(super) login: Option<OwnCa>,
     /// Revocation lists for the CAs of files.
     pub(super) crls: Arc<[Crl]>,
     /// Who is who.
@@ -66,15 +68,21 @@ pub(super) fn files(settings: &ClientCertSettings, own: &[PathBuf]) -> Vec<PathB
         ClientCa::File(path) => Some(path.clone()),
         ClientCa::Own => None,
     });
+    // The CA for logins changes at start only.
     let own = own.iter().flat_map(|folder| CaFolder::files_of_trust(folder));
     authorities.chain(settings.crls.iter().cloned()).chain(settings.map.clone()).chain(own).collect()
 }
 
 impl Loaded {
-    pub(super) fn read(settings: &ClientCertSettings, own: &[PathBuf]) -> Result<Self, TrustError> {
+    pub(super) fn read(
+        settings: &ClientCertSettings,
+        own: &[PathBuf],
+        login: Option<&Path>,
+    ) -> Result<Self, TrustError> {
         let mut loaded = Self {
             anchors: Vec::new(),
             own: own.iter().map(|folder| OwnCa::read(folder)).collect::<Result<_, _>>()?,
+            login: login.map(OwnCa::read).transpose()?,
             crls: Arc::from([]),
             rules: NameRules::default(),
             subjects: Vec::new(),
@@ -107,6 +115,7 @@ impl Loaded {
         Some(Self {
             anchors: self.anchors.clone(),
             own,
+            login: self.login.clone(),
             crls: Arc::clone(&self.crls),
             rules: self.rules.clone(),
             subjects: self.subjects.clone(),
@@ -143,7 +152,8 @@ impl Loaded {
     }
 
     pub(super) fn subjects(&self) -> Vec<Vec<u8>> {
-        self.own.iter().map(|own| own.subject.clone()).chain(self.subjects.iter().cloned()).collect()
+        let own = self.own.iter().chain(&self.login).map(|own| own.subject.clone());
+        own.chain(self.subjects.iter().cloned()).collect()
     }
 
     pub(super) fn next_end(&self, now: UnixSeconds) -> Option<UnixSeconds> {
@@ -151,7 +161,7 @@ impl Loaded {
     }
 
     pub(super) fn announce(&self) {
-        let own = self.own.iter().map(|own| own.name.as_str());
+        let own = self.own.iter().chain(&self.login).map(|own| own.name.as_str());
         let names: Vec<&str> = own.chain(self.names.iter().map(String::as_str)).collect();
         tracing::info!(
             target: "doorward::trust",

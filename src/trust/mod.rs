@@ -28,7 +28,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 
-use crate::ca::CA_FOLDER;
+use crate::ca::{CA_FOLDER, LOGIN_CA_FOLDER};
 use crate::config::{ClientCa, ClientCertSettings};
 use crate::domain::{ClientCertificate, UnixSeconds};
 
@@ -45,6 +45,8 @@ pub struct ClientTrust {
     settings: ClientCertSettings,
     /// Folders of CAs of our own; each one's index says which of its certificates count.
     own: Vec<PathBuf>,
+    /// Folder of the CA for logins.
+    login: Option<PathBuf>,
     current: ArcSwap<Loaded>,
     generation: AtomicU64,
     stamps: Mutex<Stamps>,
@@ -61,13 +63,16 @@ impl ClientTrust {
         } else {
             Vec::new()
         };
+        let login = state.join(LOGIN_CA_FOLDER);
+        let login = (!own.is_empty() && login.exists()).then_some(login);
         // Looked at before they are read: what changes in between is then read again, not missed.
         let stamps = Stamps::of(&load::files(settings, &own));
-        let loaded = Loaded::read(settings, &own)?;
+        let loaded = Loaded::read(settings, &own, login.as_deref())?;
         loaded.announce();
         Ok(Self {
             settings: settings.clone(),
             own,
+            login,
             current: ArcSwap::from_pointee(loaded),
             generation: AtomicU64::new(0),
             stamps: Mutex::new(stamps),
@@ -91,8 +96,21 @@ impl ClientTrust {
     /// # Errors
     /// [`Refusal`] says why not.
     pub fn verify(&self, certificate: &ClientCertificate, now: UnixSeconds) -> Result<(), Refusal> {
+        let (loaded, facts) = (self.current.load(), CertificateFacts::of(certificate.leaf())?);
+        if chain::is_of_login(&loaded, certificate, &facts, now)? {
+            return Ok(());
+        }
+        chain::verify(&loaded, &self.settings, certificate, &facts, now).map(drop)
+    }
+
+    /// Whether this is a certificate of the CA for logins. It names its user and counts as long as the store says so;
+    /// neither field nor mapping file is asked about it.
+    ///
+    /// # Errors
+    /// [`Refusal`] if it is one of them and no good, whatever the store says.
+    pub fn is_of_login(&self, certificate: &ClientCertificate, now: UnixSeconds) -> Result<bool, Refusal> {
         let facts = CertificateFacts::of(certificate.leaf())?;
-        chain::verify(&self.current.load(), &self.settings, certificate, &facts, now).map(drop)
+        chain::is_of_login(&self.current.load(), certificate, &facts, now)
     }
 
     /// Counts changes of what is loaded.
@@ -133,7 +151,7 @@ impl ClientTrust {
 
     /// Reads the files again at once, changed or not; `true` if it was done. For who has just changed one.
     pub fn reload(&self) -> bool {
-        let loaded = match Loaded::read(&self.settings, &self.own) {
+        let loaded = match Loaded::read(&self.settings, &self.own, self.login.as_deref()) {
             Ok(loaded) => loaded,
             Err(error) => {
                 tracing::error!(

@@ -72,7 +72,7 @@ const ROOMS: &[Room] = &[
     Room { name: "policy", may_import: &["identity", "listener", "config"], why: "stage 3: it decides about an identity" },
     Room { name: "proxy", may_import: &["policy", "identity", "listener", "session", "streams", "config"],
            why: "stage 4: it takes a permit by value, strips our cookie and registers what it opens" },
-    Room { name: "pages", may_import: &["identity", "session", "token", "users", "store", "pam", "policy", "streams", "audit", "config", "trust"],
+    Room { name: "pages", may_import: &["ca", "identity", "session", "token", "users", "store", "pam", "policy", "streams", "audit", "config", "trust"],
            why: "our own HTTP surface: writes what the stages read, but never touches a listener or the proxy" },
     Room { name: "gateway", may_import: &["audit", "config", "identity", "listener", "pages", "policy", "proxy", "session", "streams", "token"],
            why: "the heart: it alone sees all stages, and calls them in their order" },

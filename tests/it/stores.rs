@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use doorward::domain::Username;
 use doorward::session::SessionKeyText;
-use doorward::store::{SessionRecord, SqliteStore, Store, TokenKind};
+use doorward::store::{LastUses, SessionRecord, SqliteStore, Store, TokenKind};
 use doorward::token::{TokenRequest, issue};
 use tempfile::tempdir;
 
@@ -35,6 +35,7 @@ async fn s10_only_hashes_of_keys_and_tokens_are_in_the_files() {
         address: None,
         certificate: None,
         lifetime: None,
+        scope: None,
     };
     let (token, record) = issue(TokenKind::Login, request, DAY, 0).unwrap();
     store.put_session(SessionRecord { key: key.hash(), ..session(1) }).await.unwrap();
@@ -57,7 +58,7 @@ async fn s14_sessions_live_on_over_a_restart() {
     let path = folder.path().join("store.db");
     let store = SqliteStore::open(&path).unwrap();
     store.put_session(session(1)).await.unwrap();
-    store.touch(vec![([1; 32], 1500)], vec![]).await.unwrap();
+    store.touch(LastUses { sessions: vec![([1; 32], 1500)], ..LastUses::default() }).await.unwrap();
     drop(store);
     let store = SqliteStore::open(&path).unwrap();
     let expected = SessionRecord { last_seen: 1500, ..session(1) };

@@ -116,7 +116,13 @@ fn pages_load_only_our_own_assets_and_post_only_to_our_own_paths() {
             if tag.name == "form" {
                 assert_eq!(tag.get("method"), Some("post"), "{name}");
                 let action = tag.get("action").unwrap();
-                let known = ["/_doorward/login", "/_doorward/logout", "/_doorward/account/revoke"];
+                let known = [
+                    "/_doorward/login",
+                    "/_doorward/logout",
+                    "/_doorward/account/revoke",
+                    "/_doorward/device",
+                    "/_doorward/device/answer",
+                ];
                 assert!(known.contains(&action), "{name}: {action}");
             }
             assert!(tag.get("src").is_none() && tag.get("formaction").is_none(), "{name}: {tag:?}");
@@ -212,6 +218,21 @@ fn starting_again_keeps_where_to_go_and_is_not_what_the_enter_key_does() {
     }
     // The first button of a form is pressed by the enter key; this one belongs to a form of its own.
     assert!(html.contains("<button type=\"submit\" class=\"link\" form=\"again\">Start again"), "{html}");
+}
+
+#[test]
+fn the_code_is_typed_and_never_filled_in_and_yes_is_pressed_on_purpose() {
+    let html = page("device");
+    assert_eq!(field_names(&html), set(&["code"]));
+    assert!(tags(&html).iter().all(|tag| tag.get("name") != Some("code") || tag.get("value").is_none()));
+    let html = page("device-question");
+    assert!(html.contains("Approve only what you have just started yourself"), "{html}");
+    let answers: Vec<_> = tags(&html)
+        .into_iter()
+        .filter(|tag| tag.get("name") == Some("choice"))
+        .map(|tag| (tag.get("value").unwrap().to_owned(), tag.get("autofocus").is_some()))
+        .collect();
+    assert_eq!(answers, [("approve".to_owned(), false), ("deny".to_owned(), false)]);
 }
 
 #[test]

@@ -12,10 +12,14 @@ use futures_util::future::FutureExt;
 use rusqlite::Connection;
 
 use self::writer::{Purpose, Writer};
-use super::{Answer, BanKind, BanRecord, KeyHash, SessionRecord, Store, StoreError, TokenRecord};
+use super::{
+    Answer, BanKind, BanRecord, CertificateOfToken, CertificateRecord, KeyHash, LastUses, SessionRecord,
+    Store, StoreError, TokenRecord,
+};
 use crate::domain::{UnixSeconds, Username};
 
 mod bans;
+mod certificates;
 mod open;
 mod rows;
 mod schema;
@@ -70,6 +74,15 @@ impl Store for SqliteStore {
         self.read(move |connection| rows::sessions_of(connection, &user))
     }
 
+    fn all_sessions(&self) -> Answer<'_, Vec<SessionRecord>> {
+        self.read(rows::all_sessions)
+    }
+
+    fn delete_sessions_of(&self, user: &Username) -> Answer<'_, usize> {
+        let user = user.clone();
+        self.write(move |connection| rows::delete_of(connection, "sessions", &user))
+    }
+
     fn delete_session(&self, key: KeyHash) -> Answer<'_, bool> {
         self.write(move |connection| rows::delete_session(connection, &key))
     }
@@ -92,9 +105,45 @@ impl Store for SqliteStore {
         self.read(move |connection| rows::tokens_of(connection, &user))
     }
 
+    fn all_tokens(&self) -> Answer<'_, Vec<TokenRecord>> {
+        self.read(rows::all_tokens)
+    }
+
+    fn delete_tokens_of(&self, user: &Username) -> Answer<'_, usize> {
+        let user = user.clone();
+        self.write(move |connection| rows::delete_of(connection, "tokens", &user))
+    }
+
     fn delete_token(&self, user: &Username, id: &str) -> Answer<'_, bool> {
         let (user, id) = (user.clone(), id.to_owned());
         self.write(move |connection| rows::delete_token(connection, &user, &id))
+    }
+
+    fn put_certificate(&self, record: CertificateRecord) -> Answer<'_, bool> {
+        self.write(move |connection| certificates::put(connection, &record))
+    }
+
+    fn certificate(&self, key: KeyHash) -> Answer<'_, Option<CertificateOfToken>> {
+        self.read(move |connection| certificates::one(connection, &key))
+    }
+
+    fn certificates_of(&self, user: &Username) -> Answer<'_, Vec<CertificateOfToken>> {
+        let user = user.clone();
+        self.read(move |connection| certificates::of(connection, &user))
+    }
+
+    fn all_certificates(&self) -> Answer<'_, Vec<CertificateOfToken>> {
+        self.read(certificates::all)
+    }
+
+    fn delete_certificate(&self, user: &Username, id: &str) -> Answer<'_, bool> {
+        let (user, id) = (user.clone(), id.to_owned());
+        self.write(move |connection| certificates::delete(connection, &user, &id))
+    }
+
+    fn delete_certificates_of(&self, user: &Username) -> Answer<'_, usize> {
+        let user = user.clone();
+        self.write(move |connection| certificates::delete_of(connection, &user))
     }
 
     fn delete_user(&self, user: &Username) -> Answer<'_, usize> {
@@ -107,12 +156,11 @@ impl Store for SqliteStore {
         self.write(move |connection| rows::set_groups(connection, &user, &groups))
     }
 
-    fn touch(
-        &self,
-        sessions: Vec<(KeyHash, UnixSeconds)>,
-        tokens: Vec<(KeyHash, UnixSeconds)>,
-    ) -> Answer<'_, ()> {
-        self.write(move |connection| rows::touch(connection, &sessions, &tokens))
+    fn touch(&self, uses: LastUses) -> Answer<'_, ()> {
+        self.write(move |connection| {
+            rows::touch(connection, &uses.sessions, &uses.tokens)?;
+            certificates::touch(connection, &uses.certificates)
+        })
     }
 
     fn put_bans(&self, bans: Vec<BanRecord>) -> Answer<'_, ()> {
@@ -145,6 +193,7 @@ impl Store for SqliteStore {
     fn purge(&self, now: UnixSeconds, idle_since: UnixSeconds) -> Answer<'_, ()> {
         self.write(move |connection| {
             rows::purge(connection, now, idle_since)?;
+            certificates::purge(connection, now)?;
             bans::purge(connection, now)
         })
     }

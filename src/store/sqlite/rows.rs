@@ -8,12 +8,12 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::domain::{ClientCertificate, UnixSeconds, Username};
+use crate::domain::{ClientCertificate, Scope, UnixSeconds, Username};
 use crate::store::{KeyHash, SessionRecord, TokenKind, TokenRecord};
 
 const SESSION_COLUMNS: &str = "key, id, user, groups, address, created, last_seen, expires, state";
-const TOKEN_COLUMNS: &str =
-    "key, id, name, kind, user, groups, address, created, last_used, expires, certificate";
+pub(super) const TOKEN_COLUMNS: &str =
+    "key, id, name, kind, user, groups, address, created, last_used, expires, certificate, scope";
 
 pub(super) fn put_session(connection: &Connection, record: &SessionRecord) -> rusqlite::Result<()> {
     connection
@@ -67,6 +67,15 @@ pub(super) fn sessions_of(connection: &Connection, user: &Username) -> rusqlite:
         .collect()
 }
 
+pub(super) fn all_sessions(connection: &Connection) -> rusqlite::Result<Vec<SessionRecord>> {
+    connection
+        .prepare_cached(&format!(
+            "SELECT {SESSION_COLUMNS} FROM sessions WHERE user IS NOT NULL ORDER BY created DESC, id"
+        ))?
+        .query_map([], session_record)?
+        .collect()
+}
+
 pub(super) fn delete_session(connection: &Connection, key: &KeyHash) -> rusqlite::Result<bool> {
     connection
         .prepare_cached("DELETE FROM sessions WHERE key = ?1")?
@@ -88,7 +97,7 @@ pub(super) fn delete_session_by_id(
 pub(super) fn put_token(connection: &Connection, record: &TokenRecord) -> rusqlite::Result<()> {
     connection
         .prepare_cached(&format!(
-            "INSERT OR REPLACE INTO tokens ({TOKEN_COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"
+            "INSERT OR REPLACE INTO tokens ({TOKEN_COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"
         ))?
         .execute(params![
             record.key,
@@ -102,6 +111,7 @@ pub(super) fn put_token(connection: &Connection, record: &TokenRecord) -> rusqli
             record.last_used,
             record.expires,
             record.certificate.as_ref().map(to_json).transpose()?,
+            record.scope.map(Scope::as_str),
         ])
         .map(drop)
 }
@@ -109,7 +119,7 @@ pub(super) fn put_token(connection: &Connection, record: &TokenRecord) -> rusqli
 pub(super) fn token(connection: &Connection, key: &KeyHash) -> rusqlite::Result<Option<TokenRecord>> {
     connection
         .prepare_cached(&format!("SELECT {TOKEN_COLUMNS} FROM tokens WHERE key = ?1"))?
-        .query_row([key], token_record)
+        .query_row([key], |row| token_record(row, 0))
         .optional()
 }
 
@@ -118,7 +128,14 @@ pub(super) fn tokens_of(connection: &Connection, user: &Username) -> rusqlite::R
         .prepare_cached(&format!(
             "SELECT {TOKEN_COLUMNS} FROM tokens WHERE user = ?1 ORDER BY created DESC, id"
         ))?
-        .query_map([user.as_str()], token_record)?
+        .query_map([user.as_str()], |row| token_record(row, 0))?
+        .collect()
+}
+
+pub(super) fn all_tokens(connection: &Connection) -> rusqlite::Result<Vec<TokenRecord>> {
+    connection
+        .prepare_cached(&format!("SELECT {TOKEN_COLUMNS} FROM tokens ORDER BY created DESC, id"))?
+        .query_map([], |row| token_record(row, 0))?
         .collect()
 }
 
@@ -129,10 +146,13 @@ pub(super) fn delete_token(connection: &Connection, user: &Username, id: &str) -
         .map(|changed| changed > 0)
 }
 
+/// All that a user has in one table.
+pub(super) fn delete_of(connection: &Connection, table: &str, user: &Username) -> rusqlite::Result<usize> {
+    connection.execute(&format!("DELETE FROM {table} WHERE user = ?1"), [user.as_str()])
+}
+
 pub(super) fn delete_user(connection: &Connection, user: &Username) -> rusqlite::Result<usize> {
-    let sessions = connection.execute("DELETE FROM sessions WHERE user = ?1", [user.as_str()])?;
-    let tokens = connection.execute("DELETE FROM tokens WHERE user = ?1", [user.as_str()])?;
-    Ok(sessions + tokens)
+    Ok(delete_of(connection, "sessions", user)? + delete_of(connection, "tokens", user)?)
 }
 
 pub(super) fn set_groups(
@@ -198,19 +218,21 @@ fn session_record(row: &Row<'_>) -> rusqlite::Result<SessionRecord> {
     })
 }
 
-fn token_record(row: &Row<'_>) -> rusqlite::Result<TokenRecord> {
+/// Reads a token whose columns begin at `first`.
+pub(super) fn token_record(row: &Row<'_>, first: usize) -> rusqlite::Result<TokenRecord> {
     Ok(TokenRecord {
-        key: row.get(0)?,
-        id: row.get(1)?,
-        name: row.get(2)?,
-        kind: kind(row, 3)?,
-        user: username(4, &row.get::<_, String>(4)?)?,
-        groups: from_json(row, 5)?,
-        address: address(row, 6)?,
-        created: row.get(7)?,
-        last_used: row.get(8)?,
-        expires: row.get(9)?,
-        certificate: certificate(row, 10)?,
+        key: row.get(first)?,
+        id: row.get(first + 1)?,
+        name: row.get(first + 2)?,
+        kind: kind(row, first + 3)?,
+        user: username(first + 4, &row.get::<_, String>(first + 4)?)?,
+        groups: from_json(row, first + 5)?,
+        address: address(row, first + 6)?,
+        created: row.get(first + 7)?,
+        last_used: row.get(first + 8)?,
+        expires: row.get(first + 9)?,
+        certificate: certificate(row, first + 10)?,
+        scope: scope(row, first + 11)?,
     })
 }
 
@@ -229,11 +251,17 @@ fn kind(row: &Row<'_>, column: usize) -> rusqlite::Result<TokenKind> {
     }
 }
 
+/// A word that is not known is an error: read as none it would widen the token.
+fn scope(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Scope>> {
+    let Some(word) = row.get_ref(column)?.as_str_or_null()? else { return Ok(None) };
+    Scope::parse(word).map(Some).ok_or_else(|| unreadable(column, format!("unknown scope {word:?}")))
+}
+
 fn username(column: usize, name: &str) -> rusqlite::Result<Username> {
     Username::parse(name).map_err(|error| unreadable(column, error))
 }
 
-fn address(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<IpAddr>> {
+pub(super) fn address(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<IpAddr>> {
     let text: Option<String> = row.get(column)?;
     text.map(|text| text.parse().map_err(|error| unreadable(column, error))).transpose()
 }

@@ -56,6 +56,22 @@ const MIGRATIONS: &[&str] = &[
     "
     ALTER TABLE tokens ADD COLUMN certificate TEXT; -- JSON list of base64: the chain that it was got by
 ",
+    "
+    ALTER TABLE tokens ADD COLUMN scope TEXT CHECK (scope IN ('read'));
+",
+    "
+    CREATE TABLE certificates (
+        key       BLOB    PRIMARY KEY NOT NULL CHECK (length(key) = 32),
+        id        TEXT    NOT NULL,
+        name      TEXT    NOT NULL,
+        token     BLOB    NOT NULL, -- counts only as long as tokens has it
+        address   TEXT,
+        created   INTEGER NOT NULL,
+        last_used INTEGER,
+        expires   INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX certificates_by_token ON certificates (token);
+",
 ];
 
 /// Brings the tables up to date, as one transaction: two processes that start together do not do it twice, and after a

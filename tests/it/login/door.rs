@@ -406,6 +406,11 @@ pub(super) fn write_users(path: &Path, users: &[(&str, &str)]) {
             "[users.'{name}']\npassword = \"{hash}\"\ngroups = {groups}\ndisabled = {disabled}\n"
         ));
     }
+    replace(path, &text);
+}
+
+/// Puts another user file in the place of the old one, for the gateway alone to read.
+pub(super) fn replace(path: &Path, text: &str) {
     let part = path.with_extension("part");
     fs::write(&part, text).unwrap();
     fs::set_permissions(&part, fs::Permissions::from_mode(0o600)).unwrap();

@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod accounts;
 #[cfg(test)]
+mod administrators;
+#[cfg(test)]
 mod browser;
 #[cfg(test)]
 mod certificates;
@@ -14,6 +16,8 @@ mod client;
 mod codes;
 #[cfg(test)]
 mod conversations;
+#[cfg(test)]
+mod devices;
 #[cfg(test)]
 mod doctor;
 #[cfg(test)]
@@ -28,6 +32,8 @@ mod forward_auth;
 mod health;
 #[cfg(test)]
 mod hostile;
+#[cfg(test)]
+mod issued;
 #[cfg(test)]
 #[path = "../../e2e/support/keeper.rs"]
 mod keeper;
@@ -49,6 +55,8 @@ mod passwords;
 mod people;
 #[cfg(test)]
 mod redirects;
+#[cfg(test)]
+mod scopes;
 #[cfg(test)]
 mod sessions;
 #[cfg(test)]

@@ -211,6 +211,7 @@ fn matches(pattern: &str, text: &str) -> bool {
         "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}Z$" => {
             text.len() == 20 && text.parse::<jiff::Timestamp>().is_ok()
         }
+        "^[0-9a-f]{32}$" => all(text, 32, |c| matches!(c, '0'..='9' | 'a'..='f')),
         other => panic!("the test does not know {other}"),
     }
 }
@@ -223,12 +224,14 @@ const SESSION: &str = "/_doorward/api/v1/sessions/{id}";
 
 #[test]
 fn answers_are_as_described() {
-    let door = Setup::usual().open();
+    let door = super::issued::setup().open();
     let cookie = door.cookie(BOB);
     let mut api = Checked { door: &door, description: description(), seen: BTreeSet::new() };
     logins(&mut api);
     let token = door.token(BOB);
     tokens_and_sessions(&mut api, &token, &cookie);
+    devices(&mut api, &cookie);
+    certificates(&mut api, &token, &cookie);
     pages(&mut api, &cookie);
     for (template, with_login) in [
         ("/_doorward/api/v1/whoami", true),
@@ -256,9 +259,9 @@ fn answers_are_as_described() {
     api.ask("POST", logout, logout, |r| r);
     api.ask("POST", logout, logout, |r| r.cookie(&cookie));
     api.ask("POST", logout, logout, |r| r.bearer(&token));
-    // It succeeds where certificates are asked for; `certificates/exchange.rs` is there.
+    // It succeeds with a certificate; `certificates/exchange.rs` is there.
     let exchange = "/_doorward/certificate";
-    assert_eq!(api.ask("GET", exchange, exchange, |r| r).status, 404);
+    assert_eq!(api.ask("GET", exchange, exchange, |r| r).status, 401);
     // Every operation was tried, and every one that can succeed did.
     let others = operations(&api.description).into_iter().filter(|operation| !operation.ends_with(exchange));
     for operation in others {
@@ -267,6 +270,18 @@ fn answers_are_as_described() {
             ["200", "201", "204", "303"].iter().any(|code| went_well(code)),
             "{operation} never succeeded"
         );
+    }
+}
+
+#[test]
+fn what_is_not_there_without_client_certificates_is_as_described() {
+    let door = Door::shared();
+    let mut api = Checked { door: &door, description: description(), seen: BTreeSet::new() };
+    let (exchange, token) = ("/_doorward/certificate", door.token(BOB));
+    assert_eq!(api.ask("GET", exchange, exchange, |r| r).status, 404);
+    let list = "/_doorward/api/v1/certificates";
+    for method in ["GET", "POST", "DELETE"] {
+        assert_eq!(api.ask(method, list, list, |r| r.bearer(&token)).status, 404);
     }
 }
 
@@ -314,6 +329,8 @@ fn logins(api: &mut Checked<'_>) {
 }
 
 fn tokens_and_sessions(api: &mut Checked<'_>, token: &str, cookie: &str) {
+    let narrow = json!({ "name": "ci", "scope": "read" });
+    api.ask("POST", TOKENS, TOKENS, |r| r.bearer(token).json(&narrow));
     let wish = json!({ "name": "ci", "expires_in": 60 });
     let made = api.ask("POST", TOKENS, TOKENS, |r| r.bearer(token).json(&wish)).json();
     api.ask("POST", TOKENS, TOKENS, |r| r.bearer(token).json(&json!({ "name": "ci", "expires_in": null })));
@@ -325,6 +342,14 @@ fn tokens_and_sessions(api: &mut Checked<'_>, token: &str, cookie: &str) {
         assert!(!api.ask("GET", list, list, |r| r.bearer(token)).json().as_array().unwrap().is_empty());
         api.ask("GET", list, list, |r| r.cookie(cookie));
         api.ask("GET", list, list, |r| r);
+        let whole = format!("{list}?all=true");
+        assert_eq!(api.ask("GET", list, &whole, |r| r.bearer(token)).status, 200);
+        assert_eq!(api.ask("GET", list, &format!("{list}?all=x"), |r| r.bearer(token)).status, 400);
+        for (user, status) in [("eve", 200), ("", 400)] {
+            let path = format!("{list}?user={user}");
+            assert_eq!(api.ask("DELETE", list, &path, |r| r.bearer(token)).status, status);
+        }
+        api.ask("DELETE", list, list, |r| r.bearer(minted));
     }
     let id = format!("{TOKENS}/{}", made["id"].as_str().unwrap());
     for with in [Some(minted), None, Some(token), Some(token)] {
@@ -336,6 +361,65 @@ fn tokens_and_sessions(api: &mut Checked<'_>, token: &str, cookie: &str) {
     let id = format!("{SESSIONS}/{}", me["credential"].as_str().unwrap());
     for status in [204, 404] {
         assert_eq!(api.ask("DELETE", SESSION, &id, |r| r.bearer(token)).status, status);
+    }
+}
+
+fn certificates(api: &mut Checked<'_>, token: &str, cookie: &str) {
+    let (list, one) = ("/_doorward/api/v1/certificates", "/_doorward/api/v1/certificates/{id}");
+    let csr = super::issued::request(&rcgen::KeyPair::generate().unwrap());
+    let wish = json!({ "csr": csr, "name": "laptop" });
+    let made = api.ask("POST", list, list, |r| r.bearer(token).json(&wish)).json();
+    assert!(made["id"].is_string(), "{made}");
+    api.ask("POST", list, list, |r| r.bearer(token).json(&json!({})));
+    api.ask("POST", list, list, |r| r.bearer(token).body("text/plain", "x"));
+    api.ask("POST", list, list, |r| r.basic(BOB.0, BOB.1).json(&wish));
+    for query in ["", "?all=true", "?all=x"] {
+        api.ask("GET", list, &format!("{list}{query}"), |r| r.bearer(token));
+    }
+    api.ask("GET", list, list, |r| r.cookie(cookie));
+    api.ask("GET", list, list, |r| r);
+    let id = format!("{list}/{}", made["id"].as_str().unwrap());
+    for status in [204, 404] {
+        assert_eq!(api.ask("DELETE", one, &id, |r| r.bearer(token)).status, status);
+    }
+    for (query, status) in [("", 400), ("?user=eve", 200)] {
+        let path = format!("{list}{query}");
+        assert_eq!(api.ask("DELETE", list, &path, |r| r.bearer(token)).status, status);
+    }
+}
+
+fn devices(api: &mut Checked<'_>, cookie: &str) {
+    let (begin, poll) = ("/_doorward/api/v1/device", "/_doorward/api/v1/device/token");
+    let (page, answer) = ("/_doorward/device", "/_doorward/device/answer");
+    let begun = api.ask("POST", begin, begin, |r| r.json(&json!({ "name": "laptop" }))).json();
+    api.ask("POST", begin, begin, |r| r.json(&json!({ "name": "" })));
+    api.ask("POST", begin, begin, |r| r.body("text/plain", "x"));
+    let body = json!({ "device": begun["device"] });
+    for status in [202, 429] {
+        assert_eq!(api.ask("POST", poll, poll, |r| r.json(&body)).status, status);
+    }
+    for other in [json!({ "device": "x" }), json!({})] {
+        api.ask("POST", poll, poll, |r| r.json(&other));
+    }
+    api.ask("GET", page, page, Request::navigating);
+    api.ask("GET", page, page, |r| r.navigating().cookie(cookie));
+    api.ask("GET", page, page, |r| r.header("Sec-Fetch-Dest", "empty").cookie(cookie));
+    api.ask("POST", page, page, |r| r.cookie(cookie).form(&[("code", "x")]));
+    api.ask("POST", page, page, |r| r.by_our_page().cookie(cookie).form(&[("code", "x")]));
+    api.ask("POST", page, page, |r| r.by_our_page().form(&[("code", "x")]));
+    let code = [("code", begun["code"].as_str().unwrap())];
+    let shown = api.ask("POST", page, page, |r| r.by_our_page().cookie(cookie).form(&code)).body;
+    let request = shown.split("name=\"request\" value=\"").nth(1).unwrap().split('"').next().unwrap();
+    let form = [("request", request), ("choice", "approve")];
+    api.ask("POST", answer, answer, |r| r.by_our_page().form(&form));
+    api.ask("POST", answer, answer, |r| r.cookie(cookie).form(&form));
+    for status in [200, 400] {
+        let reply = api.ask("POST", answer, answer, |r| r.by_our_page().cookie(cookie).form(&form));
+        assert_eq!(reply.status, status);
+    }
+    // As fast as allowed, until it is told.
+    while api.ask("POST", poll, poll, |r| r.json(&body)).status != 200 {
+        std::thread::sleep(std::time::Duration::from_millis(100));
     }
 }
 

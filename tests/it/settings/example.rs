@@ -48,6 +48,7 @@ fn the_example_file_shows_the_defaults() {
     };
     let base = "use-login = true\nautocert = '*'\nclient-ca = 'own'\n";
     let examples = [
+        "admin-group",
         "engine-",
         "acme",
         "allow-from",
