@@ -1,20 +1,32 @@
 //! The command line: one file a command. Nothing else prints.
 
+mod answers;
+mod api;
 mod bans;
 mod ca;
+mod cert;
 mod check;
+mod context;
 mod demo;
 mod doctor;
 mod exit;
 mod failure;
 mod healthcheck;
+mod login;
+mod logout;
 mod probe;
+mod records;
+mod remote;
 mod report;
 mod secret;
 mod serve;
+mod session;
+mod shown;
 mod table;
 mod terminal;
+mod token;
 mod users;
+mod whoami;
 
 use std::process::ExitCode;
 
@@ -40,6 +52,14 @@ enum Command {
     Bans(bans::Bans),
     Ca(ca::Ca),
     Demo(demo::Demo),
+    Login(login::Login),
+    Logout(logout::Logout),
+    Whoami(whoami::Whoami),
+    Context(context::Context),
+    Token(token::Token),
+    Session(session::Session),
+    Cert(cert::Cert),
+    Api(api::Api),
 }
 
 /// Parses the command line and runs the command. The exit codes are described in `docs/exit-codes.md`.
@@ -72,6 +92,14 @@ fn run(command: &Command, matches: &clap::ArgMatches) -> ExitCode {
         Command::Bans(bans) => bans.run(),
         Command::Ca(ca) => ca.run(),
         Command::Demo(demo) => demo.run(),
+        Command::Login(login) => login.run(),
+        Command::Logout(logout) => logout.run(),
+        Command::Whoami(whoami) => whoami.run(),
+        Command::Context(context) => context.run(),
+        Command::Token(token) => token.run(),
+        Command::Session(session) => session.run(),
+        Command::Cert(cert) => cert.run(),
+        Command::Api(api) => api.run(),
     };
     code.into()
 }

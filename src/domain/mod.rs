@@ -8,6 +8,7 @@ mod keepalive;
 mod return_to;
 mod scope;
 mod secret;
+mod span;
 mod username;
 
 pub use certificate::ClientCertificate;
@@ -18,4 +19,5 @@ pub use keepalive::keep_alive;
 pub use return_to::ReturnTo;
 pub use scope::Scope;
 pub use secret::{InvalidPassword, Password};
+pub use span::span;
 pub use username::{InvalidUsername, Username};

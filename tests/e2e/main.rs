@@ -33,6 +33,8 @@ mod libraries;
 #[cfg(test)]
 mod life_cycle;
 #[cfg(test)]
+mod login;
+#[cfg(test)]
 mod run;
 #[cfg(test)]
 mod streams;

@@ -26,7 +26,7 @@ use crate::acme::Challenges;
 use crate::config::TlsMode;
 use crate::domain::{Clock, UnixSeconds};
 
-pub use certificate::{CertificateSummary, fingerprint_of};
+pub use certificate::{CertificateSummary, fingerprint_of, to_pem};
 pub use client::ClientAuth;
 pub use error::{FileProblem, TlsError};
 pub use watch::Watch;

@@ -11,6 +11,8 @@ mod browser;
 #[cfg(test)]
 mod certificates;
 #[cfg(test)]
+mod client;
+#[cfg(test)]
 mod codes;
 #[cfg(test)]
 mod conversations;
