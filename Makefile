@@ -19,6 +19,9 @@ CARGO_DENY_VERSION := 0.20.2
 TOOLS := $(CURDIR)/target/tools
 export PATH := $(TOOLS)/bin:$(HOME)/.cargo/bin:$(PATH)
 RELEASE := target/release/doorward target/release/doorward-pam
+# Where each shell looks for completions, below share/.
+COMPLETIONS := bash:bash-completion/completions/doorward zsh:zsh/site-functions/_doorward \
+    fish:fish/vendor_completions.d/doorward.fish
 DENY_CHECKS := bans licenses sources
 
 .PHONY: help run build test check fmt deny tools bench image install uninstall clean
@@ -80,6 +83,12 @@ install: ## Install what `make build` built; honours DESTDIR and PREFIX
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/systemd/system
 	install -d $(DESTDIR)$(SYSCONFDIR)/pam.d $(DESTDIR)$(SYSCONFDIR)/doorward
 	install -m 0755 $(RELEASE) $(DESTDIR)$(PREFIX)/bin/
+	target/release/doorward man --out $(DESTDIR)$(PREFIX)/share/man
+	@for pair in $(COMPLETIONS); do \
+	    target=$(DESTDIR)$(PREFIX)/share/$${pair#*:}; \
+	    echo "install $$target"; \
+	    target/release/doorward completions "$${pair%%:*}" | install -D -m 0644 /dev/stdin "$$target"; \
+	done
 	@for unit in packaging/systemd/*.service; do \
 	    target=$(DESTDIR)$(PREFIX)/lib/systemd/system/$$(basename "$$unit"); \
 	    echo "install $$unit $$target"; \
@@ -96,6 +105,9 @@ uninstall: ## Remove what `make install` put there, but not settings and state
 	rm -f $(addprefix $(DESTDIR)$(PREFIX)/bin/,$(notdir $(RELEASE)))
 	@for unit in packaging/systemd/*.service; do \
 	    rm -fv "$(DESTDIR)$(PREFIX)/lib/systemd/system/$$(basename "$$unit")"; done
+	@for pair in $(COMPLETIONS); do rm -fv "$(DESTDIR)$(PREFIX)/share/$${pair#*:}"; done
+	@for section in 1 5 8; do \
+	    rm -fv "$(DESTDIR)$(PREFIX)/share/man/man$$section/"doorward{,-*,.toml}."$$section"; done
 
 clean: ## Remove everything that was built, except the tools
 	$(CARGO) clean --profile dev

@@ -6,6 +6,7 @@ mod doctor;
 mod gateway;
 mod house;
 mod login;
+mod manual;
 mod settings;
 mod slow_peers;
 mod stores;
