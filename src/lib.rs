@@ -13,6 +13,7 @@
 pub mod audit;
 pub mod ca;
 pub mod cli;
+pub mod client;
 pub mod config;
 pub mod doctor;
 pub mod domain;

@@ -113,7 +113,8 @@ pub fn fingerprint_of(certificate: &[u8]) -> String {
 }
 
 /// The certificates in PEM form (RFC 7468), 64 letters a line.
-pub(super) fn to_pem(certificates: &[CertificateDer<'_>]) -> String {
+#[must_use]
+pub fn to_pem(certificates: &[CertificateDer<'_>]) -> String {
     let mut pem = String::new();
     for certificate in certificates {
         pem.push_str("-----BEGIN CERTIFICATE-----\n");

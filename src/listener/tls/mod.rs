@@ -23,7 +23,7 @@ use rustls::server::ProducesTickets;
 use crate::config::TlsMode;
 use crate::domain::{Clock, UnixSeconds};
 
-pub use certificate::{CertificateSummary, fingerprint_of};
+pub use certificate::{CertificateSummary, fingerprint_of, to_pem};
 pub use error::{FileProblem, TlsError};
 pub use watch::Watch;
 
