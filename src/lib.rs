@@ -30,4 +30,5 @@ pub mod store;
 pub mod streams;
 pub mod throttle;
 pub mod token;
+pub mod tunnel;
 pub mod users;

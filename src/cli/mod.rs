@@ -6,6 +6,7 @@ mod check;
 mod completions;
 mod demo;
 mod doctor;
+mod env;
 mod exit;
 mod failure;
 mod healthcheck;
@@ -16,6 +17,7 @@ mod secret;
 mod serve;
 mod table;
 mod terminal;
+mod tunnel;
 mod users;
 
 use std::process::ExitCode;
@@ -42,6 +44,8 @@ enum Command {
     Bans(bans::Bans),
     Ca(ca::Ca),
     Demo(demo::Demo),
+    Tunnel(tunnel::Tunnel),
+    Env(env::Env),
     Completions(completions::Completions),
     #[command(name = "man")]
     Man(man::ManPages),
@@ -77,6 +81,8 @@ fn run(command: &Command, matches: &clap::ArgMatches) -> ExitCode {
         Command::Bans(bans) => bans.run(),
         Command::Ca(ca) => ca.run(),
         Command::Demo(demo) => demo.run(),
+        Command::Tunnel(tunnel) => tunnel.run(),
+        Command::Env(env) => env.run(),
         Command::Completions(completions) => completions.run(Cli::command()),
         Command::Man(pages) => pages.run(Cli::command()),
     };

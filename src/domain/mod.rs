@@ -3,6 +3,7 @@
 mod clock;
 mod conversation;
 mod door;
+pub mod hop;
 mod keepalive;
 mod return_to;
 mod secret;

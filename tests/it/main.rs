@@ -11,3 +11,4 @@ mod settings;
 mod slow_peers;
 mod stores;
 mod tls_files;
+mod tunnel;
