@@ -6,6 +6,7 @@ mod entry;
 mod host;
 mod refuse;
 mod request;
+mod stream;
 mod timer;
 mod worker;
 

@@ -14,6 +14,7 @@ use crate::gateway::body::GatewayBody;
 use crate::gateway::check::check;
 use crate::gateway::entry::{Entry, Facts, Noted, RequestId, millis, shown_user};
 use crate::gateway::refuse::{drain, error, failed, failure_reason, is_navigation, throttled, unauthorized};
+use crate::gateway::stream;
 use crate::gateway::worker::{Mode, Place, Worker};
 use crate::identity::{Identity, Outcome};
 use crate::listener::{Connection, address_text};
@@ -70,6 +71,11 @@ impl Worker {
         response
     }
 
+    /// Where a request's client is.
+    pub(super) fn client_of(&self, connection: &Connection, headers: &http::HeaderMap) -> std::net::IpAddr {
+        self.gateway.trusted.read(connection.peer, headers).client.unwrap_or(connection.peer)
+    }
+
     fn facts(&self, connection: &Connection, request: &Parts) -> Facts {
         let headers = &request.headers;
         let forwarded = self.gateway.trusted.read(connection.peer, headers);
@@ -105,6 +111,12 @@ impl Worker {
             self.doors.identify(&incoming.parts.headers, facts.client, facts.time.div_euclid(1000)).await;
         if let Outcome::Authenticated(identity) = &outcome {
             noted.identity = Some(identity.clone());
+        }
+        if incoming.parts.extensions.get::<stream::Asked>().is_some() {
+            return match outcome {
+                Outcome::Authenticated(_) => stream::granted(),
+                refused => self.turn_away(facts, &target, incoming, &refused, noted),
+            };
         }
         if target.is_own() {
             // Boxed: its room would else be made on every request, and it is for the few that are our own.

@@ -101,6 +101,11 @@ pub fn prepare_request(headers: &mut HeaderMap, facts: &Facts<'_>, upgrade: Opti
     }
 }
 
+/// Deletes whatever a client might write to be taken for somebody else, or to be somewhere else.
+pub fn strip_identity(headers: &mut HeaderMap) {
+    strip_where(headers, |name| is_identity(name.as_str()));
+}
+
 /// Makes the engine's headers fit for the client. A `101` keeps what says which protocol follows.
 pub fn prepare_response(headers: &mut HeaderMap, is_upgrade: bool) {
     if is_upgrade {

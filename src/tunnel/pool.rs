@@ -5,15 +5,17 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header};
 use http_body_util::{Either, Empty};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
-use crate::client::{ConnectError, Login, connect};
+use crate::client::{ConnectError, GatewayUrl, Login, bearer, connect};
+use crate::streams::{Framed, STREAM_PATH, STREAM_PROTOCOL};
 
 /// A client's body on its way, or none.
 pub(super) type Body = Either<Incoming, Empty<Bytes>>;
@@ -82,6 +84,19 @@ impl Pool {
         })
     }
 
+    /// Sends a request that may change protocol, over a connection within a connection: there each direction ends on its
+    /// own, whatever terminator is on the way. A gateway or a terminator that will not have it is asked as any other.
+    pub(super) async fn send_for_upgrade(
+        &self,
+        request: Request<Body>,
+        login: &Rc<Login>,
+    ) -> Result<Response<Incoming>, SendError> {
+        match inner(login).await? {
+            Some(mut sender) => sender.send_request(request).await.map_err(SendError::NoAnswer),
+            None => self.send(request, login).await,
+        }
+    }
+
     /// Closes what has been idle for too long.
     pub(super) fn sweep(&self) {
         self.idle.borrow_mut().retain(|idle| idle.is_fresh() && !idle.sender.is_closed());
@@ -135,10 +150,32 @@ impl Idle {
 }
 
 async fn open(login: &Login) -> Result<SendRequest<Body>, SendError> {
-    let connected = connect(&login.url, &login.trust).await?;
+    over(connect(&login.url, &login.trust).await?.stream).await
+}
+
+/// A connection within a connection; `None` if that is refused.
+async fn inner(login: &Login) -> Result<Option<SendRequest<Body>>, SendError> {
+    let mut sender = open(login).await?;
+    let mut request = Request::new(Either::Right(Empty::new()));
+    *request.uri_mut() = Uri::from_static(STREAM_PATH);
+    let headers = request.headers_mut();
+    address(headers, login);
+    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static(STREAM_PROTOCOL));
+    let mut response = sender.send_request(request).await.map_err(SendError::NoAnswer)?;
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        return Ok(None);
+    }
+    let upgraded = hyper::upgrade::on(&mut response).await.map_err(SendError::NoAnswer)?;
+    over(Framed::new(TokioIo::new(upgraded))).await.map(Some)
+}
+
+async fn over(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+) -> Result<SendRequest<Body>, SendError> {
     let (sender, connection) = http1::Builder::new()
         .max_buf_size(256 * 1024)
-        .handshake(TokioIo::new(connected.stream))
+        .handshake(TokioIo::new(stream))
         .await
         .map_err(SendError::Http)?;
     let connection = connection.with_upgrades();
@@ -148,6 +185,22 @@ async fn open(login: &Login) -> Result<SendRequest<Body>, SendError> {
         }
     });
     Ok(sender)
+}
+
+/// Writes whom a request is for, and whose it is.
+pub(super) fn address(headers: &mut HeaderMap, login: &Login) {
+    headers.insert(header::AUTHORIZATION, bearer(&login.token));
+    // A terminator chooses by it; docker writes "docker" or nothing when it speaks to a socket.
+    if let Ok(host) = HeaderValue::try_from(host(&login.url)) {
+        headers.insert(header::HOST, host);
+    }
+}
+
+/// Without a port that goes without saying, as browsers write it: terminators compare texts.
+pub(super) fn host(url: &GatewayUrl) -> String {
+    let authority = url.authority();
+    let usual = if url.is_secure() { ":443" } else { ":80" };
+    authority.strip_suffix(usual).map(str::to_owned).unwrap_or(authority)
 }
 
 /// A second copy of a request that can be repeated.

@@ -19,8 +19,8 @@ use tokio::time::{Interval, MissedTickBehavior};
 
 use super::access::Access;
 use super::answer::{self, Body};
-use super::pool::Pool;
-use crate::client::{GatewayUrl, Login, bearer};
+use super::pool::{Pool, address};
+use crate::client::Login;
 use crate::domain::hop;
 use crate::streams::{Direction, hung_up};
 
@@ -65,8 +65,12 @@ impl Relay {
         *outgoing.uri_mut() = Uri::from(target);
         *outgoing.headers_mut() = parts.headers;
 
-        let mut response =
-            self.pool.send(outgoing, &login).await.map_err(|error| unreachable(error, &login))?;
+        let sent = if local.is_some() {
+            self.pool.send_for_upgrade(outgoing, &login).await
+        } else {
+            self.pool.send(outgoing, &login).await
+        };
+        let mut response = sent.map_err(|error| unreachable(error, &login))?;
         if response.status() == StatusCode::UNAUTHORIZED {
             self.access.doubt(login);
         }
@@ -133,18 +137,7 @@ fn prepare(headers: &mut HeaderMap, login: &Login, upgrade: Option<HeaderValue>)
         headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
         headers.insert(header::UPGRADE, protocol);
     }
-    headers.insert(header::AUTHORIZATION, bearer(&login.token));
-    // A terminator chooses by it; docker writes "docker" or nothing when it speaks to a socket.
-    if let Ok(host) = HeaderValue::try_from(host(&login.url)) {
-        headers.insert(header::HOST, host);
-    }
-}
-
-/// Without a port that goes without saying, as browsers write it: terminators compare texts.
-fn host(url: &GatewayUrl) -> String {
-    let authority = url.authority();
-    let usual = if url.is_secure() { ":443" } else { ":80" };
-    authority.strip_suffix(usual).map(str::to_owned).unwrap_or(authority)
+    address(headers, login);
 }
 
 /// Carries a connection that left HTTP until both directions have ended, or one side is gone.
@@ -210,8 +203,9 @@ impl Stream {
 mod tests {
     use http::{HeaderMap, HeaderValue};
 
-    use super::{host, is_own, prepare};
+    use super::{is_own, prepare};
     use crate::client::{GatewayUrl, Login, Secret, ServerTrust};
+    use crate::tunnel::pool::host;
 
     fn login(url: &str) -> Login {
         Login {

@@ -8,6 +8,8 @@
 #[cfg(test)]
 mod accounts;
 #[cfg(test)]
+mod behind;
+#[cfg(test)]
 mod browser;
 #[cfg(test)]
 mod build;

@@ -10,7 +10,7 @@ use crate::support::compare::{on_every_way, with_every_client};
 use crate::support::gateway::Gateway;
 use crate::support::process::{self, Running};
 use crate::support::scope::Scope;
-use crate::support::tunnel::Tunnel;
+use crate::support::tunnel::{Terminator, Tunnel};
 use crate::support::{engine, sockets, wait};
 
 /// Longest wait for a line of a stream. Only turns a hang into a failure.
@@ -91,7 +91,7 @@ fn gf8_a_killed_client_is_noticed_on_the_engines_side_within_a_second() {
     }
     if client_ways().contains(&Way::Tunnel) {
         let gateway = Gateway::start(Way::Plain, &engine::url());
-        let tunnel = Tunnel::start(&gateway);
+        let tunnel = Tunnel::start(&gateway, Terminator::HaproxyTcp);
         killed_client_is_noticed(&Cli::local(&tunnel), &name, |_| gateway.processes());
     }
 }

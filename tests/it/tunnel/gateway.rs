@@ -100,6 +100,11 @@ fn serve(stream: TcpStream, script: &Script, heads: &Mutex<Vec<String>>) {
             }
         }
         call.head = String::from_utf8(head).unwrap();
+        if call.head.starts_with("GET /_doorward/stream ") {
+            // A gateway of before, or a terminator that lets no such change of protocol through.
+            call.answer("404 Not Found", "{}");
+            continue;
+        }
         heads.lock().unwrap_or_else(PoisonError::into_inner).push(call.head.clone());
         script(&mut call);
     }
