@@ -2,7 +2,7 @@
 
 use pkcs8::der::pem::PemLabel;
 use pkcs8::{EncryptedPrivateKeyInfoRef, LineEnding, PrivateKeyInfoRef, SecretDocument};
-use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, RsaKeySize};
+use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, RsaKeySize};
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use zeroize::Zeroizing;
 
@@ -50,6 +50,22 @@ impl LeafKey {
     #[must_use]
     pub fn der(&self) -> &[u8] {
         self.0.serialized_der()
+    }
+
+    /// A request for a certificate (PKCS#10, RFC 2986) in PEM form. It asks for nothing but the key: for whom the
+    /// certificate is, the CA decides.
+    ///
+    /// # Errors
+    /// [`CaError::Make`] if the library cannot make it.
+    pub fn request(&self) -> Result<String, CaError> {
+        let made = CertificateParams::default().serialize_request(&self.0).and_then(|request| request.pem());
+        made.map_err(CaError::make("request"))
+    }
+
+    /// The public key with its algorithm, as it stands in a certificate (RFC 5280 section 4.1.2.7).
+    #[must_use]
+    pub fn public_der(&self) -> Vec<u8> {
+        public_key(&self.0)
     }
 
     pub(super) fn pair(&self) -> &KeyPair {

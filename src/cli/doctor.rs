@@ -1,6 +1,5 @@
 //! `doorward doctor`: what is wrong around the gateway, and what to do about it.
 
-mod ask;
 mod login;
 mod show;
 

@@ -1,24 +1,36 @@
 //! The command line: one file a command. Nothing else prints.
 
+mod answers;
+mod api;
 mod bans;
 mod ca;
+mod cert;
 mod check;
 mod completions;
+mod context;
 mod demo;
 mod doctor;
 mod env;
 mod exit;
 mod failure;
 mod healthcheck;
+mod login;
+mod logout;
 mod man;
 mod probe;
+mod records;
+mod remote;
 mod report;
 mod secret;
 mod serve;
+mod session;
+mod shown;
 mod table;
 mod terminal;
+mod token;
 mod tunnel;
 mod users;
+mod whoami;
 
 use std::process::ExitCode;
 
@@ -49,6 +61,14 @@ enum Command {
     Completions(completions::Completions),
     #[command(name = "man")]
     Man(man::ManPages),
+    Login(login::Login),
+    Logout(logout::Logout),
+    Whoami(whoami::Whoami),
+    Context(context::Context),
+    Token(token::Token),
+    Session(session::Session),
+    Cert(cert::Cert),
+    Api(api::Api),
 }
 
 /// Parses the command line and runs the command. The exit codes are described in `docs/exit-codes.md`.
@@ -85,6 +105,14 @@ fn run(command: &Command, matches: &clap::ArgMatches) -> ExitCode {
         Command::Env(env) => env.run(),
         Command::Completions(completions) => completions.run(Cli::command()),
         Command::Man(pages) => pages.run(Cli::command()),
+        Command::Login(login) => login.run(),
+        Command::Logout(logout) => logout.run(),
+        Command::Whoami(whoami) => whoami.run(),
+        Command::Context(context) => context.run(),
+        Command::Token(token) => token.run(),
+        Command::Session(session) => session.run(),
+        Command::Cert(cert) => cert.run(),
+        Command::Api(api) => api.run(),
     };
     code.into()
 }

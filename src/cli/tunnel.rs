@@ -107,7 +107,7 @@ pub(super) fn not_logged_in(error: &PickError) -> u8 {
     match error {
         PickError::Ambiguous { .. } => exit::USAGE,
         PickError::Store(_) => exit::FAILURE,
-        PickError::Nowhere | PickError::Unknown { .. } => exit::NO_LOGIN,
+        PickError::Nowhere | PickError::Unknown { .. } => exit::LOGIN,
     }
 }
 
@@ -130,13 +130,13 @@ fn conclude(end: End, url: &str) -> u8 {
         End::Stopped => exit::OK,
         End::LoggedOut => {
             report::complain(format_args!("logged out of {url}; the tunnel has ended"));
-            exit::NO_LOGIN
+            exit::LOGIN
         }
         End::LoginEnded => {
             report::complain(format_args!(
                 "the login to {url} has ended; run: doorward login {url}, then doorward tunnel again"
             ));
-            exit::NO_LOGIN
+            exit::LOGIN
         }
     }
 }

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, RETRY_AFTER, USER_AGENT};
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -131,9 +131,10 @@ impl Gateway {
         let text =
             text.map_err(|error| ClientError::Strange(format!("the request cannot be written: {error}")))?;
         let asked = tokio::time::timeout(most, async {
-            let content_type = text.is_some().then_some("application/json");
-            let (response, seen) =
-                self.send(method, path, text.unwrap_or_default().into(), content_type).await?;
+            let json = (CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            let headers = text.is_some().then_some(json).into_iter().collect();
+            let body = Full::new(Bytes::from(text.unwrap_or_default()));
+            let (response, seen) = self.send(method, path, headers, body).await?;
             understand(response, seen).await
         });
         asked.await.unwrap_or(Err(ClientError::Slow(most.as_secs())))
@@ -144,14 +145,23 @@ impl Gateway {
     ///
     /// # Errors
     /// [`ClientError`] if there is no answer.
-    pub async fn send(
+    pub async fn send<B>(
         &self,
         method: Method,
         path: &str,
-        body: Bytes,
-        content_type: Option<&str>,
-    ) -> Result<(Response<Incoming>, Option<Seen>), ClientError> {
-        let request = self.request(method, path, body, content_type)?;
+        headers: Vec<(HeaderName, HeaderValue)>,
+        body: B,
+    ) -> Result<(Response<Incoming>, Option<Seen>), ClientError>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let mut request = Request::new(body);
+        *request.method_mut() = method;
+        *request.uri_mut() = path
+            .parse()
+            .map_err(|_| ClientError::Strange("the path cannot be written as HTTP".to_owned()))?;
+        *request.headers_mut() = self.headers(headers)?;
         let Connected { stream, seen } = connect(&self.url, &self.trust).await?;
         let (mut sender, connection) = hyper::client::conn::http1::Builder::new()
             .max_buf_size(MOST_HEAD)
@@ -164,26 +174,16 @@ impl Gateway {
         Ok((response, seen))
     }
 
-    fn request(
-        &self,
-        method: Method,
-        path: &str,
-        body: Bytes,
-        content_type: Option<&str>,
-    ) -> Result<Request<Full<Bytes>>, ClientError> {
-        let strange = |_| ClientError::Strange("the request cannot be written as HTTP".to_owned());
-        let mut request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(HOST, self.url.authority())
-            .header(USER_AGENT, concat!("doorward/", env!("CARGO_PKG_VERSION")));
-        if let Some(content_type) = content_type {
-            request = request.header(CONTENT_TYPE, content_type);
-        }
+    fn headers(&self, given: Vec<(HeaderName, HeaderValue)>) -> Result<HeaderMap, ClientError> {
+        let mut headers = HeaderMap::from_iter(given);
+        let host = HeaderValue::try_from(self.url.authority());
+        let host = host.map_err(|_| ClientError::Strange("the host cannot be written as HTTP".to_owned()))?;
+        headers.insert(HOST, host);
+        headers.insert(USER_AGENT, HeaderValue::from_static(concat!("doorward/", env!("CARGO_PKG_VERSION"))));
         if let Some(token) = &self.token {
-            request = request.header(AUTHORIZATION, bearer(token));
+            headers.insert(AUTHORIZATION, bearer(token));
         }
-        request.body(Full::new(body)).map_err(strange)
+        Ok(headers)
     }
 }
 

@@ -8,7 +8,11 @@
 //! proven who it is, and is bounded afterwards: it may be hostile, and it talks to a person's terminal.
 
 mod address;
+mod certificate;
 mod connect;
+mod conversation;
+mod device;
+mod docker;
 mod http;
 mod login;
 mod pick;
@@ -17,7 +21,11 @@ mod store;
 mod trust;
 
 pub use address::{AddressError, GatewayUrl};
+pub use certificate::{CertificateError, ClientCertificate, get_certificate, is_issued};
 pub use connect::{ConnectError, Connected, connect, probe};
+pub use conversation::{Ask, Granted, LoginError, OpenConversation, Person, log_in};
+pub use device::{DeviceLogin, Polled};
+pub use docker::{ContextName, DockerFault, DockerFolder, HeaderPlace, Owner, Proof, TlsFiles};
 pub use http::{Answer, ClientError, Gateway, bearer};
 pub use login::{CertificateRecord, ContextRecord, Login};
 pub use pick::PickError;

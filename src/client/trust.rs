@@ -142,6 +142,13 @@ impl ServerTrust {
         Some(Self::Ca { certificates: to_pem(&found) })
     }
 
+    /// Remembers the certificate that a pinned key came with: it is renewed now and then, and other programs compare it.
+    pub fn refresh(&mut self, seen: Option<&Seen>) {
+        if let (Self::Pin { .. }, Some(new)) = (&*self, seen.and_then(Seen::pin)) {
+            *self = new;
+        }
+    }
+
     /// Certificates in PEM form with which other programs come to the same belief, as far as they can. `None` without
     /// TLS. `seen` is what the server showed when it was believed.
     #[must_use]

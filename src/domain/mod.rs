@@ -7,6 +7,7 @@ pub mod hop;
 mod keepalive;
 mod return_to;
 mod secret;
+mod span;
 mod username;
 
 pub use clock::{Clock, UnixMillis, UnixSeconds};
@@ -15,4 +16,5 @@ pub use door::Door;
 pub use keepalive::keep_alive;
 pub use return_to::ReturnTo;
 pub use secret::{InvalidPassword, Password};
+pub use span::span;
 pub use username::{InvalidUsername, Username};

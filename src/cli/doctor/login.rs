@@ -11,8 +11,9 @@ use std::path::{Path, PathBuf};
 use nix::unistd::geteuid;
 use serde::Serialize;
 
-use super::ask::{Answers, shown};
 use super::{exit, report};
+use crate::cli::answers::Answers;
+use crate::cli::shown::shown;
 use crate::config::{LoginMode, PamSettings, Settings};
 use crate::doctor::socket_of;
 use crate::domain::{Message, Password, PromptStyle, Username};

@@ -8,6 +8,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::pty::openpty;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::termios::{LocalFlags, tcgetattr};
@@ -36,6 +37,10 @@ impl Terminal {
     /// `doorward` with these arguments, in the place's folder.
     pub(crate) fn run(place: &Place, environment: &[(&str, &str)], arguments: &[&str]) -> Self {
         let pty = openpty(None, None).unwrap();
+        // Else the commands of other tests keep this terminal open.
+        for end in [&pty.master, &pty.slave] {
+            fcntl(end, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).unwrap();
+        }
         let end = || Stdio::from(pty.slave.try_clone().unwrap());
         let mut command = Command::new("setsid");
         command.args(["--ctty", env!("CARGO_BIN_EXE_doorward")]).args(arguments);
@@ -70,7 +75,7 @@ impl Terminal {
     }
 
     /// Waits until what is typed is not shown.
-    fn await_hidden(&self) {
+    pub(crate) fn await_hidden(&self) {
         let begun = Instant::now();
         while self.flags().contains(LocalFlags::ECHO) {
             assert!(begun.elapsed() < AT_MOST, "what is typed stays visible");

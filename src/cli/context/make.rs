@@ -1,0 +1,161 @@
+//! Makes a docker context for a login, or makes it anew.
+
+use anyhow::{Context, anyhow};
+use zeroize::Zeroizing;
+
+use super::ContextArgs;
+use super::tell::tell;
+use crate::ca::{Algorithm, LeafKey};
+use crate::cli::failure::{Failure, Outcome};
+use crate::cli::remote;
+use crate::client::{
+    ClientCertificate, ContextName, ContextRecord, DockerFolder, Login, LoginStore, Proof, Secret, Seen,
+    TlsFiles, connect, get_certificate, is_issued,
+};
+use crate::domain::UnixSeconds;
+
+/// A certificate that ends so much earlier than the login lasts as long as the login: clocks differ.
+const NEARLY: UnixSeconds = 120;
+
+/// What is known about a login whose context is made.
+pub(in crate::cli) struct Making<'a> {
+    pub(in crate::cli) store: &'a LoginStore,
+    pub(in crate::cli) args: &'a ContextArgs,
+    /// What a certificate is called in lists.
+    pub(in crate::cli) name: &'a str,
+    /// What the server showed in this command.
+    pub(in crate::cli) seen: Option<Seen>,
+    /// The token in whose place this login's has come: the login is new.
+    pub(in crate::cli) old_token: Option<&'a Secret>,
+    pub(in crate::cli) is_new: bool,
+}
+
+/// By what docker proves who it speaks for.
+enum Has {
+    Kept(ContextRecord),
+    New(Zeroizing<String>, ClientCertificate),
+    Nothing,
+}
+
+impl Making<'_> {
+    /// Makes the context as the command line says, and says what docker can do with it.
+    pub(in crate::cli) fn make(&self, login: &mut Login) -> Outcome {
+        if self.args.no_context {
+            return Ok(());
+        }
+        let docker = DockerFolder::of_this_user()?;
+        let context = self.choose_name(&docker, login)?;
+        let before = login.context.take();
+        let moved = |old: &&ContextRecord| old.name != context.as_str() || old.folder != docker.path();
+        if let Some(old) = before.as_ref().filter(moved) {
+            forget(login, old)?;
+        }
+        let kept = before.as_ref().filter(|old| !moved(old));
+        let has = self.proof(&docker, &context, login, kept)?;
+        self.write(&docker, &context, login, &has)?;
+
+        let certificate = match has {
+            Has::Kept(record) => record.certificate,
+            Has::New(_, certificate) => Some(certificate.record),
+            Has::Nothing => None,
+        };
+        let wants_header = self.args.http_headers || before.is_some_and(|old| old.http_headers);
+        let http_headers = wants_header && certificate.is_none();
+        let (name, folder) = (context.as_str().to_owned(), docker.path().to_owned());
+        let record = ContextRecord { name, folder, certificate, http_headers };
+        login.context = Some(record.clone());
+        if !self.store.update(login)? {
+            docker.remove_context(&context, &login.url)?;
+            return Err(anyhow!("the login was ended meanwhile").into());
+        }
+        self.header(&docker, login, http_headers)?;
+        if self.args.default {
+            docker.select(&context)?;
+        }
+        tell(login, &record, docker.is_selected(&context));
+        Ok(())
+    }
+
+    /// The name that is asked for, the one that it has, or one of the host's that is free.
+    fn choose_name(&self, docker: &DockerFolder, login: &Login) -> Result<ContextName, Failure> {
+        let has = login.context.as_ref().filter(|context| context.folder == docker.path());
+        let has = has.and_then(|context| ContextName::parse(&context.name));
+        let Some(name) = self.args.context.clone().or(has) else { return Ok(docker.name_for(&login.url)?) };
+        docker.claim(&name, &login.url)?;
+        Ok(name)
+    }
+
+    /// The certificate that there is if it is as good as a new one; else a new one, if the gateway issues any. Without
+    /// TLS there is no use for one.
+    fn proof(
+        &self,
+        docker: &DockerFolder,
+        context: &ContextName,
+        login: &Login,
+        kept: Option<&ContextRecord>,
+    ) -> Result<Has, Failure> {
+        if !login.url.is_secure() {
+            return Ok(Has::Nothing);
+        }
+        let key = docker.key_of(context)?.as_deref().and_then(|pem| LeafKey::from_pem(pem));
+        let certificate = kept.and_then(|record| record.certificate.as_ref());
+        // A new login gets a new key.
+        let key = key.filter(|_| !self.is_new);
+        if let (Some(_), Some(record), Some(has)) = (&key, kept, certificate)
+            && has.expires + NEARLY >= login.expires
+            && remote::wait_for(is_issued(&login.gateway(), &has.id))??
+        {
+            return Ok(Has::Kept(record.clone()));
+        }
+        let key = match key {
+            Some(key) => key,
+            None => LeafKey::generate(Algorithm::P256)?,
+        };
+        let issued = remote::wait_for(get_certificate(&login.gateway(), &key, self.name))??;
+        Ok(issued.map_or(Has::Nothing, |certificate| Has::New(key.to_pem(), certificate)))
+    }
+
+    fn write(&self, docker: &DockerFolder, context: &ContextName, login: &mut Login, has: &Has) -> Outcome {
+        let description = format!("{} at {}, by doorward login", login.user, login.url.authority());
+        let ca = if login.url.is_secure() {
+            let seen = match &self.seen {
+                Some(seen) => Some(seen.clone()),
+                None => remote::wait_for(connect(&login.url, &login.trust))??.seen,
+            };
+            login.trust.refresh(seen.as_ref());
+            // Docker would take a context without TLS files to mean plain HTTP.
+            let ca = seen.and_then(|seen| login.trust.anchors(&seen));
+            Some(ca.context("the gateway showed no certificate")?)
+        } else {
+            None
+        };
+        let proof = match has {
+            Has::Kept(_) => Proof::Kept,
+            Has::New(key, certificate) => Proof::New { chain: &certificate.chain, key },
+            Has::Nothing => Proof::Nothing,
+        };
+        let files = ca.as_ref().map(|ca| TlsFiles { ca, proof });
+        Ok(docker
+            .put_context(context, &login.url, &description, files.as_ref())
+            .context("the docker context was not made")?)
+    }
+
+    fn header(&self, docker: &DockerFolder, login: &Login, wanted: bool) -> Outcome {
+        if wanted {
+            docker.put_header(&login.token, self.old_token)?;
+        } else if let Some(old) = self.old_token {
+            docker.remove_header(old)?;
+        }
+        Ok(())
+    }
+}
+
+/// Removes what was made for docker.
+pub(in crate::cli) fn forget(login: &Login, context: &ContextRecord) -> Outcome {
+    let docker = DockerFolder::at(context.folder.clone());
+    docker.remove_header(&login.token)?;
+    if let Some(name) = ContextName::parse(&context.name) {
+        docker.remove_context(&name, &login.url)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,33 @@
+//! What docker can do with a context, in words.
+
+use crate::cli::shown::shown_in_line;
+use crate::cli::{remote, report};
+use crate::client::{ContextRecord, Login};
+
+pub(super) fn tell(login: &Login, context: &ContextRecord, is_default: bool) {
+    let name = &context.name;
+    let how = if is_default { String::new() } else { format!(" --context {name}") };
+    match &context.certificate {
+        Some(certificate) => report::complain(format_args!(
+            "docker context {name}, with a certificate until {}; try: docker{how} ps",
+            remote::until(certificate.expires, remote::now())
+        )),
+        None if context.http_headers => report::complain(format_args!(
+            "docker context {name}; try: docker{how} ps\n\
+             warning: docker now sends this login's token to every engine that it talks to, until 'doorward logout'"
+        )),
+        None => report::complain(format_args!(
+            "docker context {name}, without a certificate: this gateway issues none{}; docker alone cannot say who you\n\
+             are. Run 'doorward tunnel', and in another shell: eval \"$(doorward env)\"",
+            if login.url.is_secure() { "" } else { " over http://" }
+        )),
+    }
+    // Docker's own variables count before any context.
+    for variable in ["DOCKER_HOST", "DOCKER_CONTEXT"] {
+        let value = std::env::var(variable).unwrap_or_default();
+        if is_default && !value.is_empty() {
+            let value = shown_in_line(&value);
+            report::complain(format_args!("note: {variable} is set to {value}, which docker takes instead"));
+        }
+    }
+}
