@@ -10,6 +10,7 @@
 //!
 //! A request flows one way and the types say so: only [`policy`] builds a `Permit`, and [`proxy`] takes it by value.
 
+pub mod acme;
 pub mod audit;
 pub mod ca;
 pub mod cli;
@@ -30,5 +31,6 @@ pub mod store;
 pub mod streams;
 pub mod throttle;
 pub mod token;
+pub mod trust;
 pub mod tunnel;
 pub mod users;

@@ -69,6 +69,8 @@ fn start<'a>() -> LoginPage<'a> {
         error: None,
         step: Step::Start,
         signed_out: false,
+        has_passwords: true,
+        certificate_link: None,
     }
 }
 
@@ -182,6 +184,7 @@ pub(crate) fn account(groups: &[String]) -> AccountPage<'_> {
         since: at("today at 09:12", "2026-11-21T09:12:44Z"),
         expires: at("today at 21:12", "2026-11-21T21:12:44Z"),
         idle_text: "30 minutes",
+        client_certificate: None,
         certificate_fingerprint: Some("5E:0B:8C:77:1A:D2:43:9E:F0:36:C8:11:6B:A4:5D:92:E7:0F:28:BC:63:D9:14:87:AE:3C:50:F6:71:0D:9B:E2"),
         tokens: vec![
             token("9a4be1c05d73", "bob@laptop", "login", Some(at("2 minutes ago", "2026-11-21T11:40:00Z"))),

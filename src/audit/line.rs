@@ -30,6 +30,9 @@ pub struct Line<'a> {
     /// By which session or token (its public id).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub credential: Option<&'a str>,
+    /// SHA-256 of the client certificate that was shown, in hex, whoever decided.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<&'a str>,
     /// From where.
     pub address: IpAddr,
     /// The method.
@@ -114,6 +117,10 @@ impl Line<'_> {
         }
         if let Some(credential) = self.credential {
             put(out, b",\"credential\":", credential);
+        }
+        if let Some(certificate) = self.certificate {
+            put_plain(out, b",\"certificate\":\"", certificate);
+            out.push(b'"');
         }
         put(out, b",\"address\":", &self.address);
         put(out, b",\"method\":", &*self.method);
@@ -268,6 +275,7 @@ mod tests {
                 user: None,
                 door: None,
                 credential: None,
+                certificate: None,
                 address: "192.0.2.1".parse().unwrap(),
                 method: clean("GET"),
                 path: cleaned.clone(),
@@ -299,6 +307,7 @@ mod tests {
                 user: user.as_deref(),
                 door: user.as_ref().map(|_| "token"),
                 credential: user.as_ref().map(|_| "0123456789ab"),
+                certificate: user.as_ref().filter(|_| status > 999).map(|_| "00ff"),
                 address: "2001:db8::1".parse().unwrap(),
                 method: clean("GET"),
                 path: clean(&path),

@@ -78,6 +78,12 @@ impl CaFolder {
         Ok(Self { path: path.to_owned(), place, certificate })
     }
 
+    /// The files under `path` that say which certificates of the CA count.
+    #[must_use]
+    pub fn files_of_trust(path: &Path) -> [PathBuf; 2] {
+        [path.join(CERTIFICATE), path.join(INDEX)]
+    }
+
     /// Whether the CA's key asks for a passphrase.
     ///
     /// # Errors

@@ -28,7 +28,8 @@ Examples:
 The address comes from DOORWARD_LISTEN or the settings file, as for 'serve'; without either it is
 port 8100 of this host. TLS is tried first, then plain HTTP, unless the settings tell which. The
 certificate is not verified by name: with --autocert in the settings it must be the one kept in the
-state folder if that can be read, else any is taken. Nothing secret is sent.
+state folder if that can be read, else any is taken. Nothing secret is sent. A gateway that demands
+client certificates counts as alive once it has said so; --ready cannot be asked of it.
 
 Exit codes: 0 alive (--ready: ready), 1 no gateway answers, 3 the gateway answers and is not ready,
 78 wrong settings.";
@@ -78,7 +79,10 @@ impl Healthcheck {
             Err(problems) => return report::problems(&problems),
         };
         let path = if self.ready { "/_doorward/readyz" } else { "/_doorward/healthz" };
-        let found = Report::of(&target, client::ask(&target, path));
+        let found = match client::ask(&target, path) {
+            Err(said) if said == client::CERTIFICATE_REQUIRED && !self.ready => Report::alive(&target),
+            answer => Report::of(&target, answer),
+        };
         if self.json {
             report::say(serde_json::to_string(&found).unwrap_or_default());
         } else {
@@ -102,6 +106,10 @@ impl Healthcheck {
 }
 
 impl Report {
+    fn alive(target: &Target) -> Self {
+        Self { address: target.to_string(), status: Status::Ok, parts: BTreeMap::new(), message: None }
+    }
+
     fn of(target: &Target, answer: Result<Answer, String>) -> Self {
         let address = target.to_string();
         match answer {

@@ -10,9 +10,11 @@ use nix::unistd::{AccessFlags, User, eaccess, geteuid};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+use crate::acme::{AcmeError, Prepared};
 use crate::config::{EngineAddress, LogTarget, LoginMode, Problem, Settings, TlsMode};
 use crate::domain::Clock;
 use crate::listener::tls::TlsMaterial;
+use crate::trust::ClientTrust;
 use crate::users::{UserFile, UsersError};
 
 /// Where libpam looks for a service's file (pam.d(5)), in this order.
@@ -23,7 +25,9 @@ const CONNECT: Duration = Duration::from_secs(5);
 pub(super) fn before_start(settings: &Settings, clock: &Clock) -> Vec<Problem> {
     let mut problems = Vec::new();
     problems.extend(tls(settings, clock));
+    problems.extend(acme_files(&settings.tls));
     problems.extend(login(settings));
+    problems.extend(certificates(settings));
     problems.extend(account_service(settings));
     problems.extend(engine_files(&settings.engine));
     problems.extend(folder("state", &settings.state));
@@ -45,16 +49,32 @@ pub(super) fn neighbours(settings: &Settings) -> Vec<Problem> {
     };
     let broker = match &settings.login {
         LoginMode::Pam(pam) => pam.socket.as_ref(),
-        LoginMode::NoLogin | LoginMode::Users(_) => None,
+        LoginMode::Certificates | LoginMode::NoLogin | LoginMode::Users(_) => None,
     };
     let broker = broker.and_then(|path| unix_socket("pam-socket", path, "is doorward-pam running?"));
     engine.into_iter().chain(broker).collect()
 }
 
 fn tls(settings: &Settings, clock: &Clock) -> Option<Problem> {
-    let option = if matches!(settings.tls, TlsMode::Autocert(_)) { "autocert" } else { "certfile" };
+    let option = match settings.tls {
+        TlsMode::Acme(_) => "acme",
+        TlsMode::Autocert(_) => "autocert",
+        _ => "certfile",
+    };
     let error = TlsMaterial::inspect(&settings.tls, &settings.state, clock).err()?;
     Some(Problem::new(option, format!("{:#}", anyhow::Error::new(error))))
+}
+
+/// The files that `--acme` names. Whether the server answers is found out by the running gateway.
+fn acme_files(mode: &TlsMode) -> Option<Problem> {
+    let TlsMode::Acme(acme) = mode else { return None };
+    match Prepared::read(acme, None).err()? {
+        AcmeError::File { option, path, text } => {
+            let option = option.trim_start_matches('-');
+            Some(Problem::new(option, format!("{}: {text}", path.display())))
+        }
+        error => Some(Problem::new("acme", error.in_full())),
+    }
 }
 
 fn login(settings: &Settings) -> Option<Problem> {
@@ -68,8 +88,14 @@ fn login(settings: &Settings) -> Option<Problem> {
             );
             (!found).then(|| Problem::new("pam-service", message))
         }
-        LoginMode::Pam(_) | LoginMode::NoLogin => None,
+        LoginMode::Certificates | LoginMode::NoLogin | LoginMode::Pam(_) => None,
     }
+}
+
+/// The files of the certificate door.
+fn certificates(settings: &Settings) -> Option<Problem> {
+    let error = ClientTrust::open(settings.client_certs.as_ref()?, &settings.state).err()?;
+    Some(Problem::new(error.option(), format!("{:#}", anyhow::Error::new(error))))
 }
 
 fn user_file(path: &Path) -> Option<Problem> {

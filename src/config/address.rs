@@ -10,7 +10,7 @@ use super::check::{Checker, list};
 use super::checked::{EngineAddress, ListenAddress};
 
 const DEFAULT_ENGINE: &str = "/var/run/docker.sock";
-const DEFAULT_PORT: u16 = 8100;
+pub(super) const DEFAULT_PORT: u16 = 8100;
 
 /// Reads `ADDR:PORT`, `:PORT`, `*:PORT`, `PORT` or `unix:PATH`. No address means all of them, IPv4 included.
 ///
@@ -37,24 +37,30 @@ pub fn parse_listen(text: &str) -> Result<ListenAddress, String> {
     ))
 }
 
-pub(super) fn listen(checker: &mut Checker<'_>) -> Vec<ListenAddress> {
+/// A list of addresses to listen on.
+pub(super) fn addresses(checker: &mut Checker<'_>, option: &str, texts: &[String]) -> Vec<ListenAddress> {
     let mut listen: Vec<ListenAddress> = Vec::new();
-    for text in list(&checker.raw.listen) {
-        match parse_listen(&text) {
+    for text in texts {
+        match parse_listen(text) {
             Ok(address) if listen.contains(&address) && !is_port_0(&address) => {
-                checker.problem("listen", format!("'{text}' is given twice"));
+                checker.problem(option, format!("'{text}' is given twice"));
             }
             Ok(address) => listen.push(address),
-            Err(message) => checker.problem("listen", message),
+            Err(message) => checker.problem(option, message),
         }
     }
+    listen
+}
+
+pub(super) fn listen(checker: &mut Checker<'_>) -> Vec<ListenAddress> {
+    let mut listen = addresses(checker, "listen", &list(&checker.raw.listen));
     if listen.is_empty() {
         listen.push(ListenAddress::Tcp(SocketAddr::from((Ipv6Addr::UNSPECIFIED, DEFAULT_PORT))));
     }
     listen
 }
 
-fn is_port_0(address: &ListenAddress) -> bool {
+pub(super) fn is_port_0(address: &ListenAddress) -> bool {
     matches!(address, ListenAddress::Tcp(address) if address.port() == 0)
 }
 

@@ -8,7 +8,7 @@ use super::duration::parse_duration;
 use super::environment::Environment;
 use super::problem::Problem;
 use super::raw::{RawSettings, Text};
-use super::{address, login, places, throttle};
+use super::{address, certificates, hsts, login, places, throttle};
 
 impl Settings {
     /// Checks what was written and fills in the defaults. Opens no file and no socket.
@@ -31,6 +31,8 @@ fn assemble(checker: &mut Checker<'_>) -> Option<Settings> {
     let engine = address::engine(checker);
     let login = login::login(checker);
     let tls = login::tls(checker);
+    let client_certs = certificates::client_certs(checker, tls.as_ref());
+    let hsts = hsts::hsts(checker, tls.as_ref());
     let (state, runtime) = places::folders(checker);
     let (log, log_format) = places::log(checker);
     let log_required = places::log_required(checker);
@@ -48,7 +50,9 @@ fn assemble(checker: &mut Checker<'_>) -> Option<Settings> {
     Some(Settings {
         engine: engine?,
         tls: tls?,
+        hsts,
         login: login?,
+        client_certs,
         listen,
         trusted_proxies,
         allow_from,

@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+pub use super::acme::{AcmeBinding, AcmeSettings};
+pub use super::hsts::HstsSettings;
+
 /// Everything that `doorward serve` needs, valid by construction.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -13,8 +16,12 @@ pub struct Settings {
     pub engine: EngineAddress,
     /// How connections are secured.
     pub tls: TlsMode,
+    /// Whether browsers are bound to HTTPS.
+    pub hsts: HstsSettings,
     /// Who may come in, and how passwords are checked.
     pub login: LoginMode,
+    /// Whose client certificates are a login; `None` if nobody's.
+    pub client_certs: Option<ClientCertSettings>,
     /// Where to listen.
     pub listen: Vec<ListenAddress>,
     /// Peers whose forwarded headers are believed.
@@ -70,6 +77,8 @@ pub enum EngineAddress {
 /// How the gateway's own listeners are secured.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum TlsMode {
+    /// `--acme DOMAINS`: a certificate that an ACME server gives and renews.
+    Acme(Box<AcmeSettings>),
     /// `--assume-secure`: an external terminator speaks TLS.
     AssumeSecure,
     /// `--autocert NAMES`: a self-signed certificate kept in the state folder.
@@ -89,6 +98,55 @@ pub enum LoginMode {
     Pam(PamSettings),
     /// `--use-login --users FILE`.
     Users(PathBuf),
+    /// `--client-ca` alone: a certificate, and nothing else.
+    Certificates,
+}
+
+/// Login by client certificate.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ClientCertSettings {
+    /// The CAs; not empty.
+    pub authorities: Vec<ClientCa>,
+    /// Whether a handshake without a good certificate is refused.
+    pub required: bool,
+    /// Addresses that ask for a certificate; if there are any, those of [`Settings::listen`] do not.
+    pub listen: Vec<ListenAddress>,
+    /// How browsers reach them: `https://HOST[:PORT]`.
+    pub url: Option<String>,
+    /// Most intermediate CAs in a chain.
+    pub depth: usize,
+    /// What in a certificate is the user's name.
+    pub user_field: CertField,
+    /// The mapping file.
+    pub map: Option<PathBuf>,
+    /// Files of revocation lists.
+    pub crls: Vec<PathBuf>,
+    /// Whether a revocation list that is over still counts as one.
+    pub accept_expired_crl: bool,
+}
+
+/// One CA, or a file of several.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum ClientCa {
+    /// A PEM bundle: self-signed or not, each certificate in it is trusted.
+    File(PathBuf),
+    /// What `doorward ca` made under the state folder.
+    Own,
+}
+
+/// The field of a client certificate that names its user.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum CertField {
+    /// The subject's common name.
+    CommonName,
+    /// `dNSName` (RFC 5280 section 4.2.1.6).
+    Dns,
+    /// `rfc822Name`.
+    Email,
+    /// Microsoft's user principal name, an `otherName`.
+    Upn,
+    /// `uniformResourceIdentifier`.
+    Uri,
 }
 
 /// How the PAM broker is reached and bounded.

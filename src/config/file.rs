@@ -101,7 +101,8 @@ fn unknown_key(key: &str, known: &[String]) -> String {
     }
 }
 
-fn line_of(text: &str, span: Option<std::ops::Range<usize>>) -> usize {
+/// The line of a place in a text, counted from 1.
+pub(crate) fn line_of(text: &str, span: Option<std::ops::Range<usize>>) -> usize {
     let start = span.map_or(0, |span| span.start).min(text.len());
     1 + text.bytes().take(start).filter(|byte| *byte == b'\n').count()
 }

@@ -7,7 +7,7 @@ use super::checked::{LoginMode, PamSettings, TlsMode};
 use super::names::certificate_name;
 use super::raw::Text;
 
-const MODES: &str = "--autocert NAMES, --certfile FILE or --assume-secure";
+const MODES: &str = "--autocert NAMES, --certfile FILE, --acme DOMAINS or --assume-secure";
 
 /// The one mode that was chosen.
 pub(super) fn tls(checker: &mut Checker<'_>) -> Option<TlsMode> {
@@ -15,9 +15,13 @@ pub(super) fn tls(checker: &mut Checker<'_>) -> Option<TlsMode> {
     let chosen = [
         ("autocert", !raw.autocert.is_empty()),
         ("certfile", raw.certfile.is_some()),
+        ("acme", !raw.acme.is_empty()),
         ("assume-secure", raw.assume_secure == Some(true)),
     ];
     let chosen: Vec<&str> = chosen.into_iter().filter_map(|(name, given)| given.then_some(name)).collect();
+    if raw.acme.is_empty() {
+        super::acme::without_acme(checker);
+    }
     match chosen.as_slice() {
         [] if raw.use_login == Some(true) => {
             checker.problem("use-login", format!("passwords need a secured connection; add one of {MODES}"));
@@ -26,6 +30,7 @@ pub(super) fn tls(checker: &mut Checker<'_>) -> Option<TlsMode> {
         [] => Some(TlsMode::Plain),
         ["autocert"] => autocert(checker),
         ["certfile"] => checker.path("certfile", raw.certfile.as_ref()).map(TlsMode::Certfile),
+        ["acme"] => super::acme::acme(checker).map(|acme| TlsMode::Acme(Box::new(acme))),
         ["assume-secure"] => Some(TlsMode::AssumeSecure),
         [first, others @ ..] => {
             let others: Vec<String> = others.iter().map(|name| format!("--{name}")).collect();
@@ -62,8 +67,9 @@ pub(super) fn login(checker: &mut Checker<'_>) -> Option<LoginMode> {
             checker.problem("use-login", "contradicts --no-login; keep one of the two");
             return None;
         }
+        (false, false) if !raw.client_ca.is_empty() => Some(LoginMode::Certificates),
         (false, false) => {
-            let message = "nobody said who may come in; add --use-login, or --no-login to let in everybody";
+            let message = "nobody said who may come in; add --use-login or --client-ca, or --no-login to let in everybody";
             checker.problem("use-login", message);
             None
         }

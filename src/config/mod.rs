@@ -8,13 +8,16 @@
 //!
 //! Nothing here opens what a setting points to: that a file can be read or an engine answers is for the commands.
 
+mod acme;
 mod address;
+mod certificates;
 mod check;
 pub mod checked;
 mod duration;
 mod environment;
 mod file;
 mod gather;
+mod hsts;
 mod login;
 mod names;
 mod places;
@@ -33,6 +36,7 @@ pub use checked::*;
 pub use duration::parse_duration;
 pub use environment::Environment;
 pub use file::DEFAULT_FILE;
+pub(crate) use file::line_of;
 pub use gather::{Gathered, gather, gather_without_arguments, unknown_variables};
 pub use names::certificate_name;
 pub use problem::{Origin, Problem};

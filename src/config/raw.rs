@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 
 const ENGINE: &str = "The engine";
 const TLS: &str = "Security of the connections (exactly one, unless --no-login)";
+const ACME: &str = "Certificate by ACME (with --acme)";
 const LOGIN: &str = "Login";
+const CERTIFICATES: &str = "Login by client certificate";
 const THROTTLE: &str = "Failed logins";
 const PAM: &str = "PAM";
 const NETWORK: &str = "Network";
@@ -42,10 +44,39 @@ pub struct RawSettings {
     /// Certificate chain and private key in one PEM file, in any order; '.' searches ./server.pem, then /run/secrets
     #[arg(long, env = "DOORWARD_CERTFILE", value_name = "FILE", help_heading = TLS, hide_env_values = true)]
     pub certfile: Option<Text>,
+    /// Get a certificate for these domains from an ACME server, comma separated, and renew it; port 443 of each domain
+    /// must lead here (or port 80, with --acme-http-listen). Giving it accepts the server's terms of service
+    #[arg(long, env = "DOORWARD_ACME", value_name = "DOMAINS", help_heading = TLS, hide_env_values = true)]
+    #[serde(deserialize_with = "one_or_many", skip_serializing_if = "Vec::is_empty")]
+    pub acme: Vec<Text>,
     /// Speak plain HTTP: something in front of the gateway speaks TLS
     #[arg(long, env = "DOORWARD_ASSUME_SECURE", action = ArgAction::SetTrue, value_parser = flag,
           help_heading = TLS, hide_env_values = true)]
     pub assume_secure: Option<bool>,
+
+    /// Tell browsers to use nothing but HTTPS for this host for this time, on whatever port; 'off' tells nobody
+    /// [default: 365d with --certfile and --acme, to who comes by a name and port 443]
+    #[arg(long, env = "DOORWARD_HSTS", value_name = "TIME|off", help_heading = TLS, hide_env_values = true)]
+    pub hsts: Option<Text>,
+
+    /// Directory of the ACME server, an https:// URL [default: that of Let's Encrypt]
+    #[arg(long, env = "DOORWARD_ACME_DIRECTORY", value_name = "URL", help_heading = ACME, hide_env_values = true)]
+    pub acme_directory: Option<Text>,
+    /// Mail address that the CA may write to about the account
+    #[arg(long, env = "DOORWARD_ACME_EMAIL", value_name = "ADDRESS", help_heading = ACME, hide_env_values = true)]
+    pub acme_email: Option<Text>,
+    /// CA bundle (PEM) that the ACME server's own certificate may be signed by, besides the system's
+    #[arg(long, env = "DOORWARD_ACME_CA", value_name = "FILE", help_heading = ACME, hide_env_values = true)]
+    pub acme_ca: Option<Text>,
+    /// Answer HTTP-01 challenges on ADDR:PORT, :PORT or PORT, where port 80 of each domain must lead [default: off]
+    #[arg(long, env = "DOORWARD_ACME_HTTP_LISTEN", value_name = "WHERE", help_heading = ACME, hide_env_values = true)]
+    pub acme_http_listen: Option<Text>,
+    /// Name of the key that binds the ACME account to an account at the CA, where the CA asks for one
+    #[arg(long, env = "DOORWARD_ACME_EAB_KID", value_name = "NAME", help_heading = ACME, hide_env_values = true)]
+    pub acme_eab_kid: Option<Text>,
+    /// File with that key, as the CA gave it (base64url)
+    #[arg(long, env = "DOORWARD_ACME_EAB_KEY", value_name = "FILE", help_heading = ACME, hide_env_values = true)]
+    pub acme_eab_key: Option<Text>,
 
     /// Let in only who proved who they are
     #[arg(long, env = "DOORWARD_USE_LOGIN", action = ArgAction::SetTrue, value_parser = flag,
@@ -70,6 +101,41 @@ pub struct RawSettings {
     /// Remember a verified Basic password in memory for this time; 0 asks PAM on every request [default: 60s]
     #[arg(long, env = "DOORWARD_BASIC_CACHE", value_name = "TIME", help_heading = LOGIN, hide_env_values = true)]
     pub basic_cache: Option<Text>,
+
+    /// Let in who shows a client certificate of these CAs (PEM, one or many); 'own' is the one that 'doorward ca' made;
+    /// may be repeated
+    #[arg(long, env = "DOORWARD_CLIENT_CA", value_name = "FILE|own", help_heading = CERTIFICATES, hide_env_values = true)]
+    #[serde(deserialize_with = "one_or_many", skip_serializing_if = "Vec::is_empty")]
+    pub client_ca: Vec<Text>,
+    /// Whether clients may come without a certificate: optional, or required (the TLS handshake ends without a good one)
+    /// [default: optional]
+    #[arg(long, env = "DOORWARD_CLIENT_CERT", value_name = "WHETHER", help_heading = CERTIFICATES, hide_env_values = true)]
+    pub client_cert: Option<Text>,
+    /// Ask for certificates on this address only, so that browsers show no certificate dialog elsewhere; may be repeated
+    #[arg(long, env = "DOORWARD_CLIENT_CERT_LISTEN", value_name = "WHERE", help_heading = CERTIFICATES,
+          hide_env_values = true)]
+    #[serde(deserialize_with = "one_or_many", skip_serializing_if = "Vec::is_empty")]
+    pub client_cert_listen: Vec<Text>,
+    /// How browsers reach --client-cert-listen [default: https://, the host of the page, and its first port]
+    #[arg(long, env = "DOORWARD_CLIENT_CERT_URL", value_name = "URL", help_heading = CERTIFICATES, hide_env_values = true)]
+    pub client_cert_url: Option<Text>,
+    /// Most intermediate CAs between a certificate and its CA [default: 3]
+    #[arg(long, env = "DOORWARD_CLIENT_CERT_DEPTH", value_name = "N", help_heading = CERTIFICATES, hide_env_values = true)]
+    pub client_cert_depth: Option<Text>,
+    /// What in a certificate is the user's name: cn, san-email, san-dns, san-uri or upn [default: cn]
+    #[arg(long, env = "DOORWARD_CERT_USER", value_name = "FIELD", help_heading = CERTIFICATES, hide_env_values = true)]
+    pub cert_user: Option<Text>,
+    /// File (TOML) that says for certificates who they are; those it does not name go by --cert-user
+    #[arg(long, env = "DOORWARD_CERT_MAP", value_name = "FILE", help_heading = CERTIFICATES, hide_env_values = true)]
+    pub cert_map: Option<Text>,
+    /// Revocation lists (PEM or DER) of the CAs of --client-ca; may be repeated
+    #[arg(long, env = "DOORWARD_CLIENT_CRL", value_name = "FILE", help_heading = CERTIFICATES, hide_env_values = true)]
+    #[serde(deserialize_with = "one_or_many", skip_serializing_if = "Vec::is_empty")]
+    pub client_crl: Vec<Text>,
+    /// What a revocation list that is over means: refuse (nobody of its CA comes in) or accept [default: refuse]
+    #[arg(long, env = "DOORWARD_CLIENT_CRL_EXPIRED", value_name = "WHAT", help_heading = CERTIFICATES,
+          hide_env_values = true)]
+    pub client_crl_expired: Option<Text>,
 
     /// Count no failed logins: neither addresses nor user names are ever banned
     #[arg(long, env = "DOORWARD_NO_THROTTLE", action = ArgAction::SetTrue, value_parser = flag,

@@ -264,3 +264,59 @@ fn b1_failures_are_counted_unless_somebody_says_not_to() {
     assert!(problem(&format!("{secured}throttle-exempt = '10.0.0.1/8'")).contains("10.0.0.0/8"));
     assert!(problem(&format!("{secured}allow-from = 'nowhere'")).starts_with("--allow-from: "));
 }
+
+#[test]
+fn gd1_the_certificate_door_has_safe_defaults_and_is_a_login_of_its_own() {
+    use super::{CertField, ClientCa};
+    let alone = settings("autocert = '*'\nclient-ca = ['own', '/etc/ca.pem']");
+    assert_eq!(alone.login, LoginMode::Certificates);
+    let certs = alone.client_certs.unwrap();
+    assert_eq!(certs.authorities, [ClientCa::Own, ClientCa::File("/etc/ca.pem".into())]);
+    assert!(!certs.required && certs.listen.is_empty() && !certs.accept_expired_crl);
+    assert_eq!((certs.depth, certs.user_field), (3, CertField::CommonName));
+    let both = settings("autocert = '*'\nclient-ca = 'own'\nuse-login = true\nclient-cert-listen = ':8143'");
+    assert!(matches!(both.login, LoginMode::Pam(_)));
+    assert_eq!(both.client_certs.unwrap().listen.len(), 1);
+}
+
+#[test]
+fn options_of_the_certificate_door_that_cannot_be_meant_are_refused() {
+    let door = "autocert = '*'\nclient-ca = 'own'\n";
+    for (text, expected) in [
+        (
+            "use-login = true\nautocert = '*'\ncert-user = 'cn'",
+            "cert-user: only means something with --client-ca",
+        ),
+        ("no-login = true\nautocert = '*'\nclient-ca = 'own'", "client-ca: contradicts --no-login"),
+        ("client-ca = 'own'", "client-ca: certificates need a secured connection"),
+        (
+            "assume-secure = true\nclient-ca = 'own'\nclient-cert = 'required'",
+            "client-cert: is the terminator's business",
+        ),
+        (&format!("{door}client-cert = 'maybe'"), "client-cert: 'maybe' is not known"),
+        (&format!("{door}client-cert-listen = ':8100'"), "client-cert-listen: is port 8100"),
+        (
+            &format!("{door}listen = ':1'\nclient-cert-listen = ':1'"),
+            "client-cert-listen: is an address of --listen",
+        ),
+        (&format!("{door}client-cert-listen = 'unix:/x'"), "client-cert-listen: cannot be a socket file"),
+        (
+            &format!("{door}client-cert-url = 'https://x:1'"),
+            "client-cert-url: only means something with --client-cert-listen",
+        ),
+        (
+            &format!("{door}client-cert-listen = ':1'\nclient-cert-url = 'http://x/y'"),
+            "client-cert-url: 'http://x/y' is not of the form",
+        ),
+        (&format!("{door}client-cert-depth = 7"), "client-cert-depth: write a number from 0 to 6"),
+        (&format!("{door}cert-user = 'name'"), "cert-user: 'name' is not known"),
+        (
+            &format!("{door}client-crl-expired = 'accept'"),
+            "client-crl-expired: only means something with --client-crl",
+        ),
+        ("autocert = '*'\nclient-ca = ['own', 'own']", "client-ca: 'own' is given twice"),
+    ] {
+        let problem = problem(text);
+        assert!(problem.trim_start_matches("--").starts_with(expected), "{text}: {problem}");
+    }
+}

@@ -28,15 +28,16 @@ impl Default for ThrottleSettings {
 pub(super) fn throttle(checker: &mut Checker<'_>) -> Option<ThrottleSettings> {
     let raw = checker.raw;
     let is_off = raw.no_throttle == Some(true);
-    let problem = if raw.use_login != Some(true) {
-        Some("only means something with --use-login")
+    let is_open = raw.use_login != Some(true) && raw.client_ca.is_empty();
+    let problem = if is_open {
+        Some("only means something with --use-login or --client-ca")
     } else if is_off {
         Some("contradicts --no-throttle; keep one of the two")
     } else {
         None
     };
     if let Some(problem) = problem {
-        let no_throttle = (is_off && raw.use_login != Some(true)).then_some("no-throttle");
+        let no_throttle = (is_off && is_open).then_some("no-throttle");
         for option in options(checker).into_iter().chain(no_throttle) {
             checker.problem(option, problem);
         }

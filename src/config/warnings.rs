@@ -8,10 +8,16 @@ impl Settings {
     /// What an operator should hear at start, one sentence each.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
-        [self.about_proxies(), self.about_allowed(), self.about_login(), self.about_engine()]
-            .into_iter()
-            .flatten()
-            .collect()
+        [
+            self.about_proxies(),
+            self.about_allowed(),
+            self.about_login(),
+            self.about_engine(),
+            self.about_acme(),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
     }
 
     fn about_proxies(&self) -> Vec<String> {
@@ -77,6 +83,27 @@ impl Settings {
             .filter(|network| network.prefix_len() == 0)
             .map(|network| format!("--throttle-exempt {network} never bans any address"))
             .collect()
+    }
+
+    /// The server verifies from many places that it does not name.
+    fn about_acme(&self) -> Vec<String> {
+        let TlsMode::Acme(acme) = &self.tls else { return Vec::new() };
+        let is_tcp = self.listen.iter().any(|address| matches!(address, ListenAddress::Tcp(_)));
+        let mut warnings = Vec::new();
+        if acme.http_listen.is_none() && !self.allow_from.is_empty() {
+            warnings.push(
+                "--allow-from keeps an ACME server out that is not in it, and it verifies on the same port: answer it on \
+                 another with --acme-http-listen :80"
+                    .to_owned(),
+            );
+        }
+        if acme.http_listen.is_none() && !is_tcp {
+            warnings.push(
+                "--acme verifies on a TCP port, and --listen names none: add one, or --acme-http-listen :80"
+                    .to_owned(),
+            );
+        }
+        warnings
     }
 
     fn about_engine(&self) -> Vec<String> {

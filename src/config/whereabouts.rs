@@ -45,7 +45,7 @@ impl Gathered {
         let (state, _) = places::folders(&mut unheard);
         let mut checker = Checker::new(raw, environment);
         let listen = address::listen(&mut checker);
-        let secured = !raw.autocert.is_empty() || raw.certfile.is_some();
+        let secured = !raw.autocert.is_empty() || raw.certfile.is_some() || !raw.acme.is_empty();
         let tls = match (secured, raw.assume_secure == Some(true)) {
             (true, _) => Some(true),
             (false, true) => Some(false),

@@ -5,6 +5,7 @@ use std::path::Path;
 use super::clock::date;
 use super::finding::Finding;
 use super::identity::{Identity, READ};
+use crate::acme::{Folder, Kept, LastFailure};
 use crate::config::TlsMode;
 use crate::domain::{Clock, UnixSeconds};
 use crate::listener::tls::{CertificateSummary, FileProblem, TlsError, TlsMaterial};
@@ -28,6 +29,9 @@ pub(super) fn examine(
     };
     let source = summary.source.display();
     match mode {
+        TlsMode::Acme(settings) => {
+            by_acme(&summary, &Folder::new(state, &settings.directory), wanted, clock.now())
+        }
         TlsMode::Autocert(_) => {
             let text = "the self-signed certificate is made, and renewed in time, by the gateway";
             vec![Finding::ok("tls.certificate", text), own_names(&summary, wanted)]
@@ -41,6 +45,44 @@ pub(super) fn examine(
             findings
         }
     }
+}
+
+/// Whoever renews is the gateway itself, so that only what it wrote down says why it did not.
+fn by_acme(
+    summary: &CertificateSummary,
+    folder: &Folder,
+    wanted: &[String],
+    now: UnixSeconds,
+) -> Vec<Finding> {
+    let source = summary.source.display().to_string();
+    // It may live for days only, and is renewed when a third of that is left.
+    let life =
+        Kept::load(folder).ok().flatten().map_or(0, |kept| kept.not_after.saturating_sub(kept.not_before));
+    let mut findings = match ending_within("tls.expiry", &source, summary, now, SOON.min(life / 5)) {
+        Some(mut ending) => {
+            let fix = "the gateway should have renewed it: see tls.acme, or its log if it does not run";
+            ending.fix = ending.fix.map(|_| fix.to_owned());
+            let text = format!("{source} holds the certificate that the ACME server gave");
+            vec![Finding::ok("tls.certificate", text), ending]
+        }
+        None => {
+            let text = "the ACME server has given no certificate yet: a self-signed placeholder is served";
+            vec![Finding::warning("tls.certificate", text, "start the gateway, and look again in a minute")]
+        }
+    };
+    if let Some(LastFailure { reason, failures, next }) = LastFailure::load(folder) {
+        let text = format!("{failures} orders in a row have failed; the last one said: {reason}");
+        let fix = format!(
+            "mend that; the next order is on {}, or 10 minutes after the last if restarted",
+            date(next)
+        );
+        findings.push(Finding::warning("tls.acme", text, fix));
+    }
+    let mut names = names("tls.names", "the certificate by ACME", summary, wanted);
+    names.fix =
+        names.fix.map(|_| "add the name to --acme; the gateway orders another certificate".to_owned());
+    findings.push(names);
+    findings
 }
 
 /// `--autocert` was not given the name, so that making it anew would not help.
@@ -80,11 +122,21 @@ pub(super) fn ending(
     summary: &CertificateSummary,
     now: UnixSeconds,
 ) -> Option<Finding> {
+    ending_within(id, source, summary, now, SOON)
+}
+
+fn ending_within(
+    id: &'static str,
+    source: &str,
+    summary: &CertificateSummary,
+    now: UnixSeconds,
+    soon: UnixSeconds,
+) -> Option<Finding> {
     let end = summary.not_after?;
     let fix = "renew it; the gateway takes the new file without a restart";
     Some(match end - now {
         ..0 => Finding::problem(id, format!("{source} expired on {}", date(end)), fix),
-        left @ 0..SOON => {
+        left if left < soon => {
             Finding::warning(id, format!("{source} expires in {} days, on {}", left / DAY, date(end)), fix)
         }
         left => Finding::ok(id, format!("{source} is valid for {} days more", left / DAY)),
@@ -199,6 +251,44 @@ mod tests {
         assert_eq!(found.status, Status::Problem);
         assert!(found.text.contains("is not for other.example, only for gate.example"), "{}", found.text);
         assert!(find(&look(&path, &[], &clock), "tls.names").text.contains("--public-url"));
+    }
+
+    #[test]
+    fn what_acme_gave_may_be_short_lived_and_what_it_refused_is_told() {
+        let state = tempfile::tempdir().unwrap();
+        let directory: url::Url = "https://ca.example/directory".parse().unwrap();
+        let folder = crate::acme::Folder::new(state.path(), &directory);
+        folder.make().unwrap();
+        let mode = TlsMode::Acme(Box::new(crate::config::AcmeSettings {
+            domains: vec!["a.example".to_owned()],
+            directory,
+            email: None,
+            ca: None,
+            http_listen: None,
+            binding: None,
+        }));
+        let gateway = Identity::of_this_process().unwrap();
+        let look = |at| examine(&mode, state.path(), &["a.example".to_owned()], &gateway, &Clock::manual(at));
+        let missing = look(0);
+        assert_eq!(find(&missing, "tls.certificate").status, Status::Warning);
+        assert_eq!(find(&missing, "tls.names").status, Status::Ok);
+
+        let mut parameters = rcgen::CertificateParams::new(vec!["a.example".to_owned()]).unwrap();
+        parameters.not_before = rcgen::date_time_ymd(2030, 1, 1);
+        parameters.not_after = rcgen::date_time_ymd(2030, 1, 7);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let pem = parameters.self_signed(&key).unwrap().pem() + &key.serialize_pem();
+        let file = folder.certificate();
+        std::fs::write(&file, pem).unwrap();
+        set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+        let start = 1_893_456_000;
+        assert_eq!(find(&look(start + 3 * 86_400), "tls.expiry").status, Status::Ok);
+        assert_eq!(find(&look(start + 5 * 86_400), "tls.expiry").status, Status::Warning);
+        let failed = r#"{"wish":["a.example"],"failures":3,"last":1,"next":2,"reason":"port 443 is closed"}"#;
+        std::fs::write(file.with_file_name("attempts.json"), failed).unwrap();
+        let refused = look(start);
+        let text = &find(&refused, "tls.acme").text;
+        assert!(text.contains("3 orders") && text.contains("port 443 is closed"), "{text}");
     }
 
     #[test]

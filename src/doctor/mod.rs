@@ -154,7 +154,7 @@ fn settings(question: &Question) -> Vec<Finding> {
 fn people(question: &Question) -> Vec<Finding> {
     let settings = &question.settings;
     match &settings.login {
-        LoginMode::NoLogin => Vec::new(),
+        LoginMode::Certificates | LoginMode::NoLogin => Vec::new(),
         LoginMode::Users(path) => {
             gateway(settings).map_or_else(|_| Vec::new(), |gateway| folders::users(path, &gateway.identity))
         }
@@ -204,7 +204,7 @@ fn files(question: &Question) -> Vec<Finding> {
 
 fn addresses(question: &Question) -> Vec<Finding> {
     let Ok(gateway) = gateway(&question.settings) else { return Vec::new() };
-    let speaks_tls = matches!(question.settings.tls, TlsMode::Autocert(_) | TlsMode::Certfile(_));
+    let speaks_tls = !matches!(question.settings.tls, TlsMode::AssumeSecure | TlsMode::Plain);
     let listen = &question.settings.listen;
     block_on(listen::examine(listen, speaks_tls, &gateway.identity, gateway.is_yet_to_start))
 }

@@ -1,5 +1,6 @@
 //! Plain types with no I/O. Every stage may import these; they import nothing of ours.
 
+mod certificate;
 mod clock;
 mod conversation;
 mod door;
@@ -10,6 +11,7 @@ mod secret;
 mod span;
 mod username;
 
+pub use certificate::ClientCertificate;
 pub use clock::{Clock, UnixMillis, UnixSeconds};
 pub use conversation::{Level, Message, Prompt, PromptStyle};
 pub use door::Door;

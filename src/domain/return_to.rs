@@ -50,10 +50,11 @@ fn is_local(text: &str) -> bool {
         && !is_login_or_logout(&decoded)
 }
 
-/// Returning to the login or logout page would loop.
+/// Returning to a page that lets in or out would loop.
 fn is_login_or_logout(path: &[u8]) -> bool {
     let path = path.to_ascii_lowercase();
-    let own: [&[u8]; 4] = [b"/_doorward/login", b"/_doorward/logout", b"/login", b"/logout"];
+    let own: [&[u8]; 5] =
+        [b"/_doorward/login", b"/_doorward/logout", b"/_doorward/certificate", b"/login", b"/logout"];
     own.iter().any(|prefix| {
         path.strip_prefix(*prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
     })

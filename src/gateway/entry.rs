@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use data_encoding::HEXLOWER;
@@ -11,7 +12,7 @@ use http::{HeaderValue, Method};
 use tokio::time::Instant;
 
 use crate::audit::{Line, Sink, clean, rfc3339};
-use crate::domain::UnixMillis;
+use crate::domain::{ClientCertificate, UnixMillis};
 use crate::identity::Identity;
 use crate::listener::Forwarded;
 
@@ -27,6 +28,8 @@ pub(super) struct Facts {
     pub(super) authority: Option<HeaderValue>,
     pub(super) for_browser: bool,
     pub(super) method: Method,
+    /// What the client showed; judged or not.
+    pub(super) certificate: Option<Arc<ClientCertificate>>,
 }
 
 /// What the log needs beside the facts.
@@ -61,6 +64,7 @@ impl Drop for Entry<'_> {
             user: identity.and_then(shown_user),
             door: identity.map(|identity| identity.door().as_str()),
             credential: identity.map(Identity::credential_id),
+            certificate: self.facts.certificate.as_ref().map(|shown| shown.fingerprint()),
             address: self.facts.client,
             method: clean(self.facts.method.as_str()),
             path: clean(self.noted.path.as_ref().map_or("", PathAndQuery::path)),

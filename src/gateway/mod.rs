@@ -4,6 +4,7 @@ mod body;
 mod check;
 mod entry;
 mod host;
+mod hsts;
 mod refuse;
 mod request;
 mod stream;
@@ -11,4 +12,5 @@ mod timer;
 mod worker;
 
 pub use body::GatewayBody;
+pub use hsts::Hsts;
 pub use worker::{Gateway, Mode, Stop, Worker};

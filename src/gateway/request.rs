@@ -16,7 +16,7 @@ use crate::gateway::entry::{Entry, Facts, Noted, RequestId, millis, shown_user};
 use crate::gateway::refuse::{drain, error, failed, failure_reason, is_navigation, throttled, unauthorized};
 use crate::gateway::stream;
 use crate::gateway::worker::{Mode, Place, Worker};
-use crate::identity::{Identity, Outcome};
+use crate::identity::{Identity, Outcome, Reason};
 use crate::listener::{Connection, address_text};
 use crate::pages::{self, MOST_BODY_BYTES, PageContext};
 use crate::policy::{self, Target};
@@ -61,6 +61,11 @@ impl Worker {
         };
         entry.status = response.status().as_u16();
         entry.bytes = http_body::Body::size_hint(response.body()).exact();
+        if let Some(hsts) = &self.gateway.hsts
+            && !self.is_insecure(&facts)
+        {
+            hsts.add(facts.authority.as_ref(), response.headers_mut());
+        }
         if connection.is_http2 {
             response.headers_mut().remove(header::CONNECTION);
             // Over HTTP/1 hyper leaves the body of an answer to HEAD away, over HTTP/2 it does not.
@@ -94,6 +99,7 @@ impl Worker {
             authority,
             for_browser: is_navigation(&request.method, headers),
             method: request.method.clone(),
+            certificate: connection.certificate.clone(),
             forwarded,
         }
     }
@@ -107,8 +113,13 @@ impl Worker {
         noted: &mut Noted,
     ) -> Response<GatewayBody> {
         noted.path = Some(target.forwarded().clone());
-        let outcome =
-            self.doors.identify(&incoming.parts.headers, facts.client, facts.time.div_euclid(1000)).await;
+        let (now, certificate) = (facts.time.div_euclid(1000), facts.certificate.as_ref());
+        let outcome = match certificate {
+            Some(certificate) if target.path() == pages::CERTIFICATE_PATH => {
+                Box::pin(self.doors.identify_certificate(certificate, facts.client, now)).await
+            }
+            _ => self.doors.identify(&incoming.parts.headers, certificate, facts.client, now).await,
+        };
         if let Outcome::Authenticated(identity) = &outcome {
             noted.identity = Some(identity.clone());
         }
@@ -252,6 +263,16 @@ impl Worker {
                 noted.reason = Some(Cow::Borrowed("too many failures"));
                 return throttled(*wait, facts);
             }
+            Outcome::Failed(Reason::Contradiction) => {
+                let text = "the client certificate and the session are of different people: log out, or show no certificate";
+                noted.reason = Some(Cow::Borrowed(Reason::Contradiction.as_str()));
+                return error(StatusCode::FORBIDDEN, text, &facts.id.text(), facts.for_browser);
+            }
+            // Its holder may know what is wrong with it: nothing of it is secret to them.
+            Outcome::Failed(reason @ Reason::Certificate(_)) => {
+                noted.reason = Some(Cow::Borrowed(reason.as_str()));
+                reason.as_str()
+            }
             Outcome::Failed(reason) => {
                 noted.reason = Some(Cow::Borrowed(reason.as_str()));
                 "login failed: the credentials are wrong or no longer good, log in again"
@@ -276,6 +297,11 @@ impl Worker {
         let mut refusal = error(status, text, &facts.id.text(), facts.for_browser);
         refusal.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         refusal
+    }
+
+    /// Whether the terminator says that the client came in the clear.
+    fn is_insecure(&self, facts: &Facts) -> bool {
+        self.gateway.mode == Mode::Assumed && facts.forwarded.proto.as_deref() == Some("http")
     }
 
     /// Our own pages and API.
@@ -319,6 +345,10 @@ impl Worker {
         if let Outcome::Failed(reason) = &outcome {
             noted.reason = Some(Cow::Borrowed(reason.as_str()));
         }
+        let refused = match &outcome {
+            Outcome::Failed(reason) if target.path() == pages::CERTIFICATE_PATH => Some(reason.as_str()),
+            _ => None,
+        };
         let identity = match outcome {
             Outcome::Authenticated(identity) => Some(identity),
             _ => None,
@@ -328,8 +358,8 @@ impl Worker {
             is_forwarded: facts.forwarded.client.is_some(),
             authority: facts.authority.as_ref().and_then(|value| value.to_str().ok()).map(str::to_owned),
             identity,
-            is_insecure: self.gateway.mode == Mode::Assumed
-                && facts.forwarded.proto.as_deref() == Some("http"),
+            refused,
+            is_insecure: self.is_insecure(facts),
             is_stopping: self.gateway.stop.gentle.has_fallen(),
             request_id: facts.id.text(),
             headers: std::mem::take(&mut parts.headers),

@@ -17,6 +17,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::mpsc;
 
 use crate::audit::Sink;
+use crate::gateway::hsts::Hsts;
 use crate::gateway::stream::Wish;
 use crate::gateway::timer::{self, CoarseTimer};
 use crate::identity::{Doors, Shared};
@@ -57,6 +58,8 @@ pub struct Gateway {
     pub tls: Option<Arc<TlsMaterial>>,
     /// How clients reach the gateway.
     pub mode: Mode,
+    /// How browsers are bound to HTTPS.
+    pub hsts: Option<Hsts>,
     /// Whose forwarded headers are believed.
     pub trusted: TrustedProxies,
     /// Who is served at all.
@@ -136,15 +139,17 @@ impl Worker {
         Ok(worker)
     }
 
-    /// Serves one socket until it ends.
-    pub async fn serve(self: Rc<Self>, socket: Socket) {
+    /// Serves one socket until it ends. `asks` says whether it came by a listener that asks for a certificate.
+    pub async fn serve(self: Rc<Self>, socket: Socket, asks: bool) {
         if !self.gateway.allowed.accepts(&socket, &self.gateway.trusted) {
             return;
         }
         let _inside = self.gateway.stop.enter();
-        let tls = self.gateway.tls.as_ref().map(|material| material.current());
+        let tls = self.gateway.tls.as_ref();
+        let tls = tls.map(|material| if asks { material.current_asking() } else { material.current() });
+        let challenge = self.gateway.tls.as_ref().and_then(|material| material.challenge());
         let mut firm = self.gateway.stop.firm.guard();
-        let mut serving = std::pin::pin!(self.serve_http(socket, tls));
+        let mut serving = std::pin::pin!(self.serve_http(socket, tls, challenge));
         // By hand and not by select!: this runs on every request, and a guard that waits already costs one load.
         poll_fn(
             |cx| if firm.poll_fallen(cx).is_ready() { Poll::Ready(()) } else { serving.as_mut().poll(cx) },
@@ -152,8 +157,13 @@ impl Worker {
         .await;
     }
 
-    async fn serve_http(self: Rc<Self>, socket: Socket, tls: Option<Arc<rustls::ServerConfig>>) {
-        if let Some(accepted) = accept(socket, tls).await {
+    async fn serve_http(
+        self: Rc<Self>,
+        socket: Socket,
+        tls: Option<Arc<rustls::ServerConfig>>,
+        challenge: Option<Arc<rustls::ServerConfig>>,
+    ) {
+        if let Some(accepted) = accept(socket, tls, challenge).await {
             self.serve_accepted(accepted, true).await;
         }
     }

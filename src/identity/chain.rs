@@ -2,15 +2,17 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::future::ready;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, header};
 
-use crate::domain::{Clock, UnixSeconds};
+use crate::domain::{ClientCertificate, Clock, Door, UnixSeconds};
 use crate::identity::accounts::Accounts;
 use crate::identity::basic::BasicDoor;
+use crate::identity::certificate::{CertificateDoor, Refusals};
 use crate::identity::conversations::Conversations;
 use crate::identity::credential::{Credential, Identity};
 use crate::identity::origin::Origin;
@@ -19,6 +21,7 @@ use crate::identity::{bearer, cookie};
 use crate::session::{self, CookieKey, RawCookie};
 use crate::store::Store;
 use crate::throttle::Throttle;
+use crate::trust::Refusal;
 
 /// Most header values one thread remembers; past that it starts anew, which costs one look-up each.
 const MOST_REMEMBERED: usize = 8192;
@@ -43,6 +46,10 @@ pub enum Outcome {
 pub enum Reason {
     /// PAM says that this person may not come in (any more).
     Account,
+    /// The client certificate is no good.
+    Certificate(Refusal),
+    /// Certificate and cookie are of different people (behaviour GD4).
+    Contradiction,
     /// It cannot be read.
     Malformed,
     /// Expired, idle for too long, or revoked.
@@ -61,6 +68,8 @@ impl Reason {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Account => "the account is refused",
+            Self::Certificate(refusal) => refusal.as_str(),
+            Self::Contradiction => "client certificate and session are of different people",
             Self::Malformed => "malformed credential",
             Self::Over => "credential is over",
             Self::Unknown => "unknown credential",
@@ -84,6 +93,8 @@ pub struct Shared {
     pub conversations: Arc<Conversations>,
     /// Asks again and again whether people may still come in; absent where PAM is not asked.
     pub accounts: Option<Arc<Accounts>>,
+    /// Lets holders of certificates in; absent where none are asked for.
+    pub certificates: Option<CertificateDoor>,
     /// Opens session cookies.
     pub cookie_key: CookieKey,
     /// Idle limit of sessions.
@@ -99,12 +110,14 @@ pub struct Doors {
     shared: Arc<Shared>,
     everybody: Option<Identity>,
     remembered: RefCell<Remembered>,
+    refusals: Refusals,
 }
 
 /// Raw header values in which a credential was found good before. Two maps, so that a value is good only where it was.
 #[derive(Default)]
 struct Remembered {
     authorizations: Found,
+    certificates: Found,
     cookies: Found,
 }
 
@@ -120,6 +133,8 @@ struct Known {
 #[derive(Clone, Copy)]
 enum Raw<'a> {
     Authorization(&'a [u8]),
+    /// Its fingerprint.
+    Certificate(&'a [u8]),
     Cookie(&'a [u8]),
 }
 
@@ -127,6 +142,7 @@ impl Remembered {
     fn find(&mut self, raw: Raw<'_>) -> (&mut Found, Box<[u8]>) {
         match raw {
             Raw::Authorization(value) => (&mut self.authorizations, value.into()),
+            Raw::Certificate(value) => (&mut self.certificates, value.into()),
             Raw::Cookie(value) => (&mut self.cookies, value.into()),
         }
     }
@@ -137,7 +153,7 @@ impl Doors {
     #[must_use]
     pub fn new(shared: Arc<Shared>) -> Self {
         let everybody = shared.everybody.clone().map(Identity::new);
-        Self { shared, everybody, remembered: RefCell::default() }
+        Self { shared, everybody, remembered: RefCell::default(), refusals: Refusals::default() }
     }
 
     /// What the doors share.
@@ -146,13 +162,94 @@ impl Doors {
         &self.shared
     }
 
-    /// Finds out who sent these headers, as of `now`.
-    pub async fn identify(&self, headers: &HeaderMap, address: IpAddr, now: UnixSeconds) -> Outcome {
+    /// Finds out who sent these headers, on a connection with this certificate, as of `now`.
+    pub async fn identify(
+        &self,
+        headers: &HeaderMap,
+        certificate: Option<&Arc<ClientCertificate>>,
+        address: IpAddr,
+        now: UnixSeconds,
+    ) -> Outcome {
         if let Some(everybody) = &self.everybody {
             return Outcome::Authenticated(everybody.clone());
         }
-        // The look-up is boxed: once a credential is known, no request needs its room.
-        let Some(raw) = raw_credential(headers) else { return Box::pin(self.ask(headers, address)).await };
+        // The look-ups are boxed: once a credential is known, no request needs their room.
+        let Some(certificate) = certificate.filter(|_| self.shared.certificates.is_some()) else {
+            let Some(raw) = raw_credential(headers) else {
+                return Box::pin(self.ask(headers, address)).await;
+            };
+            return self.known_or_asked(raw, address, now, || Box::pin(self.ask(headers, address))).await;
+        };
+        Box::pin(self.identify_beside(headers, certificate, address, now)).await
+    }
+
+    /// The same by the certificate alone, whatever the headers say.
+    pub async fn identify_certificate(
+        &self,
+        certificate: &Arc<ClientCertificate>,
+        address: IpAddr,
+        now: UnixSeconds,
+    ) -> Outcome {
+        let key = certificate.key();
+        let ask = || ready(self.ask_certificate(certificate, now));
+        self.known_or_asked(Raw::Certificate(&key), address, now, ask).await
+    }
+
+    fn ask_certificate(&self, certificate: &Arc<ClientCertificate>, now: UnixSeconds) -> Outcome {
+        let Some(door) = &self.shared.certificates else { return Outcome::NotRequested };
+        if let Some(refusal) = self.refusals.recall(certificate, door, now) {
+            return Outcome::Failed(Reason::Certificate(refusal));
+        }
+        let generation = door.trust().generation();
+        let outcome = door.check(certificate, &self.shared.registry, &self.shared.clock);
+        if let Outcome::Failed(Reason::Certificate(refusal)) = outcome {
+            self.refusals.note(certificate, generation, now, refusal);
+        }
+        outcome
+    }
+
+    /// What a person put on the request decides; the certificate is there by itself, on each request of the connection
+    /// (behaviour C8). A session that is another person's than the certificate is a mistake or worse.
+    async fn identify_beside(
+        &self,
+        headers: &HeaderMap,
+        certificate: &Arc<ClientCertificate>,
+        address: IpAddr,
+        now: UnixSeconds,
+    ) -> Outcome {
+        let raw = raw_credential(headers);
+        let first = match raw {
+            Some(raw) => {
+                self.known_or_asked(raw, address, now, || Box::pin(self.ask(headers, address))).await
+            }
+            None => self.ask(headers, address).await,
+        };
+        let is_session = matches!(raw, Some(Raw::Cookie(_)));
+        match first {
+            Outcome::NotRequested => self.identify_certificate(certificate, address, now).await,
+            Outcome::Authenticated(identity) if is_session => {
+                match self.identify_certificate(certificate, address, now).await {
+                    Outcome::Authenticated(other) if other.user() != identity.user() => {
+                        Outcome::Failed(Reason::Contradiction)
+                    }
+                    _ => Outcome::Authenticated(identity),
+                }
+            }
+            decided => decided,
+        }
+    }
+
+    /// What this thread remembers, else what `ask` finds and the account behind it allows.
+    async fn known_or_asked<F>(
+        &self,
+        raw: Raw<'_>,
+        address: IpAddr,
+        now: UnixSeconds,
+        ask: impl FnOnce() -> F,
+    ) -> Outcome
+    where
+        F: Future<Output = Outcome>,
+    {
         if let Some(identity) = self.recall(raw, address) {
             if identity.credential().is_live(now) {
                 identity.credential().touch(now);
@@ -160,41 +257,42 @@ impl Doors {
             }
             self.forget(raw);
         }
-        let outcome = Box::pin(self.ask(headers, address)).await;
+        let outcome = ask().await;
         if let Outcome::Authenticated(identity) = &outcome {
-            // Only here, where nothing is remembered yet: whoever leaves later is noticed by the upkeep.
-            if self.shared.conversations.authenticator().has_lost(identity) {
-                return Outcome::Failed(Reason::Over);
-            }
-            if let Some(accounts) = &self.shared.accounts
-                && let Some(refusal) = Box::pin(accounts.refusal(identity, address)).await
-            {
+            if let Some(refusal) = self.account_refusal(identity, address).await {
                 return refusal;
             }
             identity.credential().touch(now);
             // Basic has a memory of its own, with an end that this one would not notice.
-            if identity.door() != crate::domain::Door::Basic {
+            if identity.door() != Door::Basic {
                 self.remember(raw, identity, address);
             }
         }
         outcome
     }
 
+    /// Why the account behind a good credential lets nobody in. Machines have none.
+    async fn account_refusal(&self, identity: &Identity, address: IpAddr) -> Option<Outcome> {
+        if identity.credential().is_machine() {
+            return None;
+        }
+        // Only here, where nothing is remembered yet: whoever leaves later is noticed by the upkeep.
+        if self.shared.conversations.authenticator().has_lost(identity) {
+            return Some(Outcome::Failed(Reason::Over));
+        }
+        let of_certificates = self.shared.certificates.as_ref().and_then(CertificateDoor::accounts);
+        let is_by_certificate = identity.credential().certificate().is_some();
+        let accounts = if is_by_certificate { of_certificates } else { self.shared.accounts.as_ref() };
+        match accounts {
+            Some(accounts) => Box::pin(accounts.refusal(identity, address)).await,
+            None => None,
+        }
+    }
+
     async fn ask(&self, headers: &HeaderMap, address: IpAddr) -> Outcome {
         let shared = &self.shared;
         let mut values = headers.get_all(header::AUTHORIZATION).iter();
-        let Some(value) = values.next() else {
-            let key = &shared.cookie_key;
-            return cookie::check(
-                headers,
-                key,
-                &*shared.store,
-                &shared.registry,
-                shared.idle_seconds,
-                &shared.clock,
-            )
-            .await;
-        };
+        let Some(value) = values.next() else { return cookie::check(headers, shared).await };
         let outcome = if values.next().is_some() {
             Outcome::Failed(Reason::Malformed)
         } else {
@@ -207,7 +305,7 @@ impl Doors {
         let shared = &self.shared;
         let (scheme, rest) = value.split_at(value.iter().position(|b| *b == b' ').unwrap_or(value.len()));
         if scheme.eq_ignore_ascii_case(b"bearer") {
-            bearer::check(rest.trim_ascii(), &*shared.store, &shared.registry, &shared.clock).await
+            bearer::check(rest.trim_ascii(), shared).await
         } else if scheme.eq_ignore_ascii_case(b"basic") {
             let origin = Origin::of(headers, address, None, &shared.cookie_key, shared.clock.now());
             shared.basic.check(rest, origin, &shared.conversations, &shared.registry, &shared.clock).await
@@ -235,6 +333,7 @@ impl Doors {
         let remembered = self.remembered.borrow();
         let known = match raw {
             Raw::Authorization(value) => remembered.authorizations.get(value),
+            Raw::Certificate(value) => remembered.certificates.get(value),
             Raw::Cookie(value) => remembered.cookies.get(value),
         }?;
         // A move to another address is rare, and only then is anything shared touched.

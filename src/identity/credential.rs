@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use arc_swap::ArcSwap;
 use http::HeaderValue;
 
-use crate::domain::{Door, UnixSeconds, Username};
+use crate::domain::{ClientCertificate, Door, UnixSeconds, Username};
 use crate::store::{KeyHash, SessionRecord, TokenKind, TokenRecord};
 use crate::streams::Cut;
+use crate::trust::Person;
 
 /// A live credential: shared by every thread and every stream that works under it.
 pub struct Credential {
@@ -25,6 +26,12 @@ pub struct Credential {
     idle_seconds: Option<i64>,
     last_seen: AtomicI64,
     token_kind: Option<TokenKind>,
+    /// What it was got by; it ends with it.
+    certificate: Option<Arc<ClientCertificate>>,
+    /// Not a person's: no account is asked about.
+    is_machine: bool,
+    /// The mapping file gave the groups, and no account's count.
+    has_own_groups: bool,
     cut: Cut,
     user_header: HeaderValue,
 }
@@ -82,6 +89,30 @@ impl Credential {
         made
     }
 
+    /// A client certificate, as long as it lasts.
+    #[must_use]
+    pub fn from_certificate(certificate: Arc<ClientCertificate>, person: &Person, now: UnixSeconds) -> Self {
+        let (key, user) = (certificate.key(), person.user.clone());
+        let mut made =
+            Self::new(Door::Certificate, person.serial.clone(), key, user, Vec::new(), person.expires);
+        made.created = now;
+        made.last_seen = AtomicI64::new(now);
+        made.bound_to(certificate, person)
+    }
+
+    /// The same, got by a certificate whose holder is `person`: it ends with it at the latest.
+    #[must_use]
+    pub fn bound_to(mut self, certificate: Arc<ClientCertificate>, person: &Person) -> Self {
+        self.certificate = Some(certificate);
+        self.expires = self.expires.min(person.expires);
+        self.is_machine = person.is_machine;
+        if let Some(groups) = &person.groups {
+            self.has_own_groups = true;
+            self.groups = ArcSwap::from_pointee(Groups::new(Arc::clone(groups)));
+        }
+        self
+    }
+
     /// What everybody holds where the operator said `--no-login`.
     #[must_use]
     pub fn for_everybody(user: Username, now: UnixSeconds) -> Self {
@@ -110,6 +141,9 @@ impl Credential {
             idle_seconds: None,
             last_seen: AtomicI64::new(0),
             token_kind: None,
+            certificate: None,
+            is_machine: false,
+            has_own_groups: false,
             cut: Cut::new(),
         }
     }
@@ -131,11 +165,17 @@ impl Credential {
 
     /// Takes new groups, for the next request on; `true` if they are others than before.
     pub fn set_groups(&self, names: &Arc<[String]>) -> bool {
-        if self.groups.load().names == *names {
+        if self.has_own_groups || self.groups.load().names == *names {
             return false;
         }
         self.groups.store(Arc::new(Groups::new(Arc::clone(names))));
         true
+    }
+
+    /// The groups of now.
+    #[must_use]
+    pub fn group_names(&self) -> Arc<[String]> {
+        Arc::clone(&self.groups.load().names)
     }
 
     /// Time of the last request.
@@ -184,6 +224,18 @@ impl Credential {
     #[must_use]
     pub const fn user(&self) -> &Username {
         &self.user
+    }
+
+    /// The certificate that it is, or was got by.
+    #[must_use]
+    pub const fn certificate(&self) -> Option<&Arc<ClientCertificate>> {
+        self.certificate.as_ref()
+    }
+
+    /// Whether it is a machine's, which has no account.
+    #[must_use]
+    pub const fn is_machine(&self) -> bool {
+        self.is_machine
     }
 
     /// How the token came to be, if it is one.
@@ -245,7 +297,7 @@ impl Identity {
     /// Their groups.
     #[must_use]
     pub fn groups(&self) -> Arc<[String]> {
-        Arc::clone(&self.0.credential.groups.load().names)
+        self.0.credential.group_names()
     }
 
     /// Public id of the credential.

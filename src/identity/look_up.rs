@@ -7,6 +7,16 @@ use crate::identity::credential::{Credential, Identity};
 use crate::identity::registry::Registry;
 use crate::store::{KeyHash, StoreError};
 
+/// What a store has under a key.
+pub(super) enum Found {
+    /// A credential.
+    Good(Credential),
+    /// One that does not count any more: the certificate that it was got by does not.
+    Over,
+    /// Nothing.
+    Nothing,
+}
+
 /// Asks `fetch` for what this process does not know, again if anything was revoked in the meantime.
 pub(super) async fn look_up<F>(
     door: Door,
@@ -16,7 +26,7 @@ pub(super) async fn look_up<F>(
     fetch: impl Fn() -> F,
 ) -> Outcome
 where
-    F: Future<Output = Result<Option<Credential>, StoreError>>,
+    F: Future<Output = Result<Found, StoreError>>,
 {
     for _ in 0..3 {
         let generation = registry.generation();
@@ -24,8 +34,9 @@ where
             return live(Identity::new(credential), clock);
         }
         let credential = match fetch().await {
-            Ok(Some(credential)) => credential,
-            Ok(None) => return Outcome::Failed(Reason::Unknown),
+            Ok(Found::Good(credential)) => credential,
+            Ok(Found::Over) => return Outcome::Failed(Reason::Over),
+            Ok(Found::Nothing) => return Outcome::Failed(Reason::Unknown),
             Err(error) => {
                 tracing::error!(%error, door = door.as_str(), "cannot look a credential up");
                 return Outcome::Unavailable;
@@ -38,7 +49,7 @@ where
     Outcome::Unavailable
 }
 
-fn live(identity: Identity, clock: &Clock) -> Outcome {
+pub(super) fn live(identity: Identity, clock: &Clock) -> Outcome {
     if identity.credential().is_live(clock.now()) {
         Outcome::Authenticated(identity)
     } else {

@@ -74,10 +74,27 @@ impl Registry {
         lost
     }
 
-    /// Everybody who has something alive here.
+    /// Everybody with an account who has something alive here.
     #[must_use]
     pub fn users(&self) -> HashSet<Username> {
-        lock(&self.live).values().map(|live| live.user().clone()).collect()
+        let live = lock(&self.live);
+        live.values().filter(|live| !live.is_machine()).map(|live| live.user().clone()).collect()
+    }
+
+    /// Ends what was got by certificates that `is_good` does not let in any more; gives how many there were.
+    ///
+    /// Look-ups that are under way are sent back in any case: they may have asked what counted before.
+    pub fn recheck_certificates(&self, is_good: impl Fn(&Credential) -> bool) -> usize {
+        let held: Vec<(Key, Arc<Credential>)> = {
+            let live = lock(&self.live);
+            let held = live.iter().filter(|(_, credential)| credential.certificate().is_some());
+            held.map(|(key, credential)| (*key, Arc::clone(credential))).collect()
+        };
+        // Judged without the lock: it takes signature checks.
+        let over: HashSet<Key> =
+            held.into_iter().filter(|(_, credential)| !is_good(credential)).map(|(key, _)| key).collect();
+        self.revoke_where(|key, _| over.contains(key));
+        over.len()
     }
 
     /// Gives everything that a user has open these groups; `true` if that changed anything.
@@ -129,7 +146,7 @@ impl Registry {
                 match key.0 {
                     Door::Session => touches.0.push((key.1, seen)),
                     Door::Token => touches.1.push((key.1, seen)),
-                    Door::Basic | Door::None => {}
+                    Door::Basic | Door::Certificate | Door::None => {}
                 }
             }
             true

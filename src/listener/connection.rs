@@ -5,10 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
-use rustls::ServerConfig;
+use rustls::server::Acceptor;
+use rustls::{ServerConfig, ServerConnection};
 use tokio::io::AsyncWriteExt;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor};
 
+use crate::acme::ALPN;
+use crate::domain::ClientCertificate;
 use crate::listener::io::{ClientIo, HeadLog, Socket};
 
 /// Longest that a TLS handshake may take: a peer that sends one byte a second holds a connection no longer.
@@ -25,13 +28,27 @@ pub struct Connection {
     pub is_tls: bool,
     /// Whether HTTP/2 was agreed on.
     pub is_http2: bool,
+    /// The certificate that the client showed. Its holder proved to have the key; whether it is any good is not said.
+    pub certificate: Option<Arc<ClientCertificate>>,
     /// The bytes last read, on HTTP/1.
     pub head_log: HeadLog,
 }
 
 impl Connection {
-    fn new(peer: IpAddr, is_tls: bool, is_http2: bool, head_log: HeadLog) -> Self {
-        Self { peer, peer_text: address_text(peer), is_tls, is_http2, head_log }
+    fn plain(peer: IpAddr, head_log: HeadLog) -> Self {
+        let peer_text = address_text(peer);
+        Self { peer, peer_text, is_tls: false, is_http2: false, certificate: None, head_log }
+    }
+
+    fn tls(peer: IpAddr, tls: &ServerConnection, head_log: HeadLog) -> Self {
+        let shown = tls.peer_certificates().unwrap_or_default();
+        let chain = shown.iter().map(|part| part.clone().into_owned()).collect();
+        Self {
+            is_tls: true,
+            is_http2: tls.alpn_protocol() == Some(b"h2"),
+            certificate: ClientCertificate::new(chain).map(Arc::new),
+            ..Self::plain(peer, head_log)
+        }
     }
 }
 
@@ -56,14 +73,20 @@ const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 /// Secures a socket: a TLS handshake where there is a configuration, else nothing.
 ///
 /// `None` if the peer went away, took too long, or did not speak TLS; a peer that spoke plain HTTP was told so.
-pub async fn accept(socket: Socket, tls: Option<Arc<ServerConfig>>) -> Option<Accepted> {
+///
+/// `challenge` serves handshakes in which an ACME server verifies a domain; such a connection is over with its handshake.
+pub async fn accept(
+    socket: Socket,
+    tls: Option<Arc<ServerConfig>>,
+    challenge: Option<Arc<ServerConfig>>,
+) -> Option<Accepted> {
     let peer = prepare(&socket)?;
     let head_log = HeadLog::default();
     let Some(config) = tls else {
         let io = ClientIo::plain(socket, Some(head_log.clone()));
-        return Some(Accepted { io, connection: Connection::new(peer, false, false, head_log) });
+        return Some(Accepted { io, connection: Connection::plain(peer, head_log) });
     };
-    let stream = match tokio::time::timeout(HANDSHAKE_DEADLINE, handshake(socket, config)).await {
+    let stream = match tokio::time::timeout(HANDSHAKE_DEADLINE, handshake(socket, config, challenge)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
             tracing::debug!(%peer, %error, "no TLS handshake");
@@ -74,9 +97,9 @@ pub async fn accept(socket: Socket, tls: Option<Arc<ServerConfig>>) -> Option<Ac
             return None;
         }
     };
-    let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-    let io = ClientIo::tls(stream, (!is_http2).then(|| head_log.clone()));
-    Some(Accepted { io, connection: Connection::new(peer, true, is_http2, head_log) })
+    let connection = Connection::tls(peer, stream.get_ref().1, head_log.clone());
+    let io = ClientIo::tls(stream, (!connection.is_http2).then_some(head_log));
+    Some(Accepted { io, connection })
 }
 
 /// Small answers must not wait for more, and a peer that is gone must be noticed though nothing is sent
@@ -91,6 +114,7 @@ fn prepare(socket: &Socket) -> Option<IpAddr> {
 async fn handshake(
     socket: Socket,
     config: Arc<ServerConfig>,
+    challenge: Option<Arc<ServerConfig>>,
 ) -> std::io::Result<tokio_rustls::server::TlsStream<Socket>> {
     if let Socket::Tcp(stream) = &socket {
         let mut first = [0_u8; 1];
@@ -100,7 +124,28 @@ async fn handshake(
             return Err(tell_plain_http(socket).await);
         }
     }
-    TlsAcceptor::from(config).accept(socket).await
+    match challenge {
+        None => TlsAcceptor::from(config).accept(socket).await,
+        Some(challenge) => choose(socket, config, challenge).await,
+    }
+}
+
+/// Looks at what the client asks for first. RFC 8737 section 3: it asks for the challenge's protocol and no other; the
+/// connection is closed when the handshake is done.
+async fn choose(
+    socket: Socket,
+    config: Arc<ServerConfig>,
+    challenge: Arc<ServerConfig>,
+) -> std::io::Result<tokio_rustls::server::TlsStream<Socket>> {
+    let start = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
+    let is_challenge =
+        start.client_hello().alpn().is_some_and(|protocols| protocols.eq(std::iter::once(ALPN)));
+    if !is_challenge {
+        return start.into_stream(config).await;
+    }
+    let mut stream = start.into_stream(challenge).await?;
+    let _ = stream.shutdown().await;
+    Err(std::io::Error::other("an ACME server has looked"))
 }
 
 /// Answers in HTTP, so that whoever left out the `s` reads a sentence.

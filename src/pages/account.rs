@@ -12,8 +12,9 @@ use crate::pages::context::PageContext;
 use crate::pages::login::{refuse_foreign, see_other};
 use crate::pages::moments::{moment, span};
 use crate::pages::refusals::page;
-use crate::pages::views::{AccountPage, CliBlock, ErrorPage, SessionRow, TokenRow};
+use crate::pages::views::{AccountPage, CliBlock, ClientCertificateView, ErrorPage, SessionRow, TokenRow};
 use crate::store::{StoreError, TokenKind};
+use crate::trust::CertificateFacts;
 
 /// Shows the page to whoever proved who they are; others are sent to the login.
 pub(super) async fn show(context: PageContext, state: web::Data<PagesState>) -> HttpResponse {
@@ -86,7 +87,8 @@ async fn gather(
         host: context.host(),
         user: identity.user().as_str(),
         groups: &identity.groups(),
-        door_text: door_text(identity.door()),
+        door_text: door_text(identity),
+        client_certificate: client_certificate(identity, now),
         credential_id: identity.credential_id(),
         since: moment(credential.created(), now),
         expires: moment(credential.expires(), now),
@@ -101,9 +103,21 @@ async fn gather(
     Ok(page(StatusCode::OK, &view))
 }
 
-const fn door_text(door: Door) -> &'static str {
-    match door {
+fn client_certificate(identity: &Identity, now: UnixSeconds) -> Option<ClientCertificateView> {
+    let shown = identity.credential().certificate()?;
+    // It was judged, so it can be read.
+    let facts = CertificateFacts::of(shown.leaf()).ok()?;
+    let (serial, expires) = (facts.serial_text(), moment(facts.expires, now));
+    Some(ClientCertificateView { subject: facts.subject, issuer: facts.issuer, serial, expires })
+}
+
+fn door_text(identity: &Identity) -> &'static str {
+    match identity.door() {
+        Door::Session if identity.credential().certificate().is_some() => {
+            "client certificate, exchanged for this browser's session"
+        }
         Door::Basic => "password, with each request",
+        Door::Certificate => "client certificate, with each connection",
         Door::None => "nothing: login is switched off",
         Door::Session => "password, in this browser",
         Door::Token => "token",

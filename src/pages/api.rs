@@ -43,6 +43,12 @@ pub(super) async fn login(
     if !state.has_login {
         return refuse(StatusCode::NOT_FOUND, "login is switched off here");
     }
+    if !state.has_passwords {
+        return refuse(
+            StatusCode::NOT_FOUND,
+            "nobody logs in with a password here: show a client certificate",
+        );
+    }
     // A page elsewhere can make a browser post a form or plain text here, but not JSON, and not without saying so.
     if policy::check_same_origin(&context.method, &context.headers, context.authority.as_deref()).is_err()
         && policy::is_by_browser(&context.headers)
@@ -123,6 +129,7 @@ async fn give_token(
         user: verified.user.clone(),
         groups: verified.groups.clone(),
         address: Some(context.client),
+        certificate: None,
         lifetime: None,
     };
     let now = state.doors.clock.now();
@@ -176,8 +183,9 @@ pub(super) async fn logout(
             end_session(&state, &context).await
         }
         Door::Token => end_token(&state, identity).await,
-        Door::Basic => {
-            state.doors.registry.revoke(Door::Basic, identity.credential().key());
+        // Its streams are cut; a client that goes on showing it comes in again.
+        door @ (Door::Basic | Door::Certificate) => {
+            state.doors.registry.revoke(door, identity.credential().key());
             Ok(())
         }
         Door::None => Ok(()),
@@ -200,8 +208,7 @@ async fn end_token(state: &PagesState, identity: &crate::identity::Identity) -> 
 /// they meant it, so that the same proof of origin is asked for as on our own way to the engine.
 pub(super) async fn forward_auth(context: PageContext) -> HttpResponse {
     let Some(identity) = &context.identity else { return unauthorized() };
-    let is_by_browser =
-        matches!(identity.door(), Door::Basic | Door::None) && policy::is_by_browser(&context.headers);
+    let is_by_browser = identity.door().opens_by_itself() && policy::is_by_browser(&context.headers);
     if (identity.door() == Door::Session || is_by_browser) && is_foreign(&context) {
         return refuse(StatusCode::FORBIDDEN, "this request came from another site");
     }

@@ -12,6 +12,7 @@ use futures_util::future::BoxFuture;
 use crate::config::SessionLimits;
 use crate::identity::Shared;
 use crate::pages::bridge::PageService;
+use crate::pages::certificate::{self, CertificatePort};
 use crate::pages::context::PageContext;
 use crate::pages::{account, api, assets, doctor, health, login, refusals, tokens, welcome};
 use crate::session::{self, StoreAdapter};
@@ -32,6 +33,10 @@ pub struct PagesState {
     pub log_is_well: Box<dyn Fn() -> bool + Send + Sync>,
     /// Whether people log in at all.
     pub has_login: bool,
+    /// Whether anybody can log in with a password.
+    pub has_passwords: bool,
+    /// Where browsers are asked for a certificate; `None` where certificates are no login.
+    pub certificate_port: Option<CertificatePort>,
     /// The state folder, where `doorward doctor` proves itself.
     pub folder: PathBuf,
 }
@@ -70,6 +75,7 @@ pub async fn build(state: Arc<PagesState>) -> Result<PageService, anyhow::Error>
                 )
                 .route("/login", web::get().to(login::show))
                 .route("/login", web::post().to(login::submit))
+                .route("/certificate", web::get().to(certificate::exchange))
                 .route("/welcome", web::get().to(welcome::show))
                 .route("/logout", web::get().to(login::ask_logout))
                 .route("/logout", web::post().to(login::logout))

@@ -20,6 +20,8 @@ pub struct PageContext {
     pub authority: Option<String>,
     /// Who asks, if they proved it.
     pub identity: Option<Identity>,
+    /// What is wrong with the certificate that was shown, if that is why nobody was proven.
+    pub refused: Option<&'static str>,
     /// A trusted terminator said that the client came without TLS.
     pub is_insecure: bool,
     /// The gateway is about to end.

@@ -6,16 +6,17 @@ use actix_web::http::header::{LOCATION, RETRY_AFTER, SET_COOKIE};
 use actix_web::{HttpResponse, web};
 use serde::Deserialize;
 
-use crate::domain::{Door, Message, Prompt, ReturnTo, Username};
+use crate::domain::{ClientCertificate, Door, Message, Prompt, ReturnTo, Username};
 use crate::identity::{Begin, Origin, Reply, Verified};
 use crate::pages::app::PagesState;
+use crate::pages::certificate;
 use crate::pages::context::PageContext;
 use crate::pages::moments::span;
 use crate::pages::refusals::{self, page};
 use crate::pages::views::{ErrorPage, LoginPage, LogoutPage, MessageView, PromptView, Step};
 use crate::pages::welcome;
 use crate::policy;
-use crate::session::{self, ADDRESS, CookieOutcome, Device, GROUPS, LoginKey, USER};
+use crate::session::{self, ADDRESS, CERTIFICATE, CookieOutcome, Device, GROUPS, LoginKey, USER};
 
 /// One sentence for whatever was wrong, also for accounts that may not come in: who guesses passwords from where their
 /// owner may not sign in shall not learn that a guess was right.
@@ -57,7 +58,7 @@ pub(super) async fn show(
         return refusal;
     }
     let return_to = ReturnTo::parse(&query.next);
-    page(StatusCode::OK, &first_step(&context, &return_to, None, None, query.out == "1"))
+    page(StatusCode::OK, &first_step(&state, &context, &return_to, None, None, query.out == "1"))
 }
 
 /// Takes a step. One submission is one attempt: nothing here repeats it.
@@ -68,7 +69,7 @@ pub(super) async fn submit(
     state: web::Data<PagesState>,
 ) -> HttpResponse {
     if let Some(refusal) = refuse_insecure(&context)
-        .or_else(|| refuse_without_login(&state, &context))
+        .or_else(|| refuse_without_passwords(&state, &context))
         .or_else(|| refuse_foreign(&context))
     {
         return refusal;
@@ -89,14 +90,14 @@ pub(super) async fn submit(
     match step(&state, form, origin).await {
         Reply::Done(verified) => enter(&state, &context, &session, verified, &return_to).await,
         Reply::Ask { conversation, user, prompts, messages } => {
-            let mut response = ask(&context, &return_to, &conversation, &user, &prompts, &messages);
+            let mut response = ask(&state, &context, &return_to, &conversation, &user, &prompts, &messages);
             // It fails only for a cookie that cannot be written, and then the next step is refused.
             let _ = response.add_cookie(&key.cookie());
             response
         }
         Reply::Refused(messages) => {
             let why = if messages.is_empty() { WRONG } else { BECAUSE };
-            let mut view = first_step(&context, &return_to, typed.as_deref(), Some(why), false);
+            let mut view = first_step(&state, &context, &return_to, typed.as_deref(), Some(why), false);
             view.messages = messages.iter().map(MessageView::from).collect();
             page(StatusCode::UNAUTHORIZED, &view)
         }
@@ -104,12 +105,12 @@ pub(super) async fn submit(
             let text = "Too many people are signing in at this moment. Try again in a few seconds.";
             page(
                 StatusCode::TOO_MANY_REQUESTS,
-                &first_step(&context, &return_to, typed.as_deref(), Some(text), false),
+                &first_step(&state, &context, &return_to, typed.as_deref(), Some(text), false),
             )
         }
         Reply::Throttled(wait) => {
             let text = format!("Too many failed logins. Try again in {}.", span(wait.as_secs().max(1)));
-            let view = first_step(&context, &return_to, typed.as_deref(), Some(&text), false);
+            let view = first_step(&state, &context, &return_to, typed.as_deref(), Some(&text), false);
             let mut response = page(StatusCode::TOO_MANY_REQUESTS, &view);
             response.headers_mut().insert(RETRY_AFTER, wait.as_secs().max(1).into());
             response
@@ -118,7 +119,7 @@ pub(super) async fn submit(
             let text = "Login is not available right now. Try again in a moment.";
             page(
                 StatusCode::SERVICE_UNAVAILABLE,
-                &first_step(&context, &return_to, typed.as_deref(), Some(text), false),
+                &first_step(&state, &context, &return_to, typed.as_deref(), Some(text), false),
             )
         }
     }
@@ -143,6 +144,7 @@ async fn step(state: &PagesState, form: Form, origin: Origin) -> Reply {
 
 /// The page with the next question.
 fn ask(
+    state: &PagesState,
     context: &PageContext,
     return_to: &ReturnTo,
     conversation: &str,
@@ -156,7 +158,7 @@ fn ask(
         prompts: PromptView::list(prompts),
         messages: messages.iter().map(MessageView::from).collect(),
         step: Step::Continue,
-        ..first_step(context, return_to, None, None, false)
+        ..first_step(state, context, return_to, None, None, false)
     };
     page(StatusCode::OK, &view)
 }
@@ -208,7 +210,6 @@ pub(super) async fn end_session(state: &PagesState, context: &PageContext) -> Re
     Ok(())
 }
 
-/// The session gets a new key (session fixation), and the one that was there before dies with its streams.
 async fn enter(
     state: &PagesState,
     context: &PageContext,
@@ -216,19 +217,14 @@ async fn enter(
     verified: Verified,
     return_to: &ReturnTo,
 ) -> HttpResponse {
-    if let Err(refusal) = end_session(state, context).await {
+    let entrant = Entrant {
+        user: &verified.user,
+        groups: &verified.groups,
+        certificate: None,
+        messages: &verified.messages,
+    };
+    if let Err(refusal) = begin_session(state, context, session, &entrant).await {
         return refusal;
-    }
-    session.clear();
-    session.renew();
-    let stored = session
-        .insert(USER, &verified.user)
-        .and_then(|()| session.insert(GROUPS, &verified.groups))
-        .and_then(|()| session.insert(ADDRESS, context.client));
-    let stored = stored.and_then(|()| welcome::keep(session, &verified.messages));
-    if stored.is_err() {
-        session.purge();
-        return page(StatusCode::INTERNAL_SERVER_ERROR, &ErrorPage::standard(500, &context.request_id));
     }
     let mut response = if verified.messages.is_empty() {
         see_other(return_to.as_str())
@@ -237,6 +233,41 @@ async fn enter(
     };
     remember_device(state, &verified, &mut response);
     response
+}
+
+/// Who comes in, and how.
+pub(super) struct Entrant<'a> {
+    pub(super) user: &'a Username,
+    pub(super) groups: &'a [String],
+    /// What they proved it by, unless by a password: the session ends with it.
+    pub(super) certificate: Option<&'a ClientCertificate>,
+    /// What there is to tell them.
+    pub(super) messages: &'a [Message],
+}
+
+/// The session gets a new key (session fixation), and the one that was there before dies with its streams.
+pub(super) async fn begin_session(
+    state: &PagesState,
+    context: &PageContext,
+    session: &Session,
+    entrant: &Entrant<'_>,
+) -> Result<(), HttpResponse> {
+    end_session(state, context).await?;
+    session.clear();
+    session.renew();
+    let stored = session
+        .insert(USER, entrant.user)
+        .and_then(|()| session.insert(GROUPS, entrant.groups))
+        .and_then(|()| session.insert(ADDRESS, context.client))
+        .and_then(|()| welcome::keep(session, entrant.messages))
+        .and_then(|()| match entrant.certificate {
+            Some(certificate) => session.insert(CERTIFICATE, certificate),
+            None => Ok(()),
+        });
+    stored.map_err(|_| {
+        session.purge();
+        page(StatusCode::INTERNAL_SERVER_ERROR, &ErrorPage::standard(500, &context.request_id))
+    })
 }
 
 /// So that others, by failing under this name from elsewhere, cannot lock this browser out. Without the cookie a login is
@@ -252,6 +283,7 @@ fn remember_device(state: &PagesState, verified: &Verified, response: &mut HttpR
 }
 
 fn first_step<'a>(
+    state: &PagesState,
     context: &'a PageContext,
     return_to: &'a ReturnTo,
     user: Option<&'a str>,
@@ -268,12 +300,14 @@ fn first_step<'a>(
         error,
         step: Step::Start,
         signed_out,
+        has_passwords: state.has_passwords,
+        certificate_link: certificate::link(state, context.authority.as_deref(), return_to),
     }
 }
 
 /// The terminator says that the browser came over plain HTTP: a `Secure` cookie would be thrown away and the login
 /// would loop. Better to name the cause.
-fn refuse_insecure(context: &PageContext) -> Option<HttpResponse> {
+pub(super) fn refuse_insecure(context: &PageContext) -> Option<HttpResponse> {
     context.is_insecure.then(|| {
         let view = ErrorPage {
             title: "This page must be reached over https",
@@ -288,6 +322,11 @@ fn refuse_insecure(context: &PageContext) -> Option<HttpResponse> {
 
 fn refuse_without_login(state: &PagesState, context: &PageContext) -> Option<HttpResponse> {
     (!state.has_login).then(|| page(StatusCode::NOT_FOUND, &ErrorPage::standard(404, &context.request_id)))
+}
+
+fn refuse_without_passwords(state: &PagesState, context: &PageContext) -> Option<HttpResponse> {
+    let is_off = !state.has_login || !state.has_passwords;
+    is_off.then(|| page(StatusCode::NOT_FOUND, &ErrorPage::standard(404, &context.request_id)))
 }
 
 /// A form that another site sent, or something that did not say where it came from (behaviour S5).

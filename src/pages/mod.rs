@@ -7,6 +7,7 @@ mod api;
 mod app;
 pub mod assets;
 mod bridge;
+mod certificate;
 mod context;
 mod doctor;
 mod health;
@@ -19,5 +20,6 @@ mod welcome;
 
 pub use app::{PagesState, build};
 pub use bridge::{PageService, call};
+pub use certificate::{CertificatePort, PATH as CERTIFICATE_PATH};
 pub use context::PageContext;
 pub use refusals::{MOST_BODY_BYTES, error_page, message, too_many_failures};

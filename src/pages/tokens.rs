@@ -82,6 +82,7 @@ pub(super) async fn create(
             user: identity.user().clone(),
             groups: identity.groups().to_vec(),
             address: Some(context.client),
+            certificate: identity.credential().certificate().map(|certificate| (**certificate).clone()),
             lifetime,
         };
         token::issue(TokenKind::Minted, request, longest, now)
@@ -175,11 +176,11 @@ pub(super) async fn revoke_session(
 fn owner(context: &PageContext) -> Result<&Identity, HttpResponse> {
     let Some(identity) = &context.identity else { return Err(unauthorized()) };
     match (identity.door(), identity.credential().token_kind()) {
-        (Door::Basic, _) if policy::is_by_browser(&context.headers) => Err(refuse(
+        (Door::Basic | Door::Certificate, _) if policy::is_by_browser(&context.headers) => Err(refuse(
             StatusCode::FORBIDDEN,
-            "a browser may add a password by itself: use a token from /_doorward/api/v1/login",
+            "a browser adds passwords and certificates by itself: use a token from /_doorward/api/v1/login",
         )),
-        (Door::Basic, _) | (Door::Token, Some(TokenKind::Login)) => Ok(identity),
+        (Door::Basic | Door::Certificate, _) | (Door::Token, Some(TokenKind::Login)) => Ok(identity),
         (Door::Session, _) => Err(refuse(
             StatusCode::FORBIDDEN,
             "a browser session is not enough here: use a token from /_doorward/api/v1/login, or your password",

@@ -13,7 +13,7 @@ mod prompt;
 #[cfg(test)]
 mod tests;
 
-pub use account::{AccountPage, CliBlock, Moment, SessionRow, TokenRow};
+pub use account::{AccountPage, CliBlock, ClientCertificateView, Moment, SessionRow, TokenRow};
 pub use login::{LoginPage, LogoutPage, Step, WelcomePage};
 pub use prompt::{MessageView, PromptKind, PromptView};
 

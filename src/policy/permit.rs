@@ -52,8 +52,8 @@ pub fn decide(
     authority: Option<&str>,
 ) -> Result<Permit, Denied> {
     // A token is put on a request by whoever makes it. All else a browser adds by itself to whatever a page makes it
-    // send: a cookie, a password that it was once told, and the nothing that `--no-login` asks for.
-    let by_itself = matches!(identity.door(), Door::Basic | Door::None) && is_by_browser(headers);
+    // send: a cookie, a password that it was once told, a certificate, and the nothing that `--no-login` asks for.
+    let by_itself = identity.door().opens_by_itself() && is_by_browser(headers);
     if identity.door() == Door::Session || by_itself {
         check_same_origin(method, headers, authority)?;
     }

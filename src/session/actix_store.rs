@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 
 use super::{COOKIE_NAME, CookieKey, SessionKeyText, hash, is_live};
 use crate::config::SessionLimits;
-use crate::domain::{Clock, UnixSeconds, Username};
+use crate::domain::{ClientCertificate, Clock, UnixSeconds, Username};
 use crate::store::{SessionRecord, Store, public_id};
 
 /// Under this name a page puts the user (a [`Username`]) into the session at login, after `renew()`.
@@ -23,6 +23,16 @@ pub const USER: &str = "user";
 pub const GROUPS: &str = "groups";
 /// The client's [`IpAddr`] at login.
 pub const ADDRESS: &str = "address";
+/// The [`ClientCertificate`] that the session was got by, which it ends with; a session got by a password has none.
+pub const CERTIFICATE: &str = "certificate";
+
+/// The certificate that a session was got by, if any.
+///
+/// # Errors
+/// If it cannot be read any more: then nobody knows whether it still counts.
+pub fn certificate_of(record: &SessionRecord) -> Result<Option<ClientCertificate>, serde_json::Error> {
+    record.state.get(CERTIFICATE).map(|text| serde_json::from_str(text)).transpose()
+}
 
 /// A session without a user lives only as long as somebody may need to fill in a login form: anyone can make them, so
 /// they must not pile up.

@@ -11,7 +11,7 @@ mod expiry;
 mod key_text;
 mod login_cookie;
 
-pub use actix_store::{ADDRESS, GROUPS, StoreAdapter, USER, middleware};
+pub use actix_store::{ADDRESS, CERTIFICATE, GROUPS, StoreAdapter, USER, certificate_of, middleware};
 pub use cookie::{COOKIE_NAME, CookieOutcome, RawCookie, drop_doubtful, open, raw_value, read, strip};
 pub use cookie_key::{CookieKey, CookieKeyError};
 pub use device::{DEVICE_COOKIE, Device};

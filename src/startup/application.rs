@@ -10,45 +10,53 @@ use actix_server::{Server, ServerBuilder};
 use anyhow::Context;
 use tokio::net::{TcpStream, UnixStream};
 
+use crate::acme;
 use crate::audit::Sink;
 use crate::config::{LoginMode, PamSettings, Settings, TlsMode};
 use crate::domain::{Clock, Username};
-use crate::gateway::{Gateway, Mode, Stop, Worker};
+use crate::gateway::{Gateway, Hsts, Mode, Stop, Worker};
 use crate::identity::{
-    Accounts, Authenticator, BasicDoor, Conversations, Credential, Limits, Registry, Shared,
+    Accounts, Authenticator, BasicDoor, CertificateDoor, Conversations, Credential, Limits, Registry, Shared,
 };
-use crate::listener::tls::TlsMaterial;
+use crate::listener::tls::{ClientAuth, TlsMaterial};
 use crate::listener::{AllowFrom, Socket, TrustedProxies};
-use crate::pages::PagesState;
+use crate::pages::{CertificatePort, PagesState};
 use crate::pam::PamClient;
 use crate::proxy::Connector;
 use crate::session::CookieKey;
+use crate::startup::acme::Renewal;
 use crate::startup::launcher::socket_path;
-use crate::startup::listeners::Bound;
-use crate::startup::upkeep::{Signals, end_on_signal, flush, upkeep};
+use crate::startup::listeners::{Bound, Listening};
+use crate::startup::upkeep::{Signals, end_on_signal, flush, heed_certificates, upkeep};
 use crate::store::{SqliteStore, Store};
 use crate::throttle::Throttle;
+use crate::trust::ClientTrust;
 use crate::users::Users;
 
 /// What a refusal costs in time where no setting says otherwise.
 const FAILURE_DELAY: Duration = Duration::from_secs(2);
+/// Longer than any process runs.
+const NEVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// A gateway that is built and bound but does not run yet.
 pub struct Application {
     gateway: Arc<Gateway>,
-    sockets: Vec<Bound>,
+    sockets: Vec<Listening>,
     workers: usize,
     grace: Duration,
     limits: crate::config::SessionLimits,
+    renewal: Option<Renewal>,
 }
 
 /// Builds the gateway and runs it until a signal ends it.
 pub(super) fn run(
     settings: &Settings,
-    sockets: Vec<Bound>,
+    sockets: Vec<Listening>,
     early_tls: Option<Arc<TlsMaterial>>,
+    acme: Option<acme::Prepared>,
 ) -> anyhow::Result<()> {
-    let application = Application::build(settings, sockets, early_tls)?;
+    let mut application = Application::build(settings, sockets, early_tls)?;
+    application.renewal = Renewal::new(settings, acme);
     super::block_on(application.run())
 }
 
@@ -59,7 +67,7 @@ impl Application {
     /// What is missing or wrong, naming the option or file.
     pub(super) fn build(
         settings: &Settings,
-        sockets: Vec<Bound>,
+        sockets: Vec<Listening>,
         early_tls: Option<Arc<TlsMaterial>>,
     ) -> anyhow::Result<Self> {
         let clock = Clock::system();
@@ -72,6 +80,9 @@ impl Application {
         let connector = Connector::new(&settings.engine)?;
         let log = Sink::open(&settings.log, settings.log_format, clock.clone())?;
         let doors = Arc::new(doors(settings, &clock)?);
+        if let (Some(tls), Some(door), Some(asked)) = (&tls, &doors.certificates, &settings.client_certs) {
+            tls.ask_clients(ClientAuth { trust: Arc::clone(door.trust()), is_required: asked.required })?;
+        }
         let pages = Arc::new(PagesState {
             doors: Arc::clone(&doors),
             engine: {
@@ -92,6 +103,8 @@ impl Application {
             },
             has_login: settings.login != LoginMode::NoLogin,
             folder: settings.state.clone(),
+            has_passwords: settings.login != LoginMode::Certificates,
+            certificate_port: certificate_port(settings, &sockets),
         });
         let gateway = Gateway {
             doors,
@@ -99,9 +112,10 @@ impl Application {
             tls,
             mode: match settings.tls {
                 TlsMode::AssumeSecure => Mode::Assumed,
-                TlsMode::Autocert(_) | TlsMode::Certfile(_) => Mode::Tls,
+                TlsMode::Acme(_) | TlsMode::Autocert(_) | TlsMode::Certfile(_) => Mode::Tls,
                 TlsMode::Plain => Mode::Plain,
             },
+            hsts: Hsts::new(settings.hsts),
             trusted: TrustedProxies::new(settings.trusted_proxies.clone()),
             allowed: AllowFrom::new(settings.allow_from.clone()),
             connector,
@@ -115,6 +129,7 @@ impl Application {
             workers: settings.workers,
             grace: settings.grace,
             limits: settings.sessions,
+            renewal: None,
         })
     }
 
@@ -128,7 +143,7 @@ impl Application {
         let scheme = if self.gateway.mode == Mode::Tls { "https" } else { "http" };
         self.sockets
             .iter()
-            .map(|socket| match socket {
+            .map(|socket| match &socket.bound {
                 Bound::Tcp(listener) => listener
                     .local_addr()
                     .map_or_else(|_| scheme.to_owned(), |address| format!("{scheme}://{address}")),
@@ -148,10 +163,11 @@ impl Application {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         self.gateway.doors.throttle.restore(&self.gateway.doors.store.bans().await?);
         let addresses = self.addresses();
-        let Self { gateway, sockets, workers, grace, limits } = self;
+        let Self { gateway, sockets, workers, grace, limits, renewal } = self;
         // Before anybody is told that we listen: a signal that comes sooner would end the process in disorder.
         let signals = Signals::new()?;
         let watch = gateway.tls.as_ref().map(TlsMaterial::watch).transpose()?;
+        let certificates = tokio::task::spawn_local(heed_certificates(Arc::clone(&gateway)));
         // In debug builds as in others, a connection that outlives the grace is dropped by the firm stop, so that the
         // server's own limit is only a backstop.
         let mut builder = Server::build()
@@ -168,10 +184,16 @@ impl Application {
         for address in &addresses {
             tracing::info!(%address, "listening");
         }
+        let renewing = match (renewal, &gateway.tls) {
+            (Some(renewal), Some(tls)) => renewal.start(tls, gateway.doors.clock.clone())?,
+            _ => Vec::new(),
+        };
         let ending = tokio::task::spawn_local(end_on_signal(Arc::clone(&gateway), signals, handle, grace));
         server.await.context("the event loops ended")?;
         ending.abort();
         upkeep.abort();
+        certificates.abort();
+        renewing.iter().for_each(tokio::task::JoinHandle::abort);
         flush(&gateway).await;
         drop(watch);
         gateway.log.close();
@@ -183,11 +205,12 @@ impl Application {
 fn listen(
     builder: ServerBuilder,
     name: &str,
-    socket: Bound,
+    door: Listening,
     gateway: &Arc<Gateway>,
 ) -> anyhow::Result<ServerBuilder> {
     let gateway = Arc::clone(gateway);
-    let bound = match socket {
+    let asks = door.asks;
+    let bound = match door.bound {
         Bound::Tcp(listener) => builder.listen(name, listener, move || {
             let gateway = Arc::clone(&gateway);
             actix_service::fn_factory(move || {
@@ -197,7 +220,7 @@ fn listen(
                     Ok::<_, ()>(actix_service::fn_service(move |stream: TcpStream| {
                         let worker = Rc::clone(&worker);
                         async move {
-                            worker.serve(Socket::Tcp(stream)).await;
+                            worker.serve(Socket::Tcp(stream), asks).await;
                             Ok::<_, ()>(())
                         }
                     }))
@@ -213,7 +236,7 @@ fn listen(
                     Ok::<_, ()>(actix_service::fn_service(move |stream: UnixStream| {
                         let worker = Rc::clone(&worker);
                         async move {
-                            worker.serve(Socket::Unix(stream)).await;
+                            worker.serve(Socket::Unix(stream), asks).await;
                             Ok::<_, ()>(())
                         }
                     }))
@@ -244,6 +267,9 @@ fn doors(settings: &Settings, clock: &Clock) -> anyhow::Result<Shared> {
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&settings.state.join("doorward.db"))?);
     let registry = Arc::new(Registry::default());
     let accounts = accounts(settings, &registry, &store);
+    let certificates = certificates(settings, accounts.as_ref(), clock)?;
+    // Where nobody is asked about again, only whoever comes by certificate is asked about: they have proven no password.
+    let accounts = accounts.filter(|_| has_rechecks(settings));
     let (authenticator, limits) = authenticator(settings)?;
     let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
     let throttle = Arc::new(Throttle::new(settings.throttle.as_ref(), clock.clone()));
@@ -258,6 +284,7 @@ fn doors(settings: &Settings, clock: &Clock) -> anyhow::Result<Shared> {
         basic: Arc::new(basic),
         conversations: Arc::new(conversations),
         accounts,
+        certificates,
         throttle,
         cookie_key: cookie_key(&settings.state)?,
         idle_seconds: seconds(settings.sessions.idle),
@@ -268,11 +295,32 @@ fn doors(settings: &Settings, clock: &Clock) -> anyhow::Result<Shared> {
 
 fn accounts(settings: &Settings, registry: &Arc<Registry>, store: &Arc<dyn Store>) -> Option<Arc<Accounts>> {
     let LoginMode::Pam(pam) = &settings.login else { return None };
-    if pam.account_recheck.is_zero() {
+    if !has_rechecks(settings) && settings.client_certs.is_none() {
         return None;
     }
-    let client = PamClient::for_accounts(broker_socket(settings, pam), pam);
-    Some(Arc::new(Accounts::new(client, pam, Arc::clone(registry), Arc::clone(store))))
+    let mut pam = pam.clone();
+    if !has_rechecks(settings) {
+        pam.account_recheck = NEVER;
+    }
+    let client = PamClient::for_accounts(broker_socket(settings, &pam), &pam);
+    Some(Arc::new(Accounts::new(client, &pam, Arc::clone(registry), Arc::clone(store))))
+}
+
+fn has_rechecks(settings: &Settings) -> bool {
+    matches!(&settings.login, LoginMode::Pam(pam) if !pam.account_recheck.is_zero())
+}
+
+fn certificates(
+    settings: &Settings,
+    accounts: Option<&Arc<Accounts>>,
+    clock: &Clock,
+) -> anyhow::Result<Option<CertificateDoor>> {
+    let Some(asked) = &settings.client_certs else { return Ok(None) };
+    let trust = ClientTrust::open(asked, &settings.state).map_err(|error| {
+        let option = error.option();
+        anyhow::Error::new(error).context(format!("--{option}"))
+    })?;
+    Ok(Some(CertificateDoor::new(Arc::new(trust), accounts.cloned(), clock.now())))
 }
 
 fn broker_socket(settings: &Settings, pam: &PamSettings) -> PathBuf {
@@ -295,7 +343,7 @@ fn authenticator(settings: &Settings) -> anyhow::Result<(Authenticator, Limits)>
         failure_delay: FAILURE_DELAY,
     };
     Ok(match &settings.login {
-        LoginMode::NoLogin => (Authenticator::Off, default),
+        LoginMode::Certificates | LoginMode::NoLogin => (Authenticator::Off, default),
         LoginMode::Users(path) => (Authenticator::Users(Arc::new(Users::open(path)?)), default),
         LoginMode::Pam(pam) => {
             let limits = Limits {
@@ -307,6 +355,20 @@ fn authenticator(settings: &Settings) -> anyhow::Result<(Authenticator, Limits)>
             (Authenticator::Pam(PamClient::new(broker_socket(settings, pam), pam)), limits)
         }
     })
+}
+
+/// Where browsers are asked for a certificate, if they are.
+fn certificate_port(settings: &Settings, sockets: &[Listening]) -> Option<CertificatePort> {
+    let asked = settings.client_certs.as_ref()?;
+    if let Some(url) = &asked.url {
+        return Some(CertificatePort::Url(url.clone()));
+    }
+    let bound = sockets.iter().filter(|socket| socket.asks && !asked.listen.is_empty());
+    let mut ports = bound.filter_map(|socket| match &socket.bound {
+        Bound::Tcp(listener) => listener.local_addr().ok().map(|address| address.port()),
+        Bound::Unix(_) => None,
+    });
+    Some(ports.next().map_or(CertificatePort::Here, CertificatePort::Port))
 }
 
 /// A certificate that people cannot check by their browser's own means is shown by its fingerprint.

@@ -13,8 +13,8 @@ use data_encoding::BASE32_NOPAD;
 use nix::unistd::{Gid, User, geteuid};
 
 use crate::config::{
-    EngineAddress, ListenAddress, LogFormat, LogTarget, LoginMode, SessionLimits, Settings, ThrottleSettings,
-    TlsMode,
+    EngineAddress, HstsSettings, ListenAddress, LogFormat, LogTarget, LoginMode, SessionLimits, Settings,
+    ThrottleSettings, TlsMode,
 };
 use crate::domain::{Password, Username};
 use crate::startup::application::Application;
@@ -50,7 +50,7 @@ pub fn demo(options: DemoOptions) -> anyhow::Result<()> {
     } else {
         options.listen
     };
-    let sockets = listeners::bind(&listen).context("is another demo running? give another --listen")?;
+    let sockets = listeners::bind(&listen, None).context("is another demo running? give another --listen")?;
     if let Some(account) = &account {
         leave_root(account, options.engine.as_ref())?;
     }
@@ -152,8 +152,10 @@ fn choose_engine(wanted: Option<EngineAddress>, state: &Path) -> anyhow::Result<
 fn settings(engine: EngineAddress, users: PathBuf, state: PathBuf, listen: Vec<ListenAddress>) -> Settings {
     Settings {
         engine,
+        hsts: HstsSettings::Off,
         tls: TlsMode::Autocert(vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()]),
         login: LoginMode::Users(users),
+        client_certs: None,
         listen,
         trusted_proxies: Vec::new(),
         allow_from: Vec::new(),

@@ -9,7 +9,7 @@ use std::path::Path;
 use anyhow::Context;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::config::ListenAddress;
+use crate::config::{ClientCertSettings, ListenAddress};
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 1024;
@@ -21,21 +21,40 @@ pub(super) enum Bound {
     Unix(UnixListener),
 }
 
-/// Binds all addresses.
-pub(super) fn bind(addresses: &[ListenAddress]) -> anyhow::Result<Vec<Bound>> {
-    addresses.iter().map(bind_one).collect()
+/// A bound socket, and whether its clients are asked for a certificate.
+#[derive(Debug)]
+pub(super) struct Listening {
+    pub(super) bound: Bound,
+    pub(super) asks: bool,
 }
 
-fn bind_one(address: &ListenAddress) -> anyhow::Result<Bound> {
+/// Binds `--acme-http-listen`.
+pub(super) fn for_acme(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    tcp(address).with_context(|| format!("--acme-http-listen {address}: cannot listen there"))
+}
+
+/// Binds all addresses.
+pub(super) fn bind(
+    listen: &[ListenAddress],
+    certs: Option<&ClientCertSettings>,
+) -> anyhow::Result<Vec<Listening>> {
+    let asking = certs.map_or(&[][..], |certs| &certs.listen);
+    let main_asks = certs.is_some() && asking.is_empty();
+    let main = listen.iter().map(|address| (bind_one("listen", address), main_asks));
+    let asking = asking.iter().map(|address| (bind_one("client-cert-listen", address), true));
+    main.chain(asking).map(|(bound, asks)| Ok(Listening { bound: bound?, asks })).collect()
+}
+
+fn bind_one(option: &str, address: &ListenAddress) -> anyhow::Result<Bound> {
     match address {
         ListenAddress::Tcp(address) => {
             let listener =
-                tcp(*address).with_context(|| format!("--listen {address}: cannot listen there"))?;
+                tcp(*address).with_context(|| format!("--{option} {address}: cannot listen there"))?;
             Ok(Bound::Tcp(listener))
         }
         ListenAddress::Unix(path) => {
             let listener = unix(path)
-                .with_context(|| format!("--listen unix:{}: cannot listen there", path.display()))?;
+                .with_context(|| format!("--{option} unix:{}: cannot listen there", path.display()))?;
             Ok(Bound::Unix(listener))
         }
     }

@@ -3,6 +3,7 @@
 //! Started as root (or as PID 1, or where the PAM broker has to be started too), `serve` is a small launcher with two
 //! children: the broker, which keeps root and holds no network socket, and the gateway, which runs as an ordinary user.
 
+mod acme;
 mod application;
 mod demo;
 mod launcher;
@@ -35,13 +36,14 @@ pub fn serve(settings: &Settings, as_gateway: bool) -> anyhow::Result<()> {
     if !as_gateway && needs_launcher(settings) {
         return launcher::run(settings);
     }
-    let sockets = listeners::bind(&settings.listen)?;
+    let sockets = listeners::bind(&settings.listen, settings.client_certs.as_ref())?;
     // Read as root what only root may read; everything after this line runs without privileges.
     let early_tls = privileges::load_certfile_first(settings)?;
+    let acme = acme::prepare(settings)?;
     privileges::leave_root(settings)?;
     privileges::keep_memory_private();
     let _parent = as_gateway.then(privileges::die_with_parent);
-    application::run(settings, sockets, early_tls)
+    application::run(settings, sockets, early_tls, acme)
 }
 
 fn needs_launcher(settings: &Settings) -> bool {

@@ -56,6 +56,36 @@ fn heed_user_file(gateway: &Gateway) {
     }
 }
 
+/// How long after a revocation the next request may still pass, at most.
+const TRUST_LOOK: Duration = Duration::from_millis(200);
+
+/// Ends what was got by certificates that do not count any more: revoked, of a CA that was taken out, mapped to somebody
+/// else, or without a revocation list that is in time.
+pub(super) async fn heed_certificates(gateway: Arc<Gateway>) {
+    if gateway.doors.certificates.is_none() {
+        return;
+    }
+    let mut ticks = tokio::time::interval(TRUST_LOOK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let gateway = Arc::clone(&gateway);
+        // A large revocation list takes its time to be read, and no request shall wait for it.
+        let looked = tokio::task::spawn_blocking(move || {
+            let doors = &gateway.doors;
+            let ended = doors.certificates.as_ref()?.heed_changes(&doors.registry, doors.clock.now())?;
+            if ended > 0 {
+                tracing::warn!(target: "doorward::trust", ended, "certificates do not count any more: what was open under them has ended");
+            }
+            // The names of the CAs that are told to browsers.
+            gateway.tls.as_ref()?.refresh_clients().err()
+        });
+        if let Ok(Some(error)) = looked.await {
+            tracing::error!(%error, "clients are told the names of CAs as they were");
+        }
+    }
+}
+
 pub(super) async fn flush(gateway: &Gateway) {
     gateway.doors.throttle.keep(&*gateway.doors.store).await;
     let (sessions, tokens) = gateway.doors.registry.sweep(gateway.doors.clock.now());

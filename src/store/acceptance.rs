@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use super::{
     BanKind, BanRecord, KeyHash, MemoryStore, SessionRecord, SqliteStore, Store, TokenKind, TokenRecord,
 };
-use crate::domain::Username;
+use crate::domain::{ClientCertificate, Username};
 
 /// Makes a test of each named function for each store.
 macro_rules! suite {
@@ -303,5 +303,6 @@ fn token(number: u8, name: &str) -> TokenRecord {
         created: 1000,
         last_used: None,
         expires: 3000,
+        certificate: ClientCertificate::new(vec![vec![number; 3].into(), vec![9].into()]),
     }
 }

@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::domain::{UnixSeconds, Username};
+use crate::domain::{ClientCertificate, UnixSeconds, Username};
 
 #[cfg(test)]
 mod acceptance;
@@ -85,6 +85,8 @@ pub struct TokenRecord {
     pub last_used: Option<UnixSeconds>,
     /// When it ends.
     pub expires: UnixSeconds,
+    /// The certificate that it was got by, which it ends with.
+    pub certificate: Option<ClientCertificate>,
 }
 
 /// What a ban is about.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::Token;
-use crate::domain::{UnixSeconds, Username};
+use crate::domain::{ClientCertificate, UnixSeconds, Username};
 use crate::store::{NoEntropy, TokenKind, TokenRecord, public_id};
 
 const MAX_NAME_CHARS: usize = 64;
@@ -22,6 +22,8 @@ pub struct TokenRequest {
     pub groups: Vec<String>,
     /// Client address that asks.
     pub address: Option<IpAddr>,
+    /// The certificate that the asker came by, if any: the token ends with it.
+    pub certificate: Option<ClientCertificate>,
     /// Wished life time; the longest allowed one when absent.
     pub lifetime: Option<Duration>,
 }
@@ -66,6 +68,7 @@ pub fn issue(
         created: now,
         last_used: None,
         expires: now.saturating_add(i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX)),
+        certificate: request.certificate,
     };
     Ok((token, record))
 }
@@ -87,8 +90,14 @@ pub fn mint(
     if maker.kind != TokenKind::Login || left == 0 {
         return Err(IssueError::MayNotMint);
     }
-    let request =
-        TokenRequest { name, user: maker.user.clone(), groups: maker.groups.clone(), address, lifetime };
+    let request = TokenRequest {
+        name,
+        user: maker.user.clone(),
+        groups: maker.groups.clone(),
+        address,
+        certificate: maker.certificate.clone(),
+        lifetime,
+    };
     issue(TokenKind::Minted, request, longest.min(Duration::from_secs(left)), now)
 }
 
@@ -186,6 +195,7 @@ mod tests {
             user,
             groups: vec!["ops".into()],
             address: None,
+            certificate: None,
             lifetime: None,
         }
     }

@@ -8,6 +8,8 @@
 #[cfg(test)]
 mod accounts;
 #[cfg(test)]
+mod acme;
+#[cfg(test)]
 mod behind;
 #[cfg(test)]
 mod browser;
@@ -39,6 +41,8 @@ mod streams;
 mod support;
 #[cfg(test)]
 mod swarm;
+#[cfg(test)]
+mod tls_scan;
 #[cfg(test)]
 mod transfers;
 #[cfg(test)]

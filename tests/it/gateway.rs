@@ -12,6 +12,7 @@
     reason = "tests fail by panicking"
 )]
 
+mod acme;
 mod engine;
 mod errors;
 mod framing;
@@ -24,6 +25,7 @@ mod pool;
 mod process;
 mod secured;
 mod streaming;
+mod tls_quality;
 mod tunnels;
 mod wire;
 

@@ -1,5 +1,6 @@
 //! The one integration binary: each module drives real parts of the gateway on loopback.
 
+mod acme;
 mod broker;
 mod ca;
 mod doctor;

@@ -33,6 +33,7 @@ async fn s10_only_hashes_of_keys_and_tokens_are_in_the_files() {
         user: user("bob"),
         groups: vec![],
         address: None,
+        certificate: None,
         lifetime: None,
     };
     let (token, record) = issue(TokenKind::Login, request, DAY, 0).unwrap();

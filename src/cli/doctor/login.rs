@@ -75,6 +75,10 @@ pub(super) fn run(settings: &Settings, user: &str, from_stdin: bool, as_json: bo
             LoginMode::NoLogin => {
                 Err("--no-login asks nobody who they are, so there is no login to try".to_owned())
             }
+            LoginMode::Certificates => {
+                Err("without --use-login there are no passwords: only certificates of --client-ca let in"
+                    .to_owned())
+            }
             LoginMode::Users(path) => by_file(path, &user, answers),
             LoginMode::Pam(pam) => by_pam(settings, pam, user, answers),
         }

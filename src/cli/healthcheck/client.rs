@@ -45,6 +45,23 @@ impl Answer {
     }
 }
 
+/// What [`ask`] says of a gateway with `--client-cert required`: it is alive, and tells nobody else how it is.
+pub(super) const CERTIFICATE_REQUIRED: &str = "it answers to client certificates only";
+
+fn asks_for_certificate(error: &hyper::Error) -> bool {
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        // An io::Error hides what is in it from `source`.
+        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        let tls = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        if matches!(tls, Some(rustls::Error::AlertReceived(rustls::AlertDescription::CertificateRequired))) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
@@ -109,7 +126,13 @@ async fn secure(stream: Box<dyn Stream>, certificate: Option<&Path>) -> io::Resu
 }
 
 async fn request(stream: Box<dyn Stream>, path: &str) -> Result<Answer, String> {
-    let failed = |error: hyper::Error| format!("no answer: {error}");
+    let failed = |error: hyper::Error| {
+        if asks_for_certificate(&error) {
+            CERTIFICATE_REQUIRED.to_owned()
+        } else {
+            format!("no answer: {error}")
+        }
+    };
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
     // Its error also reaches the request, which is the one that reports it.

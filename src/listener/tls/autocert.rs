@@ -8,7 +8,7 @@ use rcgen::{
     PKCS_ECDSA_P256_SHA256,
 };
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use zeroize::Zeroizing;
 
 use super::certificate::CertificateSummary;
@@ -138,6 +138,16 @@ impl Autocert {
 
 fn parse_key(file: &SecretFile) -> Result<PrivateKeyDer<'static>, FileProblem> {
     PrivateKeyDer::from_pem_slice(&file.bytes).map_err(|_| FileProblem::NoKey)
+}
+
+/// A self-signed certificate for these names with a key of its own, kept nowhere: stands in until there is a real one.
+pub(super) fn placeholder(names: &[String], now: UnixSeconds) -> Result<KeyedChain, TlsError> {
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(TlsError::Make)?;
+    let certificate = parameters(names, now)?.self_signed(&key).map_err(TlsError::Make)?;
+    let private = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let digest = pem::digest_of(&[certificate.der()]);
+    KeyedChain::assemble(vec![certificate.der().clone()], private, digest)
+        .map_err(|problem| problem.of("the placeholder"))
 }
 
 /// A server's own certificate and not a CA: whoever trusts it trusts this one server.

@@ -3,8 +3,10 @@
 //! A new certificate serves new handshakes; open connections keep theirs. A file that cannot be used never replaces one
 //! that can.
 
+mod acme;
 mod autocert;
 mod certificate;
+mod client;
 mod error;
 mod files;
 mod names;
@@ -13,21 +15,25 @@ mod search;
 mod watch;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::ProducesTickets;
 
+use crate::acme::Challenges;
 use crate::config::TlsMode;
 use crate::domain::{Clock, UnixSeconds};
 
 pub use certificate::{CertificateSummary, fingerprint_of, to_pem};
+pub use client::ClientAuth;
 pub use error::{FileProblem, TlsError};
 pub use watch::Watch;
 
+use acme::Acme;
 use autocert::Autocert;
+use client::Verifier;
 use pem::KeyedChain;
 
 /// What a [`TlsMaterial::reload`] came to.
@@ -45,18 +51,37 @@ pub struct TlsMaterial {
     clock: Clock,
     current: ArcSwap<Loaded>,
     /// Shared by all generations, so that a replaced certificate does not end the resumption of sessions.
-    tickets: Arc<dyn ProducesTickets>,
+    tickets: Tickets,
+    client: OnceLock<ClientAuth>,
     reloading: Mutex<()>,
 }
 
 enum Source {
+    Acme(Acme),
     Autocert(Autocert),
     Certfile(PathBuf),
 }
 
 struct Loaded {
     config: Arc<ServerConfig>,
-    chain: KeyedChain,
+    /// The same, but asking clients for a certificate.
+    asking: Option<Arc<ServerConfig>>,
+    chain: Arc<KeyedChain>,
+}
+
+/// Keys of session tickets. A session that was begun without a certificate being asked for is no use where it is, nor the
+/// other way round (CVE-2025-23419).
+#[derive(Clone)]
+struct Tickets {
+    plain: Arc<dyn ProducesTickets>,
+    asking: Arc<dyn ProducesTickets>,
+}
+
+impl Tickets {
+    fn new() -> Result<Self, TlsError> {
+        let ticketer = || aws_lc_rs::Ticketer::new().map_err(TlsError::Tls);
+        Ok(Self { plain: ticketer()?, asking: ticketer()? })
+    }
 }
 
 /// Makes aws-lc-rs the process's crypto provider. To be called first in `main`: with two providers in the dependency
@@ -75,20 +100,23 @@ impl TlsMaterial {
     pub fn load(mode: &TlsMode, state: &Path, clock: &Clock) -> Result<Option<Self>, TlsError> {
         let source = match mode {
             TlsMode::AssumeSecure | TlsMode::Plain => return Ok(None),
+            TlsMode::Acme(settings) => Source::Acme(Acme::new(state, settings)?),
             TlsMode::Autocert(names) => Source::Autocert(Autocert::new(state, names)),
             TlsMode::Certfile(path) => Source::Certfile(search::resolve(path, clock)?),
         };
-        let tickets = aws_lc_rs::Ticketer::new().map_err(TlsError::Tls)?;
+        let tickets = Tickets::new()?;
         let chain = match &source {
+            Source::Acme(acme) => acme.load(clock)?,
             Source::Autocert(autocert) => autocert.load(clock)?,
             Source::Certfile(path) => pem::read(path, clock)?,
         };
-        let loaded = Loaded::new(chain, &tickets)?;
+        let loaded = Loaded::new(Arc::new(chain), &tickets, None)?;
         let material = Self {
             source,
             clock: clock.clone(),
             current: ArcSwap::from_pointee(loaded),
             tickets,
+            client: OnceLock::new(),
             reloading: Mutex::new(()),
         };
         material.announce("the TLS certificate in use");
@@ -107,6 +135,7 @@ impl TlsMaterial {
     ) -> Result<Option<CertificateSummary>, TlsError> {
         match mode {
             TlsMode::AssumeSecure | TlsMode::Plain => Ok(None),
+            TlsMode::Acme(settings) => Acme::new(state, settings)?.inspect().map(Some),
             TlsMode::Autocert(names) => Autocert::new(state, names).inspect().map(Some),
             TlsMode::Certfile(path) => {
                 let path = search::resolve(path, clock)?;
@@ -116,8 +145,7 @@ impl TlsMaterial {
                     names: chain.names().to_vec(),
                     not_after: Some(chain.not_after()),
                 };
-                let tickets = aws_lc_rs::Ticketer::new().map_err(TlsError::Tls)?;
-                Loaded::new(chain, &tickets).map(|_| Some(summary))
+                Loaded::new(Arc::new(chain), &Tickets::new()?, None).map(|_| Some(summary))
             }
         }
     }
@@ -126,6 +154,53 @@ impl TlsMaterial {
     #[must_use]
     pub fn current(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.current.load().config)
+    }
+
+    /// The same for a listener that asks for client certificates; as [`TlsMaterial::current`] until
+    /// [`TlsMaterial::ask_clients`] was called.
+    #[must_use]
+    pub fn current_asking(&self) -> Arc<ServerConfig> {
+        let loaded = self.current.load();
+        Arc::clone(loaded.asking.as_ref().unwrap_or(&loaded.config))
+    }
+
+    /// From now on [`TlsMaterial::current_asking`] asks clients for a certificate; only the first call counts.
+    ///
+    /// # Errors
+    /// [`TlsError`], which is not to be expected: the same certificate was loaded before.
+    pub fn ask_clients(&self, auth: ClientAuth) -> Result<(), TlsError> {
+        let _ = self.client.set(auth);
+        self.refresh_clients()
+    }
+
+    /// Names the CAs to clients that are trusted now.
+    ///
+    /// # Errors
+    /// As [`TlsMaterial::ask_clients`].
+    pub fn refresh_clients(&self) -> Result<(), TlsError> {
+        let _one_at_a_time = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        let chain = Arc::clone(&self.current.load().chain);
+        self.current.store(Arc::new(Loaded::new(chain, &self.tickets, self.client.get())?));
+        Ok(())
+    }
+
+    /// The configuration for a handshake in which an ACME server verifies a domain, while an order waits for that: it
+    /// shows the challenge's certificate, asks for none, and nothing but the handshake must follow (RFC 8737).
+    #[must_use]
+    pub fn challenge(&self) -> Option<Arc<ServerConfig>> {
+        match &self.source {
+            Source::Acme(acme) => acme.challenge(),
+            Source::Autocert(_) | Source::Certfile(_) => None,
+        }
+    }
+
+    /// Where the answers to an ACME server's challenges are put, if there is one.
+    #[must_use]
+    pub fn challenges(&self) -> Option<Arc<Challenges>> {
+        match &self.source {
+            Source::Acme(acme) => Some(acme.challenges()),
+            Source::Autocert(_) | Source::Certfile(_) => None,
+        }
     }
 
     /// Reads the files again; a self-signed certificate that is about to end is made anew with the same key. Does
@@ -137,6 +212,10 @@ impl TlsMaterial {
         // Two reloads at once (a signal and the watcher) could otherwise put the older one last.
         let _one_at_a_time = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
         let chain = match &self.source {
+            Source::Acme(acme) => match acme.renewed()? {
+                Some(chain) => chain,
+                None => return Ok(Reload::Unchanged),
+            },
             Source::Autocert(autocert) => autocert.renew(&self.clock)?,
             Source::Certfile(path) => {
                 match pem::read_if_changed(path, self.current.load().chain.digest(), &self.clock)? {
@@ -148,7 +227,7 @@ impl TlsMaterial {
         if chain.digest() == self.current.load().chain.digest() {
             return Ok(Reload::Unchanged);
         }
-        self.current.store(Arc::new(Loaded::new(chain, &self.tickets)?));
+        self.current.store(Arc::new(Loaded::new(Arc::new(chain), &self.tickets, self.client.get())?));
         self.announce("the TLS certificate was replaced");
         Ok(Reload::Replaced)
     }
@@ -169,6 +248,18 @@ impl TlsMaterial {
     #[must_use]
     pub fn not_after(&self) -> UnixSeconds {
         self.current.load().chain.not_after()
+    }
+
+    /// So long before its end the certificate should have been renewed, in seconds: what an ACME server gives may live for
+    /// days only, and is renewed when a third of that is left.
+    fn renewal_head_start(&self) -> UnixSeconds {
+        match &self.source {
+            Source::Acme(_) => {
+                let chain = Arc::clone(&self.current.load().chain);
+                chain.not_after().saturating_sub(chain.not_before()) / 5
+            }
+            Source::Autocert(_) | Source::Certfile(_) => UnixSeconds::MAX,
+        }
     }
 
     /// The names and addresses that the leaf certificate is for.
@@ -194,6 +285,7 @@ impl TlsMaterial {
 
     fn watched_file(&self) -> PathBuf {
         match &self.source {
+            Source::Acme(acme) => acme.certificate_path(),
             Source::Autocert(autocert) => autocert.certificate_path(),
             Source::Certfile(path) => path.clone(),
         }
@@ -217,15 +309,30 @@ impl std::fmt::Debug for TlsMaterial {
 }
 
 impl Loaded {
-    fn new(chain: KeyedChain, tickets: &Arc<dyn ProducesTickets>) -> Result<Self, TlsError> {
-        let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()
-            .and_then(|builder| {
-                builder.with_no_client_auth().with_single_cert(chain.certificates().to_vec(), chain.key())
-            })
-            .map_err(TlsError::Tls)?;
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        config.ticketer = Arc::clone(tickets);
-        Ok(Self { config: Arc::new(config), chain })
+    fn new(chain: Arc<KeyedChain>, tickets: &Tickets, client: Option<&ClientAuth>) -> Result<Self, TlsError> {
+        let config = server_config(&chain, &tickets.plain, None)?;
+        let asking = client.map(|auth| server_config(&chain, &tickets.asking, Some(auth))).transpose()?;
+        Ok(Self { config, asking, chain })
     }
+}
+
+fn server_config(
+    chain: &KeyedChain,
+    tickets: &Arc<dyn ProducesTickets>,
+    client: Option<&ClientAuth>,
+) -> Result<Arc<ServerConfig>, TlsError> {
+    let builder = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(TlsError::Tls)?;
+    let builder = match client {
+        Some(auth) => builder.with_client_cert_verifier(Verifier::new(auth.clone())),
+        None => builder.with_no_client_auth(),
+    };
+    let mut config =
+        builder.with_single_cert(chain.certificates().to_vec(), chain.key()).map_err(TlsError::Tls)?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.ticketer = Arc::clone(tickets);
+    // All suites are good ones; that the strongest counts and not a client's taste is what scanners look for.
+    config.ignore_client_order = true;
+    Ok(Arc::new(config))
 }

@@ -29,6 +29,16 @@ pub(super) fn read(path: &Path, clock: &Clock) -> Result<KeyedChain, TlsError> {
     parse_file(path, &file, clock).map_err(|problem| problem.of(path))
 }
 
+/// As [`read`], whatever the time: what was good when it was stored is better than nothing.
+pub(super) fn read_at_any_time(path: &Path) -> Result<KeyedChain, TlsError> {
+    let read = || {
+        let file = SecretFile::read(path)?;
+        let chain = KeyedChain::parse(&file.bytes)?;
+        file.must_be_private(path).map(|()| chain)
+    };
+    read().map_err(|problem: FileProblem| problem.of(path))
+}
+
 /// As [`read`], but `None` if the file still holds the bytes that `known` is the digest of.
 pub(super) fn read_if_changed(
     path: &Path,

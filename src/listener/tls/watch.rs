@@ -145,7 +145,7 @@ fn reload(material: &TlsMaterial, last_error: &mut String) {
 fn warn_before_end(material: &TlsMaterial, warned: &mut UnixSeconds) {
     let now = material.clock.now();
     let left = material.not_after() - now;
-    if left < ENDS_SOON && now.saturating_sub(*warned) >= DAY {
+    if left < ENDS_SOON.min(material.renewal_head_start()) && now.saturating_sub(*warned) >= DAY {
         *warned = now;
         let not_after = super::error::date(material.not_after());
         tracing::warn!(

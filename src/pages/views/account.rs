@@ -45,6 +45,19 @@ pub struct SessionRow {
     pub current: bool,
 }
 
+/// A certificate of the user.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ClientCertificateView {
+    /// Its holder's name (RFC 4514).
+    pub subject: String,
+    /// Who issued it.
+    pub issuer: String,
+    /// Its serial number.
+    pub serial: String,
+    /// When it ends.
+    pub expires: Moment,
+}
+
 /// Commands to be copied.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct CliBlock {
@@ -74,6 +87,8 @@ pub struct AccountPage<'a> {
     pub expires: Moment,
     /// How long it may be idle: `30 minutes`; empty when that does not matter.
     pub idle_text: &'a str,
+    /// The client certificate that this login hangs on.
+    pub client_certificate: Option<ClientCertificateView>,
     /// SHA-256 of the server's certificate, to compare with what the command line shows.
     pub certificate_fingerprint: Option<&'a str>,
     /// The user's tokens, newest first.

@@ -35,6 +35,10 @@ pub struct LoginPage<'a> {
     pub step: Step,
     /// Whether the user has just signed out.
     pub signed_out: bool,
+    /// Whether there is a password to be asked for.
+    pub has_passwords: bool,
+    /// Where a certificate lets in, if one does.
+    pub certificate_link: Option<String>,
 }
 
 impl LoginPage<'_> {

@@ -8,11 +8,12 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::domain::{UnixSeconds, Username};
+use crate::domain::{ClientCertificate, UnixSeconds, Username};
 use crate::store::{KeyHash, SessionRecord, TokenKind, TokenRecord};
 
 const SESSION_COLUMNS: &str = "key, id, user, groups, address, created, last_seen, expires, state";
-const TOKEN_COLUMNS: &str = "key, id, name, kind, user, groups, address, created, last_used, expires";
+const TOKEN_COLUMNS: &str =
+    "key, id, name, kind, user, groups, address, created, last_used, expires, certificate";
 
 pub(super) fn put_session(connection: &Connection, record: &SessionRecord) -> rusqlite::Result<()> {
     connection
@@ -87,7 +88,7 @@ pub(super) fn delete_session_by_id(
 pub(super) fn put_token(connection: &Connection, record: &TokenRecord) -> rusqlite::Result<()> {
     connection
         .prepare_cached(&format!(
-            "INSERT OR REPLACE INTO tokens ({TOKEN_COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
+            "INSERT OR REPLACE INTO tokens ({TOKEN_COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"
         ))?
         .execute(params![
             record.key,
@@ -100,6 +101,7 @@ pub(super) fn put_token(connection: &Connection, record: &TokenRecord) -> rusqli
             record.created,
             record.last_used,
             record.expires,
+            record.certificate.as_ref().map(to_json).transpose()?,
         ])
         .map(drop)
 }
@@ -208,6 +210,7 @@ fn token_record(row: &Row<'_>) -> rusqlite::Result<TokenRecord> {
         created: row.get(7)?,
         last_used: row.get(8)?,
         expires: row.get(9)?,
+        certificate: certificate(row, 10)?,
     })
 }
 
@@ -233,6 +236,11 @@ fn username(column: usize, name: &str) -> rusqlite::Result<Username> {
 fn address(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<IpAddr>> {
     let text: Option<String> = row.get(column)?;
     text.map(|text| text.parse().map_err(|error| unreadable(column, error))).transpose()
+}
+
+fn certificate(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<ClientCertificate>> {
+    let text: Option<String> = row.get(column)?;
+    text.map(|text| serde_json::from_str(&text).map_err(|error| unreadable(column, error))).transpose()
 }
 
 fn from_json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {

@@ -53,6 +53,9 @@ const MIGRATIONS: &[&str] = &[
     CREATE INDEX bans_by_end ON bans (until);
     CREATE INDEX bans_lifted ON bans (kind, subject) WHERE lifted = 1;
 ",
+    "
+    ALTER TABLE tokens ADD COLUMN certificate TEXT; -- JSON list of base64: the chain that it was got by
+",
 ];
 
 /// Brings the tables up to date, as one transaction: two processes that start together do not do it twice, and after a

@@ -208,7 +208,7 @@ impl Drop for Gateway {
 }
 
 /// Account for the network-facing process when the suite runs as root: the product's own, or one that can do nothing.
-fn gateway_user() -> User {
+pub(crate) fn gateway_user() -> User {
     let wanted = std::env::var("DOORWARD_E2E_USER").unwrap_or_else(|_| "doorward".to_owned());
     let look = |name: &str| User::from_name(name).expect("the account database");
     look(&wanted).or_else(|| look("nobody")).expect("the account nobody")

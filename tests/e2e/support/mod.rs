@@ -8,6 +8,7 @@ pub(crate) mod gateway;
 pub(crate) mod http;
 pub(crate) mod image;
 pub(crate) mod keeper;
+pub(crate) mod lone;
 pub(crate) mod people;
 pub(crate) mod process;
 pub(crate) mod scope;

@@ -103,8 +103,8 @@ impl TestGateway {
             .args(["-c", KEEPER, "keeper", &path("")])
             .args([env!("CARGO_BIN_EXE_doorward"), "serve", "--use-login", "--listen", "127.0.0.1:0"])
             .args(["--engine", &format!("unix://{}", path("engine.sock")), "--users", &path("users.toml")])
-            .args(["--state", &path("state"), "--runtime-dir", &path("run"), "--log-format", "json"]);
-        for (option, value) in [("--workers", "2"), ("--grace", "3s")] {
+            .args(["--runtime-dir", &path("run"), "--log-format", "json"]);
+        for (option, value) in [("--workers", "2"), ("--grace", "3s"), ("--state", path("state").as_str())] {
             if !options.contains(&option) {
                 command.args([option, value]);
             }

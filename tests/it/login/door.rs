@@ -37,7 +37,10 @@ enum Tls {
 /// The settings of a door.
 pub(super) struct Setup {
     tls: Tls,
+    has_passwords: bool,
     has_users: bool,
+    /// Puts into the folder what has to be there at the first start.
+    prepare: Option<fn(&Path)>,
     counts_failures: bool,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
@@ -48,7 +51,9 @@ impl Setup {
     pub(super) const fn usual() -> Self {
         Self {
             tls: Tls::Autocert,
+            has_passwords: true,
             has_users: true,
+            prepare: None,
             counts_failures: false,
             arguments: Vec::new(),
             environment: Vec::new(),
@@ -72,6 +77,15 @@ impl Setup {
 
     pub(super) fn without_users(self) -> Self {
         Self { has_users: false, ..self }
+    }
+
+    /// Certificates are all that lets in.
+    pub(super) fn without_passwords(self) -> Self {
+        Self { has_passwords: false, has_users: false, ..self }
+    }
+
+    pub(super) fn prepared(self, prepare: fn(&Path)) -> Self {
+        Self { prepare: Some(prepare), ..self }
     }
 
     /// Failures are counted, with these settings. Elsewhere they are not: all tests come from one address.
@@ -126,6 +140,9 @@ impl Door {
             chown(folder.path().join("engine.sock"), None, Some(account().gid.as_raw())).unwrap();
         }
         write_users(&folder.path().join("users.toml"), &[BOB, EVE, LOU]);
+        if let Some(prepare) = setup.prepare {
+            prepare(folder.path());
+        }
         let output = Output::default();
         let child = spawn(&setup, folder.path(), &output);
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -135,9 +152,7 @@ impl Door {
     }
 
     fn await_listening(&mut self) {
-        let line: Value = serde_json::from_str(&self.output.line_with("\"message\":\"listening\"")).unwrap();
-        let address = line["fields"]["address"].as_str().or_else(|| line["address"].as_str()).unwrap();
-        self.address = address.split("://").last().unwrap().parse().unwrap();
+        self.address = self.next_address();
         self.tls = match &self.setup.tls {
             Tls::Autocert => Some(trust(&self.state().join("autocert/cert.pem"))),
             Tls::Certfile(trusted) => Some(trust(trusted)),
@@ -219,6 +234,12 @@ impl Door {
         }
     }
 
+    /// The next address that it says it listens on.
+    pub(super) fn next_address(&self) -> SocketAddr {
+        let line: Value = serde_json::from_str(&self.output.line_with("\"message\":\"listening\"")).unwrap();
+        line["address"].as_str().unwrap().split("://").last().unwrap().parse().unwrap()
+    }
+
     /// What clients call it.
     pub(super) fn host(&self) -> String {
         self.address.to_string()
@@ -230,8 +251,18 @@ impl Door {
     }
 
     pub(super) fn send(&self, request: &Request) -> Reply {
-        let bytes = request.bytes(&self.host(), true);
-        Open::start(connect(self.address, self.tls.as_ref()), &bytes).finish(bytes.starts_with(b"HEAD "))
+        self.send_over(self.address, self.tls.as_ref(), request)
+    }
+
+    /// The same to one of its addresses, with another configuration.
+    pub(super) fn send_over(
+        &self,
+        address: SocketAddr,
+        tls: Option<&Arc<ClientConfig>>,
+        request: &Request,
+    ) -> Reply {
+        let bytes = request.bytes(&address.to_string(), true);
+        Open::start(connect(address, tls), &bytes).finish(bytes.starts_with(b"HEAD "))
     }
 
     /// Sends a request that may be cut before there is an answer.
@@ -327,7 +358,10 @@ impl Drop for Door {
 /// The program, told what every test tells it.
 fn spawn(setup: &Setup, folder: &Path, output: &Output) -> Child {
     let mut command = keeper::tied(PROGRAM);
-    command.args(["serve", "--use-login", "--listen", "127.0.0.1:0", "--workers", "2"]);
+    command.args(["serve", "--listen", "127.0.0.1:0", "--workers", "2"]);
+    if setup.has_passwords {
+        command.arg("--use-login");
+    }
     command.arg("--engine").arg(format!("unix://{}", folder.join("engine.sock").display()));
     command.arg("--state").arg(folder.join("state")).arg("--runtime-dir").arg(folder.join("run"));
     command.arg("--log").arg(folder.join("requests.log")).args(["--log-format", "json"]);

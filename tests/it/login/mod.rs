@@ -7,6 +7,8 @@ mod accounts;
 #[cfg(test)]
 mod browser;
 #[cfg(test)]
+mod certificates;
+#[cfg(test)]
 mod client;
 #[cfg(test)]
 mod codes;

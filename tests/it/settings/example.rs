@@ -46,12 +46,19 @@ fn the_example_file_shows_the_defaults() {
         let raw: RawSettings = toml::from_str(text).unwrap();
         format!("{:#?}", doorward::config::Settings::check(raw, &environment).unwrap())
     };
-    let base = "use-login = true\nautocert = '*'\n";
+    let base = "use-login = true\nautocert = '*'\nclient-ca = 'own'\n";
     let examples = [
         "engine-",
+        "acme",
         "allow-from",
         "autocert",
+        "cert-map",
         "certfile",
+        "client-ca",
+        "client-cert-listen",
+        "client-cert-url",
+        "client-crl ",
+        "hsts",
         "users",
         "pam-account-service",
         "pam-socket",

@@ -1,0 +1,170 @@
+//! A client certificate, shown in the TLS handshake or passed on by a terminator that is believed.
+//!
+//! ```text
+//! request ─► known to this process? ─yes─► its credential, cut or not
+//!                 │ no
+//!                 ▼
+//!            ClientTrust: chain, dates, usage, revocation, who ─► a credential in the registry
+//!
+//! files changed, or a revocation list ran out ─► every live credential with a certificate is judged again
+//! ```
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Weak};
+
+use crate::domain::{ClientCertificate, Clock, Door, UnixSeconds};
+use crate::identity::accounts::Accounts;
+use crate::identity::chain::{Outcome, Reason};
+use crate::identity::credential::{Credential, Identity};
+use crate::identity::look_up::{Found, live};
+use crate::identity::registry::Registry;
+use crate::trust::{ClientTrust, Person, Refusal};
+
+/// Most refusals that one thread remembers; past that it starts anew.
+const MOST_REFUSALS: usize = 4096;
+
+/// The certificate door, and what ends with it.
+pub struct CertificateDoor {
+    trust: Arc<ClientTrust>,
+    /// Asks whether holders still have an account; absent where there are none.
+    accounts: Option<Arc<Accounts>>,
+    /// When the next revocation list runs out.
+    next_end: AtomicI64,
+}
+
+impl CertificateDoor {
+    /// The door of `trust`, as of `now`. `accounts` are asked about whoever comes by it; machines are not asked about.
+    #[must_use]
+    pub fn new(trust: Arc<ClientTrust>, accounts: Option<Arc<Accounts>>, now: UnixSeconds) -> Self {
+        let next_end = AtomicI64::new(trust.next_end(now).unwrap_or(i64::MAX));
+        Self { trust, accounts, next_end }
+    }
+
+    /// Whose certificates count.
+    #[must_use]
+    pub const fn trust(&self) -> &Arc<ClientTrust> {
+        &self.trust
+    }
+
+    /// Who is asked about its holders.
+    pub(super) const fn accounts(&self) -> Option<&Arc<Accounts>> {
+        self.accounts.as_ref()
+    }
+
+    /// Who shows this certificate. Not whether their account lets them in.
+    pub(super) fn check(
+        &self,
+        certificate: &Arc<ClientCertificate>,
+        registry: &Registry,
+        clock: &Clock,
+    ) -> Outcome {
+        let key = certificate.key();
+        for _ in 0..3 {
+            let generation = registry.generation();
+            if let Some(credential) = registry.find(Door::Certificate, key) {
+                return live(Identity::new(credential), clock);
+            }
+            let now = clock.now();
+            let person = match self.trust.identify(certificate, now) {
+                Ok(person) => person,
+                Err(refusal) => return Outcome::Failed(Reason::Certificate(refusal)),
+            };
+            let credential = Credential::from_certificate(Arc::clone(certificate), &person, now);
+            if let Some(credential) = registry.admit(Door::Certificate, credential, generation) {
+                return live(Identity::new(credential), clock);
+            }
+        }
+        Outcome::Unavailable
+    }
+
+    /// Judges everything again that was got by a certificate, if what counts may have changed; gives how much of it has
+    /// ended. Blocking.
+    pub fn heed_changes(&self, registry: &Registry, now: UnixSeconds) -> Option<usize> {
+        let has_changed = self.trust.refresh();
+        let is_over = now > self.next_end.load(Ordering::Relaxed);
+        (has_changed || is_over).then(|| self.judge_again(registry, now))
+    }
+
+    /// The same at once, for who has just changed what counts.
+    pub fn reload(&self, registry: &Registry, now: UnixSeconds) -> usize {
+        self.trust.reload();
+        self.judge_again(registry, now)
+    }
+
+    fn judge_again(&self, registry: &Registry, now: UnixSeconds) -> usize {
+        self.next_end.store(self.trust.next_end(now).unwrap_or(i64::MAX), Ordering::Relaxed);
+        registry.recheck_certificates(|credential| {
+            let person = credential.certificate().map(|certificate| self.trust.identify(certificate, now));
+            person.is_some_and(|person| person.is_ok_and(|person| is_same(credential, &person)))
+        })
+    }
+}
+
+/// Certificates that were refused within this second, by one thread. A chain can be made so that it costs a hundred
+/// signature checks to refuse; a connection that goes on asking with it shall not get them for each request.
+#[derive(Default)]
+pub(super) struct Refusals(RefCell<HashMap<usize, Refused>>);
+
+struct Refused {
+    /// Keeps the place in memory, so that the key is no other's.
+    certificate: Weak<ClientCertificate>,
+    generation: u64,
+    at: UnixSeconds,
+    why: Refusal,
+}
+
+impl Refusals {
+    /// What was said of the very same connection's certificate in this second, unless what counts has changed since.
+    pub(super) fn recall(
+        &self,
+        certificate: &Arc<ClientCertificate>,
+        door: &CertificateDoor,
+        now: UnixSeconds,
+    ) -> Option<Refusal> {
+        let refused = self.0.borrow();
+        let refused = refused.get(&Arc::as_ptr(certificate).addr())?;
+        let is_of_now = refused.at == now && refused.generation == door.trust.generation();
+        let is_same = refused.certificate.as_ptr() == Arc::as_ptr(certificate);
+        (is_of_now && is_same).then_some(refused.why)
+    }
+
+    /// Notes a refusal that was found while the files were as of `generation`.
+    pub(super) fn note(
+        &self,
+        certificate: &Arc<ClientCertificate>,
+        generation: u64,
+        at: UnixSeconds,
+        why: Refusal,
+    ) {
+        let mut refused = self.0.borrow_mut();
+        if refused.len() >= MOST_REFUSALS {
+            refused.clear();
+        }
+        let weak = Arc::downgrade(certificate);
+        refused.insert(Arc::as_ptr(certificate).addr(), Refused { certificate: weak, generation, at, why });
+    }
+}
+
+/// An entry of the mapping file that changed makes somebody else of its holder: what they have open is not for that one.
+fn is_same(credential: &Credential, person: &Person) -> bool {
+    let has_same_groups = person.groups.as_ref().is_none_or(|groups| *groups == credential.group_names());
+    *credential.user() == person.user && credential.is_machine() == person.is_machine && has_same_groups
+}
+
+/// Ties a credential out of the store to the certificate that it was got by. Without a door for certificates nobody can
+/// say any more whether it counts.
+pub(super) fn bind(
+    door: Option<&CertificateDoor>,
+    credential: Credential,
+    certificate: Option<ClientCertificate>,
+    now: UnixSeconds,
+) -> Found {
+    let Some(certificate) = certificate else { return Found::Good(credential) };
+    let person = door.and_then(|door| door.trust.identify(&certificate, now).ok());
+    match person.filter(|person| person.user == *credential.user()) {
+        Some(person) => Found::Good(credential.bound_to(Arc::new(certificate), &person)),
+        None => Found::Over,
+    }
+}

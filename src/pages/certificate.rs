@@ -1,0 +1,159 @@
+//! A certificate for a session: where certificates are asked for on a port of their own, a browser shows it there once and
+//! goes on with an ordinary session, so that signing out works and no other page brings up the certificate dialog.
+
+use actix_session::Session;
+use actix_web::http::StatusCode;
+use actix_web::{HttpResponse, web};
+use http::Uri;
+use serde::Deserialize;
+
+use crate::domain::{Door, ReturnTo};
+use crate::pages::app::PagesState;
+use crate::pages::context::PageContext;
+use crate::pages::login::{Entrant, begin_session, refuse_insecure, see_other, with_next};
+use crate::pages::refusals::page;
+use crate::pages::views::ErrorPage;
+
+/// Where certificates are exchanged.
+pub const PATH: &str = "/_doorward/certificate";
+
+/// Where browsers are asked for a certificate.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum CertificatePort {
+    /// On every port.
+    Here,
+    /// On this port of the host.
+    Port(u16),
+    /// There: `https://HOST[:PORT]`.
+    Url(String),
+}
+
+/// `certificate?next=/path&back=https://host:port`.
+#[derive(Debug, Deserialize)]
+pub(super) struct Query {
+    #[serde(default)]
+    next: String,
+    #[serde(default)]
+    back: String,
+}
+
+/// The way to [`exchange`] and back, for a page that was reached under `authority`.
+pub(super) fn link(state: &PagesState, authority: Option<&str>, return_to: &ReturnTo) -> Option<String> {
+    let here = with_next(PATH, return_to);
+    let base = match state.certificate_port.as_ref()? {
+        CertificatePort::Here => return Some(here),
+        CertificatePort::Url(url) => url.clone(),
+        CertificatePort::Port(port) => format!("https://{}:{port}", host_of(authority?)?),
+    };
+    let mut link = url::Url::parse(&base).ok()?.join(&here).ok()?;
+    link.query_pairs_mut().append_pair("back", &format!("https://{}", authority?));
+    Some(link.into())
+}
+
+/// Makes a session for whoever showed a good certificate, and sends them back.
+pub(super) async fn exchange(
+    context: PageContext,
+    session: Session,
+    query: web::Query<Query>,
+    state: web::Data<PagesState>,
+) -> HttpResponse {
+    if state.certificate_port.is_none() {
+        return page(StatusCode::NOT_FOUND, &ErrorPage::standard(404, &context.request_id));
+    }
+    if let Some(refusal) = refuse_insecure(&context) {
+        return refusal;
+    }
+    // A script could hold on to what a link makes.
+    if context.is_by_script() {
+        return page(StatusCode::FORBIDDEN, &ErrorPage::standard(403, &context.request_id));
+    }
+    let return_to = ReturnTo::parse(&query.next);
+    let back = back(&query.back, context.authority.as_deref());
+    let Some(identity) = context.identity.clone().filter(|identity| identity.door() == Door::Certificate)
+    else {
+        return refuse(&context, &back, &return_to);
+    };
+    let Some(certificate) = identity.credential().certificate() else {
+        return refuse(&context, &back, &return_to);
+    };
+    let entrant = Entrant {
+        user: identity.user(),
+        groups: &identity.groups(),
+        certificate: Some(certificate),
+        messages: &[],
+    };
+    match begin_session(&state, &context, &session, &entrant).await {
+        Ok(()) => see_other(&format!("{back}{return_to}")),
+        Err(refusal) => refusal,
+    }
+}
+
+/// Says what is wrong with the certificate, or that there was none.
+fn refuse(context: &PageContext, back: &str, return_to: &ReturnTo) -> HttpResponse {
+    let login = format!("{back}{}", with_next("/_doorward/login", return_to));
+    let said = context.refused.map(|why| format!("Nobody is let in by it, because of the {why}."));
+    let text = said.unwrap_or_else(|| {
+        "Your browser showed no certificate. Import it into the browser, then close all of its windows and try again: \
+         browsers remember the answer to their certificate question."
+            .to_owned()
+    });
+    let view = ErrorPage {
+        title: if context.refused.is_some() {
+            "This certificate does not let you in"
+        } else {
+            "No certificate"
+        },
+        text: &text,
+        action: Some((&login, "Back to the sign-in page")),
+        ..ErrorPage::standard(401, &context.request_id)
+    };
+    page(StatusCode::UNAUTHORIZED, &view)
+}
+
+/// The site to go back to: another port of this very host, or this one. Anywhere else, a fresh login would be led to
+/// whoever made the link.
+fn back(wanted: &str, authority: Option<&str>) -> String {
+    let found = wanted.parse::<Uri>().ok().filter(|uri| uri.scheme_str() == Some("https"));
+    let found = found.as_ref().and_then(Uri::authority).map(http::uri::Authority::as_str);
+    let is_here = |found: &&str| {
+        let same = authority.and_then(host_of).zip(host_of(found));
+        !found.contains('@') && same.is_some_and(|(own, other)| own.eq_ignore_ascii_case(other))
+    };
+    found.filter(is_here).map(|found| format!("https://{found}")).unwrap_or_default()
+}
+
+/// The host without its port; brackets stay.
+fn host_of(authority: &str) -> Option<&str> {
+    let end = match authority.rfind(']') {
+        Some(bracket) => bracket + 1,
+        None => authority.find(':').unwrap_or(authority.len()),
+    };
+    authority.get(..end).filter(|host| !host.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::back;
+
+    #[test]
+    fn one_goes_back_to_another_port_of_this_host_and_nowhere_else() {
+        let own = Some("gate.example:8143");
+        for (wanted, expected) in [
+            ("https://gate.example:8100", "https://gate.example:8100"),
+            ("https://GATE.example", "https://GATE.example"),
+            ("https://gate.example:8100/x/../y", "https://gate.example:8100"),
+            ("http://gate.example:8100", ""),
+            ("https://evil.example", ""),
+            ("https://gate.example.evil.example", ""),
+            ("https://gate.example:1@evil.example", ""),
+            ("https://bob@gate.example", ""),
+            ("//evil.example", ""),
+            ("/x", ""),
+            ("", ""),
+        ] {
+            assert_eq!(back(wanted, own), expected, "{wanted}");
+        }
+        assert_eq!(back("https://[::1]:1", Some("[::1]:2")), "https://[::1]:1");
+        assert_eq!(back("https://gate.example", None), "");
+    }
+}

@@ -1,0 +1,68 @@
+//! What keeps the certificate door from opening.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use crate::ca::CaError;
+
+/// Why certificates cannot be judged.
+#[derive(Debug, Error)]
+pub enum TrustError {
+    /// A file cannot be used.
+    #[error("{}: {problem}", path.display())]
+    File {
+        /// The option that names it.
+        option: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
+    /// A line of the mapping file.
+    #[error("{}:{line}: {problem}", path.display())]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
+    /// The CA of our own cannot be used.
+    #[error("own: {}", what_to_do(.0))]
+    Own(#[source] CaError),
+}
+
+impl TrustError {
+    /// The option that it is about, without its dashes.
+    #[must_use]
+    pub const fn option(&self) -> &'static str {
+        match self {
+            Self::File { option, .. } => option,
+            Self::Line { .. } => "cert-map",
+            Self::Own(_) => "client-ca",
+        }
+    }
+
+    pub(super) fn file(option: &'static str, path: &Path, problem: impl Into<String>) -> Self {
+        Self::File { option, path: path.to_owned(), problem: problem.into() }
+    }
+
+    pub(super) fn unreadable(option: &'static str, path: &Path, error: &io::Error) -> Self {
+        Self::file(option, path, format!("cannot be read ({error})"))
+    }
+}
+
+/// Started as root, the gateway has left root before it reads the CA: so it is told of its group when it is made.
+fn what_to_do(error: &CaError) -> &'static str {
+    match error {
+        CaError::Missing(_) => "there is none yet; run: doorward ca init",
+        CaError::Read { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+            "the gateway's user may not read it; give its group the folder: chgrp -R doorward FOLDER && chmod 750 FOLDER \
+             && chmod 640 FOLDER/ca.pem FOLDER/index FOLDER/crl.pem"
+        }
+        _ => "it cannot be used",
+    }
+}

@@ -1,0 +1,105 @@
+//! Why a certificate lets nobody in.
+
+use rustls::CertificateError;
+use thiserror::Error;
+
+/// What is wrong with a client certificate. For the log and for its holder: it tells nothing about other people.
+#[derive(Clone, Copy, Debug, Eq, Error, Hash, PartialEq)]
+#[error("{}", self.as_str())]
+pub enum Refusal {
+    /// Two entries of the mapping file say different things about it.
+    Ambiguous,
+    /// Its revocation list is over.
+    CrlExpired,
+    /// More intermediate CAs than are allowed.
+    Depth,
+    /// The field that would name its user is there twice, or cannot be a name.
+    Name,
+    /// The field that would name its user is not there.
+    NoName,
+    /// Its time is over.
+    Expired,
+    /// It is no X.509 certificate, or one with what is not understood here.
+    Malformed,
+    /// Its time has not come.
+    NotYetValid,
+    /// The mapping file says that only its entries count.
+    NotMapped,
+    /// It was revoked, or its own CA does not know of having issued it.
+    Revoked,
+    /// Nobody can tell whether it was revoked.
+    StatusUnknown,
+    /// No CA that is trusted here issued it.
+    UnknownCa,
+    /// It is not for clients (RFC 5280 section 4.2.1.12).
+    Usage,
+}
+
+impl Refusal {
+    /// The words used in logs and to its holder.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ambiguous => {
+                "client certificate: entries of the mapping file contradict each other about it"
+            }
+            Self::CrlExpired => "client certificate: the revocation list of its CA is out of date",
+            Self::Depth => {
+                "client certificate: there are too many CAs between it and the one that is trusted here"
+            }
+            Self::Name => {
+                "client certificate: the field that names its user is there twice or is not a user name"
+            }
+            Self::NoName => "client certificate: the field that names its user is not in it",
+            Self::Expired => "client certificate: it has expired",
+            Self::Malformed => {
+                "client certificate: it cannot be read, or has extensions that are not understood here"
+            }
+            Self::NotYetValid => "client certificate: it is not valid yet",
+            Self::NotMapped => "client certificate: the mapping file does not know it",
+            Self::Revoked => "client certificate: it was revoked",
+            Self::StatusUnknown => "client certificate: there is no revocation list of its CA",
+            Self::UnknownCa => "client certificate: no CA that is trusted here issued it",
+            Self::Usage => {
+                "client certificate: it does not say that it is for clients (extended key usage clientAuth)"
+            }
+        }
+    }
+
+    /// What a TLS handshake that fails for it says (RFC 8446 section 6.2).
+    #[must_use]
+    pub fn alert(self) -> CertificateError {
+        match self {
+            Self::Expired => CertificateError::Expired,
+            Self::NotYetValid => CertificateError::NotValidYet,
+            Self::Revoked => CertificateError::Revoked,
+            Self::CrlExpired | Self::StatusUnknown => CertificateError::UnknownRevocationStatus,
+            Self::UnknownCa | Self::Depth => CertificateError::UnknownIssuer,
+            Self::Usage => CertificateError::InvalidPurpose,
+            Self::Malformed => CertificateError::BadEncoding,
+            Self::Ambiguous | Self::Name | Self::NoName | Self::NotMapped => {
+                CertificateError::ApplicationVerificationFailure
+            }
+        }
+    }
+}
+
+impl From<webpki::Error> for Refusal {
+    fn from(error: webpki::Error) -> Self {
+        use webpki::Error;
+        match error {
+            Error::CertExpired { .. } => Self::Expired,
+            Error::CertNotValidYet { .. } => Self::NotYetValid,
+            Error::CertRevoked => Self::Revoked,
+            Error::CrlExpired { .. } => Self::CrlExpired,
+            Error::UnknownRevocationStatus => Self::StatusUnknown,
+            Error::MaximumPathDepthExceeded | Error::PathLenConstraintViolated => Self::Depth,
+            Error::RequiredEkuNotFoundContext(_) | Error::EmptyEkuExtension => Self::Usage,
+            Error::UnknownIssuer
+            | Error::InvalidSignatureForPublicKey
+            | Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_)
+            | Error::UnsupportedSignatureAlgorithmContext(_) => Self::UnknownCa,
+            _ => Self::Malformed,
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! Files that cannot be used say why, and what the mapping file fits.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair, SanType};
+use tempfile::TempDir;
+
+use super::{CertificateFacts, ClientTrust, Refusal, TrustError};
+use crate::config::{CertField, ClientCa, ClientCertSettings};
+use crate::domain::ClientCertificate;
+
+fn settings(folder: &Path) -> ClientCertSettings {
+    ClientCertSettings {
+        authorities: vec![ClientCa::File(folder.join("ca.pem"))],
+        required: false,
+        listen: Vec::new(),
+        url: None,
+        depth: 3,
+        user_field: CertField::CommonName,
+        map: None,
+        crls: Vec::new(),
+        accept_expired_crl: false,
+    }
+}
+
+fn authority() -> (String, Issuer<'static, KeyPair>) {
+    let mut parameters = CertificateParams::default();
+    parameters.distinguished_name = DistinguishedName::new();
+    parameters.distinguished_name.push(DnType::CommonName, "CA");
+    parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().unwrap();
+    let pem = parameters.self_signed(&key).unwrap().pem();
+    (pem, Issuer::new(parameters, key))
+}
+
+fn client(
+    issuer: &Issuer<'static, KeyPair>,
+    change: impl FnOnce(&mut CertificateParams),
+) -> ClientCertificate {
+    let mut parameters = CertificateParams::default();
+    parameters.distinguished_name = DistinguishedName::new();
+    parameters.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+    change(&mut parameters);
+    let der = parameters.signed_by(&KeyPair::generate().unwrap(), issuer).unwrap().der().clone();
+    ClientCertificate::new(vec![der]).unwrap()
+}
+
+/// A folder with a CA in `ca.pem`.
+fn folder() -> (TempDir, Issuer<'static, KeyPair>) {
+    let folder = tempfile::tempdir().unwrap();
+    let (pem, issuer) = authority();
+    std::fs::write(folder.path().join("ca.pem"), pem).unwrap();
+    (folder, issuer)
+}
+
+fn said(error: TrustError) -> String {
+    format!("--{} {:#}", error.option(), anyhow::Error::new(error))
+}
+
+#[test]
+fn a_file_of_cas_that_cannot_be_used_is_named_with_what_is_wrong() {
+    let (folder, issuer) = folder();
+    let path = folder.path().join("ca.pem");
+    let leaf = client(&issuer, |parameters| parameters.distinguished_name.push(DnType::CommonName, "bob"));
+    let pem = data_encoding::BASE64.encode(leaf.leaf());
+    let pem = format!("-----BEGIN CERTIFICATE-----\n{pem}\n-----END CERTIFICATE-----\n");
+    for (text, expected) in [
+        (String::new(), "there is no certificate in it"),
+        ("-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n".to_owned(), "certificate 1 is broken"),
+        ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".to_owned(), "no X.509 certificate"),
+        (format!("{}{pem}", authority().0), "certificate 2 (CN=bob) is not a CA's"),
+    ] {
+        std::fs::write(&path, text).unwrap();
+        let said = said(ClientTrust::open(&settings(folder.path()), folder.path()).unwrap_err());
+        assert!(
+            said.starts_with("--client-ca ") && said.contains("ca.pem: ") && said.contains(expected),
+            "{said}"
+        );
+    }
+    std::fs::write(&path, authority().0).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).unwrap();
+    let error = ClientTrust::open(&settings(folder.path()), folder.path()).unwrap_err();
+    assert!(said(error).contains("chmod o-w"));
+    let own = ClientCertSettings { authorities: vec![ClientCa::Own], ..settings(folder.path()) };
+    let error = ClientTrust::open(&own, folder.path()).unwrap_err();
+    assert!(said(error).contains("doorward ca init"));
+}
+
+#[test]
+fn a_revocation_list_that_cannot_be_used_is_named_with_what_is_wrong() {
+    let (folder, _) = folder();
+    let path = folder.path().join("crl");
+    let settings = ClientCertSettings { crls: vec![path.clone()], ..settings(folder.path()) };
+    for (bytes, expected) in [
+        (&b""[..], "there is no revocation list in it"),
+        (b"\x30\x03\x02\x01\x01", "cannot be used"),
+        (b"-----BEGIN X509 CRL-----\nMAMCAQE=\n-----END X509 CRL-----\n", "cannot be used"),
+    ] {
+        std::fs::write(&path, bytes).unwrap();
+        let said = said(ClientTrust::open(&settings, folder.path()).unwrap_err());
+        assert!(said.starts_with("--client-crl ") && said.contains(expected), "{said}");
+    }
+}
+
+#[test]
+fn a_mapping_file_that_cannot_be_used_is_named_with_the_line() {
+    let (folder, _) = folder();
+    let path = folder.path().join("map.toml");
+    let settings = ClientCertSettings { map: Some(path.clone()), ..settings(folder.path()) };
+    let entry = |text: &str| format!("# who\n[[certificate]]\n{text}\n");
+    for (text, expected) in [
+        ("others = 'maybe'\n".to_owned(), "map.toml:1: unknown variant `maybe`"),
+        (entry("subject = 'CN=x'"), "map.toml:2: missing field `user`"),
+        (entry("subject = 'CN=x'\nuser = 'x'\nuid = 1"), "map.toml:5: unknown field `uid`"),
+        (entry("user = 'x'"), "map.toml:2: says of no certificate which one it is"),
+        (entry("serial = '01'\nuser = 'x'"), "map.toml:2: a serial number is one of its CA's only"),
+        (entry("serial = 'xyz'\nissuer = 'CN=CA'\nuser = 'x'"), "serial: 'xyz' is not a hexadecimal number"),
+        (entry("san = 'bob'\nuser = 'x'"), "san: 'bob' does not begin with dns:"),
+        (entry("spki-sha256 = 'ab'\nuser = 'x'"), "spki-sha256: is not 64 hex digits"),
+        (entry("subject = 'CN=x'\nuser = '-x'"), "user: the user name starts with '-'"),
+    ] {
+        std::fs::write(&path, &text).unwrap();
+        let said = said(ClientTrust::open(&settings, folder.path()).unwrap_err());
+        assert!(said.starts_with("--cert-map ") && said.contains(expected), "{text}: {said}");
+    }
+    std::fs::write(&path, b"\n\xff").unwrap();
+    assert!(
+        said(ClientTrust::open(&settings, folder.path()).unwrap_err()).contains("map.toml:2: is not UTF-8")
+    );
+}
+
+#[test]
+fn an_entry_fits_only_if_all_that_it_names_does() {
+    let (folder, issuer) = folder();
+    let path = folder.path().join("map.toml");
+    let settings = ClientCertSettings { map: Some(path.clone()), ..settings(folder.path()) };
+    let shown = client(&issuer, |parameters| {
+        parameters.distinguished_name.push(DnType::CommonName, "a, \"b\"");
+        parameters.serial_number = Some(vec![0xab, 1].into());
+        parameters.subject_alt_names = vec![SanType::IpAddress("192.0.2.7".parse().unwrap())];
+    });
+    let facts = CertificateFacts::of(shown.leaf()).unwrap();
+    assert_eq!((facts.subject.as_str(), facts.issuer.as_str()), ("CN=a\\, \\\"b\\\"", "CN=CA"));
+    let pin = data_encoding::HEXUPPER.encode(&facts.public_key);
+    for (entry, fits) in [
+        ("subject = 'CN=a\\, \\\"b\\\"'".to_owned(), true),
+        ("subject = 'CN=a, \"b\"'".to_owned(), false),
+        ("issuer = 'CN=CA'\nserial = 'AB:01'".to_owned(), true),
+        ("issuer = 'CN=CA'\nserial = '00ab01'".to_owned(), true),
+        ("issuer = 'CN=Other'\nserial = 'AB:01'".to_owned(), false),
+        ("san = 'ip:192.0.2.7'".to_owned(), true),
+        ("san = 'dns:192.0.2.7'".to_owned(), false),
+        (format!("spki-sha256 = '{pin}'"), true),
+        (format!("spki-sha256 = '{pin}'\nsan = 'ip:192.0.2.8'"), false),
+    ] {
+        std::fs::write(&path, format!("others = 'refuse'\n[[certificate]]\n{entry}\nuser = 'robot'\n"))
+            .unwrap();
+        let trust = ClientTrust::open(&settings, folder.path()).unwrap();
+        let now = time::OffsetDateTime::now_utc().unix_timestamp();
+        let person = trust.identify(&shown, now).map(|person| person.user.as_str().to_owned());
+        assert_eq!(person, if fits { Ok("robot".to_owned()) } else { Err(Refusal::NotMapped) }, "{entry}");
+    }
+}
+
+#[test]
+fn a_change_is_noticed_once_and_one_that_cannot_be_read_leaves_what_was() {
+    let (folder, issuer) = folder();
+    let trust = ClientTrust::open(&settings(folder.path()), folder.path()).unwrap();
+    let shown = client(&issuer, |parameters| parameters.distinguished_name.push(DnType::CommonName, "bob"));
+    let now = time::OffsetDateTime::now_utc().unix_timestamp();
+    assert!(!trust.refresh() && trust.identify(&shown, now).is_ok());
+    std::fs::write(folder.path().join("ca.pem"), "junk").unwrap();
+    assert!(!trust.refresh() && trust.identify(&shown, now).is_ok());
+    std::fs::write(folder.path().join("ca.pem"), authority().0).unwrap();
+    assert!(trust.refresh() && !trust.refresh());
+    assert_eq!(trust.identify(&shown, now), Err(Refusal::UnknownCa));
+}
