@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use doorward::client::{GatewayUrl, Login, LoginStore, Secret, ServerTrust, probe};
 use doorward::domain::Clock;
-use nix::unistd::geteuid;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, geteuid};
 
 use super::cli::Way;
 use super::gateway::{self, Gateway, free_port};
@@ -70,7 +71,8 @@ impl Tunnel {
 impl Drop for Tunnel {
     fn drop(&mut self) {
         for child in [&mut self.tunnel, &mut self.terminator] {
-            let _ = child.kill();
+            // Not SIGKILL: nginx would leave its workers behind.
+            let _ = kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM);
             let _ = child.wait();
         }
     }
