@@ -19,6 +19,12 @@ CARGO_DENY_VERSION := 0.20.2
 TOOLS := $(CURDIR)/target/tools
 export PATH := $(TOOLS)/bin:$(HOME)/.cargo/bin:$(PATH)
 RELEASE := target/release/doorward target/release/doorward-pam
+# Units and whose manager they are for.
+UNITS := $(patsubst %,%:system,$(wildcard packaging/systemd/*.service)) \
+    $(patsubst %,%:user,$(wildcard packaging/systemd/user/*.service))
+# Where each shell looks for completions, below share/.
+COMPLETIONS := bash:bash-completion/completions/doorward zsh:zsh/site-functions/_doorward \
+    fish:fish/vendor_completions.d/doorward.fish
 DENY_CHECKS := bans licenses sources
 
 .PHONY: help run build test check fmt deny tools bench image install uninstall clean
@@ -77,11 +83,19 @@ install: ## Install what `make build` built; honours DESTDIR and PREFIX
 	@for file in $(RELEASE); do \
 	    [ -x "$$file" ] || { echo "$$file is not there: run 'make build' first" >&2; exit 1; }; \
 	done
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/systemd/system
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/systemd/system \
+	    $(DESTDIR)$(PREFIX)/lib/systemd/user
 	install -d $(DESTDIR)$(SYSCONFDIR)/pam.d $(DESTDIR)$(SYSCONFDIR)/doorward
 	install -m 0755 $(RELEASE) $(DESTDIR)$(PREFIX)/bin/
-	@for unit in packaging/systemd/*.service; do \
-	    target=$(DESTDIR)$(PREFIX)/lib/systemd/system/$$(basename "$$unit"); \
+	target/release/doorward man --out $(DESTDIR)$(PREFIX)/share/man
+	@for pair in $(COMPLETIONS); do \
+	    target=$(DESTDIR)$(PREFIX)/share/$${pair#*:}; \
+	    echo "install $$target"; \
+	    target/release/doorward completions "$${pair%%:*}" | install -D -m 0644 /dev/stdin "$$target"; \
+	done
+	@for unit in $(UNITS); do \
+	    target=$(DESTDIR)$(PREFIX)/lib/systemd/$${unit#*:}/$$(basename "$${unit%%:*}"); \
+	    unit=$${unit%%:*}; \
 	    echo "install $$unit $$target"; \
 	    sed 's|/usr/bin/|$(PREFIX)/bin/|g' "$$unit" | install -m 0644 /dev/stdin "$$target"; \
 	done
@@ -94,8 +108,11 @@ install: ## Install what `make build` built; honours DESTDIR and PREFIX
 
 uninstall: ## Remove what `make install` put there, but not settings and state
 	rm -f $(addprefix $(DESTDIR)$(PREFIX)/bin/,$(notdir $(RELEASE)))
-	@for unit in packaging/systemd/*.service; do \
-	    rm -fv "$(DESTDIR)$(PREFIX)/lib/systemd/system/$$(basename "$$unit")"; done
+	@for unit in $(UNITS); do \
+	    rm -fv "$(DESTDIR)$(PREFIX)/lib/systemd/$${unit#*:}/$$(basename "$${unit%%:*}")"; done
+	@for pair in $(COMPLETIONS); do rm -fv "$(DESTDIR)$(PREFIX)/share/$${pair#*:}"; done
+	@for section in 1 5 8; do \
+	    rm -fv "$(DESTDIR)$(PREFIX)/share/man/man$$section/"doorward{,-*,.toml}."$$section"; done
 
 clean: ## Remove everything that was built, except the tools
 	$(CARGO) clean --profile dev

@@ -32,4 +32,5 @@ pub mod streams;
 pub mod throttle;
 pub mod token;
 pub mod trust;
+pub mod tunnel;
 pub mod users;

@@ -6,11 +6,22 @@
 //! Requests of one credential run on several threads. Each thread works with a [`Cut::branch`] of its own: it falls with
 //! the credential's cut, but what a request counts and locks there is not handed from one core's cache to another's.
 
+mod framed;
+mod splice;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 
 use slab::Slab;
+
+pub use framed::Framed;
+pub use splice::{Direction, hung_up};
+
+/// Where a gateway is asked for a [`Framed`] connection within a connection.
+pub const STREAM_PATH: &str = "/_doorward/stream";
+/// What it is called in `Upgrade`.
+pub const STREAM_PROTOCOL: &str = "doorward-stream";
 
 /// The end of a credential, as seen by the streams that live on it.
 #[derive(Clone, Debug, Default)]

@@ -24,6 +24,14 @@ about a second after it began. Run it as root, or as the user that the gateway r
 
 Exit codes: 0 done, 1 there is no such ban or no database, 78 wrong settings.";
 
+const LIFT_EXAMPLES: &str = "\
+Examples:
+  doorward bans lift user bob
+  doorward bans lift address 2001:db8::/64
+      as 'doorward bans' shows it; a running gateway takes notice within about a second
+
+Exit codes: 0 done, 1 there is no such ban or no database, 78 wrong settings.";
+
 /// Show who is banned after too many failed logins, or lift a ban
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
@@ -44,6 +52,7 @@ pub(super) struct Bans {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// Let somebody try again at once, and forget earlier bans
+    #[command(after_help = LIFT_EXAMPLES)]
     Lift {
         /// What the ban is about
         kind: Kind,

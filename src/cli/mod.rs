@@ -6,14 +6,17 @@ mod bans;
 mod ca;
 mod cert;
 mod check;
+mod completions;
 mod context;
 mod demo;
 mod doctor;
+mod env;
 mod exit;
 mod failure;
 mod healthcheck;
 mod login;
 mod logout;
+mod man;
 mod probe;
 mod records;
 mod remote;
@@ -25,6 +28,7 @@ mod shown;
 mod table;
 mod terminal;
 mod token;
+mod tunnel;
 mod users;
 mod whoami;
 
@@ -34,7 +38,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::listener::tls::install_crypto_provider;
 
-/// A login gateway in front of an engine's HTTP API that has no login of its own.
+/// A login gateway in front of an engine's HTTP API that has no login of its own
 #[derive(Debug, Parser)]
 #[command(name = "doorward", version, max_term_width = 100, after_help = exit::HELP)]
 struct Cli {
@@ -52,6 +56,11 @@ enum Command {
     Bans(bans::Bans),
     Ca(ca::Ca),
     Demo(demo::Demo),
+    Tunnel(tunnel::Tunnel),
+    Env(env::Env),
+    Completions(completions::Completions),
+    #[command(name = "man")]
+    Man(man::ManPages),
     Login(login::Login),
     Logout(logout::Logout),
     Whoami(whoami::Whoami),
@@ -92,6 +101,10 @@ fn run(command: &Command, matches: &clap::ArgMatches) -> ExitCode {
         Command::Bans(bans) => bans.run(),
         Command::Ca(ca) => ca.run(),
         Command::Demo(demo) => demo.run(),
+        Command::Tunnel(tunnel) => tunnel.run(),
+        Command::Env(env) => env.run(),
+        Command::Completions(completions) => completions.run(Cli::command()),
+        Command::Man(pages) => pages.run(Cli::command()),
         Command::Login(login) => login.run(),
         Command::Logout(logout) => logout.run(),
         Command::Whoami(whoami) => whoami.run(),
@@ -106,7 +119,7 @@ fn run(command: &Command, matches: &clap::ArgMatches) -> ExitCode {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use clap::{Command, CommandFactory};
 
     use super::Cli;
 
@@ -117,12 +130,28 @@ mod tests {
 
     #[test]
     fn every_option_is_explained() {
-        let all = Cli::command();
-        for command in all.get_subcommands().flat_map(|command| command.get_subcommands().chain([command])) {
+        each(&Cli::command(), &mut |command| {
             assert!(command.get_about().is_some(), "{}", command.get_name());
             for arg in command.get_arguments().filter(|arg| !arg.is_hide_set()) {
                 assert!(arg.get_help().is_some(), "{} {}", command.get_name(), arg.get_id());
             }
-        }
+        });
+    }
+
+    #[test]
+    fn every_command_shows_examples() {
+        let mut missing = Vec::new();
+        each(&Cli::command(), &mut |command| {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            if !command.has_subcommands() && !help.starts_with("Examples:\n  ") {
+                missing.push(command.get_name().to_owned());
+            }
+        });
+        assert!(missing.is_empty(), "no examples below the help of {missing:?}");
+    }
+
+    fn each(command: &Command, look: &mut impl FnMut(&Command)) {
+        look(command);
+        command.get_subcommands().for_each(|below| each(below, look));
     }
 }

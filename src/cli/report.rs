@@ -18,6 +18,15 @@ pub(super) fn say_or_fail(line: impl Display) -> std::io::Result<()> {
     stream.flush()
 }
 
+/// A file's worth on standard output. That its reader has heard enough is not an error.
+pub(super) fn hand_over(bytes: &[u8]) -> std::io::Result<()> {
+    let mut stream = std::io::stdout().lock();
+    match stream.write_all(bytes).and_then(|()| stream.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// A line on standard error.
 pub(super) fn complain(line: impl Display) {
     let _ = writeln!(std::io::stderr().lock(), "{line}");

@@ -13,6 +13,7 @@ use tokio_rustls::TlsConnector;
 
 use super::address::{GatewayUrl, is_near};
 use super::trust::{Judge, Seen, ServerTrust};
+use crate::domain::keep_alive;
 
 /// For the name, the connection and the handshake together.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -137,6 +138,8 @@ async fn dial(url: &GatewayUrl) -> Result<TcpStream, ConnectError> {
     let socket = socket.map_err(|source| ConnectError::Refused { url: url.clone(), source })?;
     // Small messages of a tunnel must not wait for each other.
     let _ = socket.set_nodelay(true);
+    // A stream may be silent for hours; a gateway that vanished must be noticed all the same.
+    let _ = keep_alive(&socket);
     Ok(socket)
 }
 

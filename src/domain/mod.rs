@@ -4,6 +4,7 @@ mod certificate;
 mod clock;
 mod conversation;
 mod door;
+pub mod hop;
 mod keepalive;
 mod return_to;
 mod scope;

@@ -52,6 +52,9 @@ pub(super) fn certificate(
     connection: &Connection,
     request: &Parts,
 ) -> Result<Option<Arc<ClientCertificate>>, Malformed> {
+    if connection.is_inner {
+        return Ok(connection.certificate.clone());
+    }
     let passed_on = trusted.certificate(connection.peer, &request.headers)?;
     Ok(passed_on.map(Arc::new).or_else(|| connection.certificate.clone()))
 }

@@ -7,6 +7,7 @@ mod host;
 mod hsts;
 mod refuse;
 mod request;
+mod stream;
 mod timer;
 mod worker;
 

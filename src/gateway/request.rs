@@ -16,9 +16,10 @@ use crate::gateway::body::GatewayBody;
 use crate::gateway::check::{certificate, check};
 use crate::gateway::entry::{Entry, Facts, Noted, RequestId, millis, shown_user};
 use crate::gateway::refuse::{drain, error, failed, failure_reason, is_navigation, throttled, unauthorized};
+use crate::gateway::stream;
 use crate::gateway::worker::{Mode, Place, Worker};
 use crate::identity::{Identity, Outcome, Reason};
-use crate::listener::{Connection, address_text};
+use crate::listener::{Connection, Forwarded, address_text};
 use crate::pages::{self, MOST_BODY_BYTES, PageContext};
 use crate::policy::{self, Target};
 use crate::proxy::{self, Incoming, TunnelReport};
@@ -83,6 +84,11 @@ impl Worker {
         response
     }
 
+    /// Where a request's client is.
+    pub(super) fn client_of(&self, connection: &Connection, headers: &http::HeaderMap) -> std::net::IpAddr {
+        self.gateway.trusted.read(connection.peer, headers).client.unwrap_or(connection.peer)
+    }
+
     fn facts(
         &self,
         connection: &Connection,
@@ -90,7 +96,11 @@ impl Worker {
         certificate: Option<Arc<ClientCertificate>>,
     ) -> Facts {
         let headers = &request.headers;
-        let forwarded = self.gateway.trusted.read(connection.peer, headers);
+        let forwarded = if connection.is_inner {
+            Forwarded::default()
+        } else {
+            self.gateway.trusted.read(connection.peer, headers)
+        };
         let named = if request.version == Version::HTTP_2 {
             request.uri.authority().and_then(|authority| HeaderValue::try_from(authority.as_str()).ok())
         } else {
@@ -129,6 +139,12 @@ impl Worker {
         };
         if let Outcome::Authenticated(identity) = &outcome {
             noted.identity = Some(identity.clone());
+        }
+        if incoming.parts.extensions.get::<stream::Asked>().is_some() {
+            return match outcome {
+                Outcome::Authenticated(_) => stream::granted(),
+                refused => self.turn_away(facts, &target, incoming, &refused, noted),
+            };
         }
         if target.is_own() {
             // Boxed: its room would else be made on every request, and it is for the few that are our own.

@@ -3,12 +3,14 @@
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
+use http::StatusCode;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -16,6 +18,7 @@ use tokio::sync::mpsc;
 
 use crate::audit::Sink;
 use crate::gateway::hsts::Hsts;
+use crate::gateway::stream::Wish;
 use crate::gateway::timer::{self, CoarseTimer};
 use crate::identity::{Doors, Shared};
 use crate::listener::tls::TlsMaterial;
@@ -160,15 +163,42 @@ impl Worker {
         tls: Option<Arc<rustls::ServerConfig>>,
         challenge: Option<Arc<rustls::ServerConfig>>,
     ) {
-        let Some(Accepted { io, connection }) = accept(socket, tls, challenge).await else { return };
+        if let Some(accepted) = accept(socket, tls, challenge).await {
+            self.serve_accepted(accepted, true).await;
+        }
+    }
+
+    /// Serves a connection within a connection; within that there is no other.
+    pub(super) fn serve_inner(self: Rc<Self>, accepted: Accepted) -> Pin<Box<dyn Future<Output = ()>>> {
+        // Boxed, because it is part of what it holds.
+        Box::pin(self.serve_accepted(accepted, false))
+    }
+
+    async fn serve_accepted(self: Rc<Self>, accepted: Accepted, may_nest: bool) {
+        let Accepted { io, connection } = accepted;
         let (peer, is_http2) = (connection.peer, connection.is_http2);
         let stop = self.gateway.stop.gentle.guard();
         let (place, mut left) = mpsc::channel(1);
         let held = Rc::new((connection, place));
         let timer = self.timer.clone();
-        let service = service_fn(move |request| {
+        let service = service_fn(move |mut request| {
             let (worker, held) = (Rc::clone(&self), Rc::clone(&held));
-            async move { Ok::<_, Infallible>(worker.answer(&held.0, &held.1, request).await) }
+            let wish = if may_nest {
+                Wish::of(&worker, &held.0, &mut request)
+            } else {
+                // Within, no terminator has written any header: not even one's own address can make them true.
+                proxy::headers::strip_identity(request.headers_mut());
+                None
+            };
+            async move {
+                let response = worker.answer(&held.0, &held.1, request).await;
+                if let Some(wish) = wish
+                    && response.status() == StatusCode::SWITCHING_PROTOCOLS
+                {
+                    wish.grant(worker, held.1.clone());
+                }
+                Ok::<_, Infallible>(response)
+            }
         });
         let result = if is_http2 {
             let serving = http2_builder().serve_connection(TokioIo::new(io), service);

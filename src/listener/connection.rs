@@ -28,6 +28,9 @@ pub struct Connection {
     pub is_tls: bool,
     /// Whether HTTP/2 was agreed on.
     pub is_http2: bool,
+    /// Whether it is within another connection (`gateway/stream.rs`). What is said on it of whom it is from was said by the
+    /// client, wherever that is.
+    pub is_inner: bool,
     /// The certificate that the client showed. Its holder proved to have the key; whether it is any good is not said.
     pub certificate: Option<Arc<ClientCertificate>>,
     /// The bytes last read, on HTTP/1.
@@ -37,7 +40,7 @@ pub struct Connection {
 impl Connection {
     fn plain(peer: IpAddr, head_log: HeadLog) -> Self {
         let peer_text = address_text(peer);
-        Self { peer, peer_text, is_tls: false, is_http2: false, certificate: None, head_log }
+        Self { peer, peer_text, is_tls: false, is_http2: false, is_inner: false, certificate: None, head_log }
     }
 
     fn tls(peer: IpAddr, tls: &ServerConnection, head_log: HeadLog) -> Self {

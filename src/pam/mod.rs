@@ -3,6 +3,7 @@
 //! Modules may hang, crash, call `exit` or steal signal handlers; none of that may happen inside the gateway.
 //! This side holds the protocol ([`frames`], [`turn`]: pure) and the client of it. It does not link libpam.
 
+pub mod arguments;
 mod client;
 mod code;
 mod event;

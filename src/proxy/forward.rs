@@ -10,6 +10,7 @@ use http_body::Body as _;
 use hyper::upgrade::OnUpgrade;
 use thiserror::Error;
 
+use crate::domain::hop;
 use crate::policy::Permit;
 use crate::proxy::body::{EngineBody, RequestBody};
 use crate::proxy::connect::EngineError;
@@ -96,7 +97,7 @@ pub async fn forward<F: FnOnce(TunnelReport) + 'static>(
     let Incoming { parts, body, upgrade } = incoming;
     let identity = permit.identity();
     let mut guard = identity.cut().guard();
-    let protocol = if upgrade.is_some() { headers::requested_upgrade(&parts.headers) } else { None };
+    let protocol = if upgrade.is_some() { hop::requested_upgrade(&parts.headers) } else { None };
     let asks_upgrade = protocol.is_some();
     let facts = Facts { identity, client: origin.client, proto: origin.proto, host: origin.host };
     headers::prepare_request(&mut parts.headers, &facts, protocol);

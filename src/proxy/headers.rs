@@ -4,8 +4,8 @@
 //! spelling of our identity headers; last ours are added, so that nothing a client wrote can remove or shadow them.
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use smallvec::SmallVec;
 
+use crate::domain::hop::{is_hop_by_hop, strip_hop_by_hop, strip_named_by_connection, strip_where};
 use crate::identity::Identity;
 use crate::session;
 
@@ -19,18 +19,6 @@ pub const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for")
 pub const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 /// `X-Forwarded-Host`: the host that the client asked for.
 pub const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-
-/// RFC 9110 section 7.6.1, and the historical ones.
-static HOP_BY_HOP: [HeaderName; 8] = [
-    header::CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    HeaderName::from_static("proxy-connection"),
-    header::TE,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-];
 
 /// What a client might write to be taken for somebody else, with every separator read as `-`.
 const IDENTITY: [&str; 15] = [
@@ -124,6 +112,11 @@ pub fn prepare_request(headers: &mut HeaderMap, facts: &Facts<'_>, upgrade: Opti
     }
 }
 
+/// Deletes whatever a client might write to be taken for somebody else, or to be somewhere else.
+pub fn strip_identity(headers: &mut HeaderMap) {
+    strip_where(headers, |name| is_identity(name.as_str()));
+}
+
 /// Makes the engine's headers fit for the client. A `101` keeps what says which protocol follows.
 pub fn prepare_response(headers: &mut HeaderMap, is_upgrade: bool) {
     if is_upgrade {
@@ -136,48 +129,6 @@ pub fn prepare_response(headers: &mut HeaderMap, is_upgrade: bool) {
     }
 }
 
-/// The `Upgrade` value, if the request truly asks for it: `Connection` must name it (RFC 9110 section 7.8).
-#[must_use]
-pub fn requested_upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
-    let protocol = headers.get(header::UPGRADE)?;
-    let names_upgrade = connection_tokens(headers).any(|token| token.eq_ignore_ascii_case("upgrade"));
-    names_upgrade.then(|| protocol.clone())
-}
-
-fn connection_tokens(headers: &HeaderMap) -> impl Iterator<Item = &str> {
-    headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(str::trim)
-}
-
-fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    strip_named_by_connection(headers);
-    strip_where(headers, is_hop_by_hop);
-}
-
-fn strip_named_by_connection(headers: &mut HeaderMap) {
-    if !headers.contains_key(header::CONNECTION) {
-        return;
-    }
-    let named: Vec<HeaderName> =
-        connection_tokens(headers).filter_map(|token| HeaderName::try_from(token).ok()).collect();
-    for name in named {
-        // `Content-Length` and `Host` are not the hop's to take away: a request would change its meaning.
-        if name != header::CONTENT_LENGTH && name != header::HOST {
-            headers.remove(name);
-        }
-    }
-}
-
-fn is_hop_by_hop(name: &HeaderName) -> bool {
-    // Quick no for most headers by their first letter: this runs for every header of every message.
-    matches!(name.as_str().as_bytes().first(), Some(b'c' | b'k' | b'p' | b't' | b'u'))
-        && HOP_BY_HOP.contains(name)
-}
-
 /// Over HTTP/2 each cookie may come in a header of its own; HTTP/1.1 knows one (RFC 9113 section 8.2.3).
 fn join_cookies(headers: &mut HeaderMap) {
     let crumbs: Vec<&[u8]> = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
@@ -185,14 +136,6 @@ fn join_cookies(headers: &mut HeaderMap) {
         && let Ok(joined) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..]))
     {
         headers.insert(header::COOKIE, joined);
-    }
-}
-
-/// One pass over the names that are there is cheaper than a look-up for each name that might be.
-fn strip_where(headers: &mut HeaderMap, is_doomed: impl Fn(&HeaderName) -> bool) {
-    let doomed: SmallVec<[HeaderName; 8]> = headers.keys().filter(|name| is_doomed(name)).cloned().collect();
-    for name in doomed {
-        headers.remove(name);
     }
 }
 
@@ -249,8 +192,9 @@ mod tests {
 
     use http::{HeaderMap, HeaderName, HeaderValue};
 
-    use super::{Facts, prepare_request, prepare_response, requested_upgrade};
+    use super::{Facts, prepare_request, prepare_response};
     use crate::domain::Username;
+    use crate::domain::hop::requested_upgrade;
     use crate::identity::{Credential, Identity};
 
     fn prepared(pairs: &[(&str, &str)]) -> HeaderMap {

@@ -6,7 +6,6 @@ mod connect;
 mod forward;
 pub mod headers;
 mod pool;
-mod splice;
 mod tunnel;
 
 pub use body::{BoxError, EngineBody, RequestBody};

@@ -9,15 +9,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
-use nix::poll::{PollFd, PollFlags, PollTimeout};
 use tokio::io::AsyncWrite;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 use crate::identity::Identity;
 use crate::listener::{ClientIo, Socket};
 use crate::proxy::connect::EngineStream;
-use crate::proxy::splice::Direction;
-use crate::streams::Guard;
+use crate::streams::{Direction, Guard, hung_up};
 
 /// How often a tunnel whose one side has ended looks whether that side is gone for good.
 const GONE_CHECK: Duration = Duration::from_millis(300);
@@ -202,13 +200,4 @@ fn engine_fd(engine: &EngineStream) -> BorrowedFd<'_> {
         EngineStream::Tls(stream) => stream.get_ref().0.as_fd(),
         EngineStream::Unix(stream) => stream.as_fd(),
     }
-}
-
-/// Whether both directions of a socket are closed, or it was reset.
-fn hung_up(fd: BorrowedFd<'_>) -> bool {
-    let mut fds = [PollFd::new(fd, PollFlags::empty())];
-    let Ok(1..) = nix::poll::poll(&mut fds, PollTimeout::ZERO) else { return false };
-    fds.iter()
-        .filter_map(PollFd::revents)
-        .any(|events| events.intersects(PollFlags::POLLHUP | PollFlags::POLLERR | PollFlags::POLLNVAL))
 }

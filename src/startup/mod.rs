@@ -21,6 +21,7 @@ use crate::config::{LoginMode, Settings, unknown_variables};
 
 pub use application::Application;
 pub use demo::{DemoOptions, demo};
+pub use telemetry::start_quiet as diagnose;
 pub use temporary::TemporaryBroker;
 
 /// Runs `doorward serve` until it is told to end.

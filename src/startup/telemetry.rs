@@ -10,7 +10,7 @@ pub(super) fn start() {
 }
 
 /// Starts diagnostics for a person who looks at something else: warnings only.
-pub(super) fn start_quiet() {
+pub fn start_quiet() {
     start_with("warn,actix_web=error,rustls=error");
 }
 

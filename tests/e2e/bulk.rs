@@ -6,11 +6,11 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::support::cli::{Cli, gateway_ways};
+use crate::support::cli::{Cli, Way, client_ways, gateway_ways};
 use crate::support::gateway::Gateway;
 use crate::support::process::{self, DEADLINE};
 use crate::support::scope::Scope;
-use crate::support::{engine, sockets};
+use crate::support::{engine, sockets, tunnel};
 
 /// How much the gateway may grow while the stream runs: its buffers, never the stream.
 const GROWTH_KIB: u64 = 64 * 1024;
@@ -29,9 +29,18 @@ fn gf3_a_gibibyte_there_and_back_is_unchanged_and_memory_stays_flat() {
         let docker = Cli::through(&gateway);
         assert_eq!(there_and_back(&docker, &name, &warm_up), warm_sum, "{way:?}");
         let before = sockets::resident_kib(&gateway.processes());
-        let (result, highest) = watching(&gateway, || there_and_back(&docker, &name, &bulk));
+        let (result, highest) = watching(&|| gateway.processes(), || there_and_back(&docker, &name, &bulk));
         assert_eq!(result, sum, "{way:?}");
         assert!(before > 0 && highest < before + GROWTH_KIB, "{way:?}: {before} KiB grew to {highest} KiB");
+    }
+    if client_ways().contains(&Way::Tunnel) {
+        let tunnel = tunnel::shared();
+        let docker = Cli::local(tunnel);
+        assert_eq!(there_and_back(&docker, &name, &warm_up), warm_sum, "tunnel");
+        let before = sockets::resident_kib(&tunnel.processes());
+        let (result, highest) = watching(&|| tunnel.processes(), || there_and_back(&docker, &name, &bulk));
+        assert_eq!(result, sum, "tunnel");
+        assert!(before > 0 && highest < before + GROWTH_KIB, "tunnel: {before} KiB grew to {highest} KiB");
     }
 }
 
@@ -46,14 +55,14 @@ fn there_and_back(docker: &Cli, container: &str, file: &Path) -> String {
     String::from_utf8_lossy(&sum.stdout).split_whitespace().next().expect("a sum").to_owned()
 }
 
-/// Does `work` and returns the most memory that the gateway held meanwhile.
-fn watching<T>(gateway: &Gateway, work: impl FnOnce() -> T) -> (T, u64) {
+/// Does `work` and returns the most memory that these processes held meanwhile.
+fn watching<T>(processes: &(impl Fn() -> Vec<u32> + Sync), work: impl FnOnce() -> T) -> (T, u64) {
     let done = AtomicBool::new(false);
     std::thread::scope(|threads| {
         let watcher = threads.spawn(|| {
             let mut highest = 0;
             while !done.load(Ordering::Relaxed) {
-                highest = highest.max(sockets::resident_kib(&gateway.processes()));
+                highest = highest.max(sockets::resident_kib(&processes()));
                 std::thread::sleep(Duration::from_millis(100));
             }
             highest

@@ -4,11 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::cli::{Way, gateway_ways};
+use crate::support::cli::{Way, client_ways};
 use crate::support::gateway;
 use crate::support::process::{self, Finished};
 use crate::support::scope::Scope;
-use crate::support::{engine, http};
+use crate::support::{engine, http, tunnel};
 
 /// Debian's Python, which has `python3-docker` and `docker-compose` beside it.
 const PYTHON: &str = "/usr/bin/python3";
@@ -26,8 +26,9 @@ fn gc2_the_python_library_sees_the_same_through_the_gateway() {
 }
 
 #[test]
-fn gd1_by_certificate_the_python_library_attaches_too() {
-    // Over its sockets this library forgets HttpHeaders, and so a token; a certificate is in the handshake.
+fn gd1_by_certificate_and_by_tunnel_the_python_library_attaches_too() {
+    // Over its sockets this library forgets HttpHeaders, and so a token; a certificate is in the handshake, and a tunnel
+    // adds the token itself.
     let print = |way| {
         let scope = Scope::new();
         let mut command = Command::new(PYTHON);
@@ -38,7 +39,7 @@ fn gd1_by_certificate_the_python_library_attaches_too() {
     };
     let expected = print(Way::Socket);
     assert!(expected.contains("said: 'words'"), "{expected}");
-    for way in gateway_ways().into_iter().filter(|way| *way == Way::Certificate) {
+    for way in client_ways().into_iter().filter(|way| matches!(way, Way::Certificate | Way::Tunnel)) {
         assert_eq!(print(way), expected, "{way:?}");
     }
 }
@@ -79,7 +80,7 @@ fn everywhere(scenario: impl Fn(Way, &Scope) -> Finished) -> String {
         scope.neutral(&finished.stdout)
     };
     let expected = print(Way::Socket);
-    for way in gateway_ways() {
+    for way in client_ways() {
         assert_eq!(print(way), expected, "{way:?}");
     }
     expected
@@ -87,7 +88,10 @@ fn everywhere(scenario: impl Fn(Way, &Scope) -> Finished) -> String {
 
 /// The certificate that a TLS gateway is known by.
 fn trusted(way: Way) -> Option<PathBuf> {
-    if way == Way::Socket { None } else { gateway::shared(way).certificate.clone() }
+    match way {
+        Way::Socket | Way::Tunnel => None,
+        Way::Certificate | Way::Plain | Way::Tls => gateway::shared(way).certificate.clone(),
+    }
 }
 
 /// Where these programs look for the engine and its credentials.
@@ -102,6 +106,10 @@ fn environment(command: &mut Command, way: Way, scope: &Scope) {
     command.env("HOME", &folder).env("DOCKER_CONFIG", &folder).env("COMPOSE_INTERACTIVE_NO_CLI", "1");
     if way == Way::Socket {
         command.env("DOCKER_HOST", engine::url());
+        return;
+    }
+    if way == Way::Tunnel {
+        command.env("DOCKER_HOST", format!("unix://{}", tunnel::shared().socket.display()));
         return;
     }
     let gateway = gateway::shared(way);

@@ -11,6 +11,8 @@ mod accounts;
 #[cfg(test)]
 mod acme;
 #[cfg(test)]
+mod behind;
+#[cfg(test)]
 mod browser;
 #[cfg(test)]
 mod build;

@@ -5,11 +5,12 @@ use std::process::{ChildStdout, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use crate::support::cli::{Cli, Way, gateway_ways, programs};
+use crate::support::cli::{Cli, Way, client_ways, gateway_ways, programs};
 use crate::support::compare::{on_every_way, with_every_client};
 use crate::support::gateway::Gateway;
 use crate::support::process::{self, Running};
 use crate::support::scope::Scope;
+use crate::support::tunnel::{Terminator, Tunnel};
 use crate::support::{engine, sockets, wait};
 
 /// Longest wait for a line of a stream. Only turns a hang into a failure.
@@ -88,6 +89,11 @@ fn gf8_a_killed_client_is_noticed_on_the_engines_side_within_a_second() {
         let gateway = Gateway::start(way, &engine::url());
         killed_client_is_noticed(&Cli::through(&gateway), &name, |_| gateway.processes());
     }
+    if client_ways().contains(&Way::Tunnel) {
+        let gateway = Gateway::start(Way::Plain, &engine::url());
+        let tunnel = Tunnel::start(&gateway, Terminator::HaproxyTcp);
+        killed_client_is_noticed(&Cli::local(&tunnel), &name, |_| gateway.processes());
+    }
 }
 
 fn killed_client_is_noticed(docker: &Cli, container: &str, holders: impl Fn(u32) -> Vec<u32>) {
@@ -123,7 +129,7 @@ fn f9_gf7_a_log_that_is_silent_for_long_stays_open() {
     // All at once: the silence is the same one.
     let clients: Vec<_> = [Way::Socket]
         .into_iter()
-        .chain(gateway_ways())
+        .chain(client_ways())
         .flat_map(|way| programs().iter().map(move |program| Cli::new(program, way)))
         .map(|docker| (follow(&docker, &["logs", "-f", &name]), docker))
         .collect();

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{ChildStdin, Stdio};
 use std::time::Duration;
 
-use crate::support::cli::{Cli, Way, gateway_ways, programs};
+use crate::support::cli::{Cli, Way, client_ways, programs};
 use crate::support::process::Running;
 use crate::support::scope::Scope;
 use crate::support::{engine, process, wait};
@@ -19,7 +19,7 @@ fn gf14_two_hundred_tunnels_carry_their_own_words() {
     let count = std::env::var("DOORWARD_E2E_TUNNELS").unwrap_or_else(|_| "200".to_owned());
     let count: usize = count.parse().expect("DOORWARD_E2E_TUNNELS is a number");
     many(&Cli::new(&programs()[0], Way::Socket), count.min(20));
-    for way in gateway_ways() {
+    for way in client_ways() {
         many(&Cli::new(&programs()[0], way), count);
     }
 }

@@ -63,6 +63,7 @@ const ROOMS: &[Room] = &[
     Room { name: "users", may_import: &["store", "config"], why: "side room" },
     // Compiled into the broker too, where the library's rooms do not exist.
     Room { name: "pam/frames", may_import: &[], why: "both binaries compile it" },
+    Room { name: "pam/arguments", may_import: &[], why: "the broker's command line, and its manual page in the gateway" },
     Room { name: "pam/worker", may_import: &["worker"], why: "a program of its own, with libpam and nothing of the gateway" },
     // Stages, left to right. Each may know those to its left, and the side rooms that hold what it asks.
     Room { name: "listener", may_import: &["acme", "ca", "config", "trust"],
@@ -83,7 +84,9 @@ const ROOMS: &[Room] = &[
            why: "looks at what the stages will use, with their own eyes: certificates, the way to the engine, the broker" },
     Room { name: "client", may_import: &["ca", "listener", "store"],
            why: "the other side of the wire: keys as the CA makes them, certificates as the listener shows them, private files; never what judges requests" },
-    Room { name: "cli", may_import: &["acme", "ca", "client", "config", "doctor", "listener", "pam", "startup", "store", "token", "trust", "users"],
+    Room { name: "tunnel", may_import: &["client", "streams"],
+           why: "a developer's end of the wire: logins and connections are the client's, bytes are carried as in the proxy" },
+    Room { name: "cli", may_import: &["acme", "ca", "client", "config", "doctor", "listener", "pam", "startup", "store", "token", "trust", "tunnel", "users"],
            why: "arguments to settings to one call; the only one that knows startup; `check` loads certificates and the files of ACME too" },
     Room { name: "bin", may_import: &["cli", "worker"], why: "three lines each" },
     Room { name: "lib", may_import: &[], why: "a list of modules" },

@@ -10,6 +10,9 @@
 //! leak or write anywhere: it costs that one login.
 
 mod account;
+#[path = "../arguments.rs"]
+#[allow(unreachable_pub, reason = "compiled into the gateway too, which prints its manual page")]
+mod arguments;
 mod broker;
 mod child;
 #[path = "../code.rs"]
@@ -39,7 +42,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use options::{Config, Options};
+use arguments::Arguments;
+use options::Config;
 
 /// `EX_CONFIG` of `sysexits.h`: the operator must change something.
 const EX_CONFIG: u8 = 78;
@@ -47,7 +51,7 @@ const EX_CONFIG: u8 = 78;
 const EX_OSERR: u8 = 71;
 
 pub(crate) fn main() -> ExitCode {
-    let options = Options::parse();
+    let options = Arguments::parse();
     let check_only = options.check;
     let config = match options.checked() {
         Ok(config) => config,

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Parser;
 use nix::unistd::{Gid, Group, Uid, User};
 
+use super::arguments::Arguments;
 use super::ledger::Limits;
 use super::services;
 
@@ -14,60 +14,6 @@ use super::services;
 /// of pam_time, and the settings of Kerberos and LDAP libraries.
 pub(super) const KEPT_ENVIRONMENT: [&str; 8] =
     ["KRB5_CONFIG", "LANG", "LANGUAGE", "LC_ALL", "LC_MESSAGES", "LDAPCONF", "LDAPTLS_CACERT", "TZ"];
-
-/// The PAM broker of Doorward: runs PAM transactions for the gateway, each in a process of its own.
-///
-/// Takes its listening unix socket on standard input (from `doorward serve`, or systemd with StandardInput=socket),
-/// or binds it itself with --socket.
-#[derive(Debug, Parser)]
-#[command(name = "doorward-pam", version)]
-pub(super) struct Options {
-    /// PAM service (file under /etc/pam.d) that the gateway may ask for; may be repeated
-    #[arg(long, value_name = "NAME", default_value = "doorward")]
-    service: Vec<String>,
-    /// Service of which only one transaction computes at a time (pam_oath needs it); may be repeated
-    #[arg(long, value_name = "NAME")]
-    serialize: Vec<String>,
-    /// User that may connect, besides root and the broker's own; may be repeated
-    #[arg(long, value_name = "UID|NAME")]
-    allow_uid: Vec<String>,
-    /// Bind this unix socket (mode 0660) instead of taking a listening one on standard input
-    #[arg(long, value_name = "PATH")]
-    socket: Option<PathBuf>,
-    /// Group of the socket that --socket binds
-    #[arg(long, value_name = "NAME", requires = "socket")]
-    group: Option<String>,
-    /// Most logins at once, those that wait for a person included
-    #[arg(long, value_name = "N", default_value_t = 128)]
-    max_children: usize,
-    /// Most account checks at once, besides the logins
-    #[arg(long, value_name = "N", default_value_t = 4)]
-    max_checks: usize,
-    /// Most logins at once of one client address (IPv6: of one /64)
-    #[arg(long, value_name = "N", default_value_t = 16)]
-    max_per_address: usize,
-    /// Most transactions that use CPU at once [default: number of cores]
-    #[arg(long, value_name = "N")]
-    max_computing: Option<usize>,
-    /// Longest that modules may run between two prompts
-    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
-    compute_seconds: u32,
-    /// Longest wait for the answer to a prompt
-    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
-    prompt_seconds: u32,
-    /// Longest whole transaction
-    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
-    login_seconds: u32,
-    /// Variable of the PAM environment that is handed to the gateway; may be repeated [default: none]
-    #[arg(long, value_name = "NAME")]
-    pass_env: Vec<String>,
-    /// End when the process that started the broker ends
-    #[arg(long)]
-    die_with_parent: bool,
-    /// Check the options and the service files, then exit: 0 in order, 78 not
-    #[arg(long)]
-    pub(super) check: bool,
-}
 
 /// Options that have been checked.
 #[derive(Debug)]
@@ -83,7 +29,7 @@ pub(super) struct Config {
     pub(super) die_with_parent: bool,
 }
 
-impl Options {
+impl Arguments {
     /// Looks at everything that can be wrong before the first login.
     ///
     /// # Errors
@@ -171,16 +117,16 @@ fn gid(name: &str) -> Result<Gid, String> {
 mod tests {
     use clap::{CommandFactory, Parser};
 
-    use super::Options;
+    use super::Arguments;
 
     #[test]
     fn the_command_line_is_well_formed() {
-        Options::command().debug_assert();
+        Arguments::command().debug_assert();
     }
 
     #[test]
     fn l4_every_problem_is_named_at_once() {
-        let options = Options::parse_from([
+        let options = Arguments::parse_from([
             "doorward-pam",
             "--service",
             "doorward-no-such-file",

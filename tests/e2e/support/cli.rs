@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use super::engine;
 use super::gateway::{self, Gateway};
 use super::process::{self, Finished};
+use super::tunnel::{self, Tunnel};
 
 static PROGRAMS: OnceLock<Vec<PathBuf>> = OnceLock::new();
 static NO_CONFIG: OnceLock<PathBuf> = OnceLock::new();
@@ -22,12 +23,20 @@ pub(crate) enum Way {
     Plain,
     /// The gateway in dockerd's place: files and options as in Docker's own page on TLS, and nothing else.
     Certificate,
+    /// The socket of `doorward tunnel`, which reaches that plain port by a real terminator.
+    Tunnel,
 }
 
-/// The gateway ways of this run: all, or those named in `DOORWARD_E2E_WAYS` (`socket` alone checks the suite itself).
+/// The ways of this run whose clients show a credential of their own to the gateway.
 pub(crate) fn gateway_ways() -> Vec<Way> {
-    let wanted =
-        std::env::var("DOORWARD_E2E_WAYS").unwrap_or_else(|_| "socket,tls,plain,certificate".to_owned());
+    client_ways().into_iter().filter(|way| *way != Way::Tunnel).collect()
+}
+
+/// The ways of this run besides the engine's own socket: all, or those named in `DOORWARD_E2E_WAYS` (`socket` alone
+/// checks the suite itself).
+pub(crate) fn client_ways() -> Vec<Way> {
+    let wanted = std::env::var("DOORWARD_E2E_WAYS")
+        .unwrap_or_else(|_| "socket,tls,plain,certificate,tunnel".to_owned());
     let mut ways = Vec::new();
     for name in wanted.split(',') {
         match name.trim() {
@@ -35,7 +44,10 @@ pub(crate) fn gateway_ways() -> Vec<Way> {
             "tls" => ways.push(Way::Tls),
             "plain" => ways.push(Way::Plain),
             "certificate" => ways.push(Way::Certificate),
-            other => panic!("DOORWARD_E2E_WAYS knows socket, tls, plain and certificate, not {other:?}"),
+            "tunnel" => ways.push(Way::Tunnel),
+            other => {
+                panic!("DOORWARD_E2E_WAYS knows socket, tls, plain, certificate and tunnel, not {other:?}")
+            }
         }
     }
     ways
@@ -74,8 +86,14 @@ impl Cli {
     pub(crate) fn new(program: &Path, way: Way) -> Self {
         match way {
             Way::Socket => on_socket(engine::socket()).with_program(program),
+            Way::Tunnel => Self::local(tunnel::shared()).with_program(program),
             _ => Self::through(gateway::shared(way)).with_program(program),
         }
+    }
+
+    /// The first client on a tunnel's socket: it knows of no login.
+    pub(crate) fn local(tunnel: &Tunnel) -> Self {
+        Self { way: Way::Tunnel, ..on_socket(&tunnel.socket) }
     }
 
     /// The first client through `gateway`, logged in.

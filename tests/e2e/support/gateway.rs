@@ -66,7 +66,7 @@ pub(crate) fn shared(way: Way) -> &'static Gateway {
         Way::Tls => TLS.get_or_init(|| Gateway::start(way, &engine::url())),
         Way::Plain => PLAIN.get_or_init(|| Gateway::start(way, &engine::url())),
         Way::Certificate => CERTIFICATE.get_or_init(|| Gateway::start(way, &engine::url())),
-        Way::Socket => panic!("the engine's own socket has no gateway"),
+        Way::Socket | Way::Tunnel => panic!("{way:?} has no gateway of its own"),
     }
 }
 

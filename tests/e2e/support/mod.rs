@@ -15,4 +15,5 @@ pub(crate) mod process;
 pub(crate) mod scope;
 pub(crate) mod sockets;
 pub(crate) mod tls;
+pub(crate) mod tunnel;
 pub(crate) mod wait;

@@ -70,6 +70,8 @@ mod timing;
 #[cfg(test)]
 mod tokens;
 #[cfg(test)]
+mod tunnel;
+#[cfg(test)]
 mod user_file;
 #[cfg(test)]
 mod wire;

@@ -5,10 +5,12 @@
 
 use std::cell::RefCell;
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
+use nix::poll::{PollFd, PollFlags, PollTimeout};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Read buffer of a thread: an idle tunnel holds none of its own.
@@ -20,7 +22,7 @@ thread_local! {
 
 /// One direction.
 #[derive(Debug, Default)]
-pub(super) struct Direction {
+pub struct Direction {
     /// Read, not yet written.
     pending: Bytes,
     needs_flush: bool,
@@ -32,25 +34,25 @@ pub(super) struct Direction {
 impl Direction {
     /// Begins with bytes that came with the change of protocol.
     #[must_use]
-    pub(super) fn starting_with(pending: Bytes) -> Self {
+    pub fn starting_with(pending: Bytes) -> Self {
         Self { pending, ..Self::default() }
     }
 
     /// Whether the reader has ended.
     #[must_use]
-    pub(super) const fn has_ended(&self) -> bool {
+    pub const fn has_ended(&self) -> bool {
         self.has_ended
     }
 
     /// Whether the writer was told so, too.
     #[must_use]
-    pub(super) const fn is_done(&self) -> bool {
+    pub const fn is_done(&self) -> bool {
         self.is_done
     }
 
     /// Bytes carried.
     #[must_use]
-    pub(super) const fn bytes(&self) -> u64 {
+    pub const fn bytes(&self) -> u64 {
         self.bytes
     }
 
@@ -58,12 +60,7 @@ impl Direction {
     ///
     /// # Errors
     /// Whatever either stream fails with.
-    pub(super) fn poll<R, W>(
-        &mut self,
-        cx: &mut Context<'_>,
-        reader: &mut R,
-        writer: &mut W,
-    ) -> Poll<io::Result<()>>
+    pub fn poll<R, W>(&mut self, cx: &mut Context<'_>, reader: &mut R, writer: &mut W) -> Poll<io::Result<()>>
     where
         R: AsyncRead + Unpin,
         W: AsyncWrite + Unpin,
@@ -138,6 +135,16 @@ impl Direction {
         self.needs_flush = true;
         Ok(())
     }
+}
+
+/// Whether both directions of a socket are closed, or it was reset. One that has ended its output only has not hung up.
+#[must_use]
+pub fn hung_up(fd: BorrowedFd<'_>) -> bool {
+    let mut fds = [PollFd::new(fd, PollFlags::empty())];
+    let Ok(1..) = nix::poll::poll(&mut fds, PollTimeout::ZERO) else { return false };
+    fds.iter()
+        .filter_map(PollFd::revents)
+        .any(|events| events.intersects(PollFlags::POLLHUP | PollFlags::POLLERR | PollFlags::POLLNVAL))
 }
 
 #[cfg(test)]

@@ -1,0 +1,72 @@
+//! Headers that belong to one hop (RFC 9110 section 7.6.1). Pure functions over header maps.
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use smallvec::SmallVec;
+
+/// RFC 9110 section 7.6.1, and the historical ones.
+static HOP_BY_HOP: [HeaderName; 8] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    HeaderName::from_static("proxy-connection"),
+    header::TE,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+/// The `Upgrade` value, if the request truly asks for it: `Connection` must name it (RFC 9110 section 7.8).
+#[must_use]
+pub fn requested_upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
+    let protocol = headers.get(header::UPGRADE)?;
+    let names_upgrade = connection_tokens(headers).any(|token| token.eq_ignore_ascii_case("upgrade"));
+    names_upgrade.then(|| protocol.clone())
+}
+
+fn connection_tokens(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+}
+
+/// Deletes what belongs to this hop alone, and what `Connection` names.
+pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    strip_named_by_connection(headers);
+    strip_where(headers, is_hop_by_hop);
+}
+
+/// Deletes what `Connection` names.
+pub fn strip_named_by_connection(headers: &mut HeaderMap) {
+    if !headers.contains_key(header::CONNECTION) {
+        return;
+    }
+    let named: Vec<HeaderName> =
+        connection_tokens(headers).filter_map(|token| HeaderName::try_from(token).ok()).collect();
+    for name in named {
+        // `Content-Length` and `Host` are not the hop's to take away: a request would change its meaning.
+        if name != header::CONTENT_LENGTH && name != header::HOST {
+            headers.remove(name);
+        }
+    }
+}
+
+/// Whether a header belongs to one hop by its name.
+#[must_use]
+pub fn is_hop_by_hop(name: &HeaderName) -> bool {
+    // Quick no for most headers by their first letter: this runs for every header of every message.
+    matches!(name.as_str().as_bytes().first(), Some(b'c' | b'k' | b'p' | b't' | b'u'))
+        && HOP_BY_HOP.contains(name)
+}
+
+/// Deletes all headers of these names.
+///
+/// One pass over the names that are there is cheaper than a look-up for each name that might be.
+pub fn strip_where(headers: &mut HeaderMap, is_doomed: impl Fn(&HeaderName) -> bool) {
+    let doomed: SmallVec<[HeaderName; 8]> = headers.keys().filter(|name| is_doomed(name)).cloned().collect();
+    for name in doomed {
+        headers.remove(name);
+    }
+}

@@ -1,0 +1,272 @@
+//! One request: from the socket to the gateway and back.
+
+use std::os::fd::AsFd;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use http_body::Body as _;
+use http_body_util::{Either, Empty};
+use hyper::body::Incoming;
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+use percent_encoding::percent_decode_str;
+use tokio::net::UnixStream;
+use tokio::time::{Interval, MissedTickBehavior};
+
+use super::access::Access;
+use super::answer::{self, Body};
+use super::pool::{Pool, address};
+use crate::client::Login;
+use crate::domain::hop;
+use crate::streams::{Direction, hung_up};
+
+/// How often a stream whose client has ended its input looks whether that client is gone.
+const GONE_CHECK: Duration = Duration::from_millis(300);
+/// The gateway's own pages and API: the login's business, not the engine's.
+const OWN: &str = "/_doorward";
+
+pub(super) struct Relay {
+    access: Rc<Access>,
+    pool: Pool,
+}
+
+impl Relay {
+    pub(super) fn new(access: Rc<Access>) -> Self {
+        Self { access, pool: Pool::default() }
+    }
+
+    /// Closes connections that nobody needs.
+    pub(super) fn sweep(&self) {
+        self.pool.sweep();
+    }
+
+    /// The gateway's answer, or why there is none.
+    pub(super) async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+        match self.relay(request).await {
+            Ok(response) => response,
+            Err(refusal) => answer::error(refusal.0, &refusal.1),
+        }
+    }
+
+    async fn relay(&self, mut request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
+        let target = target(&request)?;
+        let login = self.login()?;
+        let protocol = hop::requested_upgrade(request.headers());
+        let local = protocol.is_some().then(|| hyper::upgrade::on(&mut request));
+        let (mut parts, body) = request.into_parts();
+        prepare(&mut parts.headers, &login, protocol);
+        let body = if body.is_end_stream() { Either::Right(Empty::new()) } else { Either::Left(body) };
+        let mut outgoing = Request::new(body);
+        *outgoing.method_mut() = parts.method;
+        *outgoing.uri_mut() = Uri::from(target);
+        *outgoing.headers_mut() = parts.headers;
+
+        let sent = if local.is_some() {
+            self.pool.send_for_upgrade(outgoing, &login).await
+        } else {
+            self.pool.send(outgoing, &login).await
+        };
+        let mut response = sent.map_err(|error| unreachable(error, &login))?;
+        if response.status() == StatusCode::UNAUTHORIZED {
+            self.access.doubt(login);
+        }
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            let Some(local) = local else { return Err(bad_gateway("the gateway changed protocol unasked")) };
+            let remote = hyper::upgrade::on(&mut response);
+            tokio::task::spawn_local(carry(local, remote));
+        } else {
+            hop::strip_hop_by_hop(response.headers_mut());
+        }
+        Ok(response.map(Either::Left))
+    }
+
+    fn login(&self) -> Result<Rc<Login>, Refusal> {
+        match self.access.login() {
+            Ok(Some(login)) => Ok(login),
+            Ok(None) => Err(Refusal(StatusCode::UNAUTHORIZED, "logged out; run: doorward login".to_owned())),
+            Err(error) => Err(bad_gateway(&format!("{:#}", anyhow::Error::from(error)))),
+        }
+    }
+}
+
+/// A status and a sentence.
+struct Refusal(StatusCode, String);
+
+fn bad_gateway(text: &str) -> Refusal {
+    Refusal(StatusCode::BAD_GATEWAY, text.to_owned())
+}
+
+fn unreachable(error: super::pool::SendError, login: &Login) -> Refusal {
+    bad_gateway(&format!("doorward tunnel to {}: {:#}", login.url, anyhow::Error::from(error)))
+}
+
+/// The path and query as they came. Programs that were given this socket were given the engine, not the login: with a
+/// container that has it mounted, that is the difference between a command and a token of one's own.
+fn target(request: &Request<Incoming>) -> Result<PathAndQuery, Refusal> {
+    let refused = |text: &str| Err(Refusal(StatusCode::BAD_REQUEST, text.to_owned()));
+    let Some(target) = request.uri().path_and_query() else {
+        return refused("there is no path in the request");
+    };
+    if request.method() == Method::CONNECT {
+        return refused("this is no proxy for other hosts");
+    }
+    if is_own(target.path()) {
+        let text = "the gateway's own API is not served here; use doorward whoami, token, session or api";
+        return Err(Refusal(StatusCode::FORBIDDEN, text.to_owned()));
+    }
+    Ok(target.clone())
+}
+
+fn is_own(path: &str) -> bool {
+    let decoded = percent_decode_str(path).decode_utf8_lossy();
+    let first = decoded.split('/').find(|segment| !segment.is_empty() && *segment != ".");
+    first.is_some_and(|segment| segment == OWN.trim_start_matches('/'))
+}
+
+/// First what belongs to this hop goes, then what only we may say is written.
+fn prepare(headers: &mut HeaderMap, login: &Login, upgrade: Option<HeaderValue>) {
+    hop::strip_hop_by_hop(headers);
+    // hyper has answered it on the socket, as soon as the gateway wants the body.
+    headers.remove(header::EXPECT);
+    headers.remove(header::TRAILER);
+    if let Some(protocol) = upgrade {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+        headers.insert(header::UPGRADE, protocol);
+    }
+    address(headers, login);
+}
+
+/// Carries a connection that left HTTP until both directions have ended, or one side is gone.
+async fn carry(local: OnUpgrade, remote: OnUpgrade) {
+    let (local, remote) = match tokio::try_join!(local, remote) {
+        Ok(both) => both,
+        Err(error) => {
+            tracing::debug!(%error, "a stream did not come about");
+            return;
+        }
+    };
+    let Ok(parts) = local.downcast::<TokioIo<UnixStream>>() else { return };
+    let mut stream = Stream {
+        local: parts.io.into_inner(),
+        remote: TokioIo::new(remote),
+        up: Direction::starting_with(parts.read_buf),
+        down: Direction::starting_with(Bytes::new()),
+        gone_check: None,
+    };
+    std::future::poll_fn(|cx| stream.poll(cx)).await;
+}
+
+struct Stream {
+    local: UnixStream,
+    remote: TokioIo<Upgraded>,
+    up: Direction,
+    down: Direction,
+    gone_check: Option<Interval>,
+}
+
+impl Stream {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Poll::Ready(Err(_)) = self.down.poll(cx, &mut self.remote, &mut self.local) {
+            return Poll::Ready(());
+        }
+        if let Poll::Ready(Err(_)) = self.up.poll(cx, &mut self.local, &mut self.remote) {
+            return Poll::Ready(());
+        }
+        if self.up.is_done() && self.down.is_done() {
+            return Poll::Ready(());
+        }
+        if self.up.has_ended() { self.poll_gone(cx) } else { Poll::Pending }
+    }
+
+    /// An end of input says either "I have said all" or "I am gone"; only looking tells. The engine has to hear of the
+    /// latter: else a command that nobody watches runs on.
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let interval = self.gone_check.get_or_insert_with(|| {
+            let mut interval = tokio::time::interval(GONE_CHECK);
+            interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            interval
+        });
+        while interval.poll_tick(cx).is_ready() {
+            if hung_up(self.local.as_fd()) {
+                return Poll::Ready(());
+            }
+        }
+        Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, HeaderValue};
+
+    use super::{is_own, prepare};
+    use crate::client::{GatewayUrl, Login, Secret, ServerTrust};
+    use crate::tunnel::pool::host;
+
+    fn login(url: &str) -> Login {
+        Login {
+            url: GatewayUrl::parse(url).unwrap(),
+            user: "bob".to_owned(),
+            token: Secret::parse("dwt_right".to_owned().into()).unwrap(),
+            expires: 9,
+            made: 0,
+            trust: ServerTrust::System,
+            context: None,
+        }
+    }
+
+    #[test]
+    fn the_login_replaces_whatever_the_client_says_of_itself() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("authorization", "Basic eDp5"),
+            ("connection", "Authorization, Upgrade, x-hop"),
+            ("x-hop", "1"),
+            ("expect", "100-continue"),
+            ("host", "docker"),
+            ("x-registry-auth", "kept"),
+        ] {
+            headers.append(name, HeaderValue::from_static(value));
+        }
+        prepare(&mut headers, &login("gate.example"), Some(HeaderValue::from_static("tcp")));
+        let all = |name: &str| headers.get_all(name).iter().map(|v| v.to_str().unwrap()).collect::<Vec<_>>();
+        assert_eq!(all("authorization"), ["Bearer dwt_right"]);
+        assert_eq!(all("host"), ["gate.example:8100"]);
+        assert_eq!((all("connection"), all("upgrade")), (vec!["Upgrade"], vec!["tcp"]));
+        assert_eq!(all("x-registry-auth"), ["kept"]);
+        assert!(!headers.contains_key("x-hop") && !headers.contains_key("expect"));
+    }
+
+    #[test]
+    fn the_host_is_written_as_browsers_write_it() {
+        for (url, expected) in [
+            ("https://gate.example", "gate.example"),
+            ("https://gate.example:8443", "gate.example:8443"),
+            ("http://10.0.0.1:80", "10.0.0.1"),
+            ("https://[::1]:443", "[::1]"),
+        ] {
+            assert_eq!(host(&GatewayUrl::parse(url).unwrap()), expected);
+        }
+    }
+
+    #[test]
+    fn the_gateways_own_api_is_known_in_every_spelling() {
+        for path in [
+            "/_doorward",
+            "/_doorward/api/v1/tokens",
+            "/%5fdoorward/x",
+            "//_doorward/x",
+            "/./_doorward",
+            "/_doorward%2fapi",
+        ] {
+            assert!(is_own(path), "{path}");
+        }
+        for path in ["/", "/_ping", "/v1.41/images/_doorward/json", "/_doorwards/x"] {
+            assert!(!is_own(path), "{path}");
+        }
+    }
+}
