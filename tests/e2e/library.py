@@ -8,11 +8,15 @@ import docker
 from docker.tls import TLSConfig
 
 name, (label, _, value) = sys.argv[1], sys.argv[2].partition("=")
-folder = pathlib.Path(os.environ["DOCKER_CONFIG"])
-tls = False
-if os.environ.get("DOCKER_TLS_VERIFY"):
-    tls = TLSConfig(ca_cert=str(folder / "ca.pem"), verify=True)
-client = docker.DockerClient(base_url=os.environ["DOCKER_HOST"], tls=tls, version="auto", timeout=60)
+certificates = os.environ.get("DOCKER_CERT_PATH")
+if certificates and (pathlib.Path(certificates) / "cert.pem").exists():
+    client = docker.from_env(timeout=60)
+else:
+    # from_env would insist on a client certificate.
+    tls = False
+    if os.environ.get("DOCKER_TLS_VERIFY"):
+        tls = TLSConfig(ca_cert=str(pathlib.Path(os.environ["DOCKER_CONFIG"]) / "ca.pem"), verify=True)
+    client = docker.DockerClient(base_url=os.environ["DOCKER_HOST"], tls=tls, version="auto", timeout=60)
 
 print("ping:", client.ping())
 container = client.containers.run(

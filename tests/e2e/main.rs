@@ -32,6 +32,8 @@ mod libraries;
 #[cfg(test)]
 mod life_cycle;
 #[cfg(test)]
+mod login;
+#[cfg(test)]
 mod run;
 #[cfg(test)]
 mod streams;

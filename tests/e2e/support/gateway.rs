@@ -49,6 +49,8 @@ pub(crate) struct Gateway {
 enum Passwords<'a> {
     /// The embedded user file, with [`USER`] in it.
     File,
+    /// The same file, and certificates that the gateway issues to who is logged in.
+    FileAndCertificates,
     /// PAM, with these options, for a user of the machine.
     Pam(&'a [&'a str], (&'a str, &'a str)),
 }
@@ -94,6 +96,11 @@ impl Gateway {
         Self::spawn(Way::Tls, engine, &Passwords::Pam(&["--pam-service", service], ("", "")))
     }
 
+    /// A gateway over TLS that issues client certificates; nobody is logged in.
+    pub(crate) fn that_issues_certificates(engine: &str) -> Self {
+        Self::spawn(Way::Tls, engine, &Passwords::FileAndCertificates)
+    }
+
     fn start_with(way: Way, engine: &str, passwords: &Passwords<'_>) -> Self {
         let mut gateway = Self::spawn(way, engine, passwords);
         gateway.token = gateway.log_in();
@@ -111,6 +118,11 @@ impl Gateway {
         let user = match passwords {
             Passwords::File => {
                 command.arg("--users").arg(write_users(&folder));
+                (USER, PASSWORD)
+            }
+            Passwords::FileAndCertificates => {
+                make_ca(&state);
+                command.arg("--users").arg(write_users(&folder)).args(["--client-ca", "own"]);
                 (USER, PASSWORD)
             }
             Passwords::Pam(options, user) => {
@@ -212,6 +224,16 @@ pub(crate) fn gateway_user() -> User {
     let wanted = std::env::var("DOORWARD_E2E_USER").unwrap_or_else(|_| "doorward".to_owned());
     let look = |name: &str| User::from_name(name).expect("the account database");
     look(&wanted).or_else(|| look("nobody")).expect("the account nobody")
+}
+
+/// What an operator does once before `--client-ca own`.
+fn make_ca(state: &Path) {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_doorward"));
+    command.args(["ca", "init", "--no-passphrase", "--state"]).arg(state);
+    if geteuid().is_root() {
+        command.env("DOORWARD_USER", gateway_user().name);
+    }
+    process::run(command).ok();
 }
 
 /// The embedded user file with [`USER`] in it, readable by the gateway alone.

@@ -1,10 +1,12 @@
 //! `doorward login` and its companions, as developers run them: the real program, from an empty home folder.
 
+mod certificates;
 mod commands;
 mod contexts;
 mod hostile;
 mod server;
 mod terminal;
+mod web;
 
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;

@@ -21,17 +21,17 @@ fn poll(begun: &Value) -> Request {
 }
 
 /// The code as a person types it, in a browser that holds this cookie.
-fn type_code(door: &Door, cookie: &str, code: &str) -> Reply {
+pub(super) fn type_code(door: &Door, cookie: &str, code: &str) -> Reply {
     door.send(&Request::post(PAGE).by_our_page().cookie(cookie).form(&[("code", code)]))
 }
 
-fn press(door: &Door, cookie: &str, request: &str, choice: &str) -> Reply {
+pub(super) fn press(door: &Door, cookie: &str, request: &str, choice: &str) -> Reply {
     let form = [("request", request), ("choice", choice)];
     door.send(&Request::post(ANSWER).by_our_page().cookie(cookie).form(&form))
 }
 
 /// The secret of a page that shows what asked.
-fn request_of(page: &Reply) -> String {
+pub(super) fn request_of(page: &Reply) -> String {
     assert_eq!(page.status, 200, "{page:?}");
     let rest = page.body.split("name=\"request\" value=\"").nth(1).unwrap();
     rest.split('"').next().unwrap().to_owned()
