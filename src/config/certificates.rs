@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use http::Uri;
 
 use super::address::{self, is_port_0};
+use super::cert_header::cert_header;
 use super::check::{Checker, list};
 use super::checked::{CertField, ClientCa, ClientCertSettings, ListenAddress, TlsMode};
 use super::raw::Text;
@@ -16,9 +17,10 @@ const MOST_DEPTH: usize = 6;
 /// The certificate door, if `client-ca` opens one.
 pub(super) fn client_certs(checker: &mut Checker<'_>, tls: Option<&TlsMode>) -> Option<ClientCertSettings> {
     let raw = checker.raw;
-    let settings = ClientCertSettings {
+    let mut settings = ClientCertSettings {
         authorities: authorities(checker),
         required: required(checker),
+        header: None,
         listen: own_addresses(checker),
         url: raw.client_cert_url.as_ref().and_then(|text| url(checker, text)),
         depth: depth(checker),
@@ -33,6 +35,7 @@ pub(super) fn client_certs(checker: &mut Checker<'_>, tls: Option<&TlsMode>) -> 
         }
         return None;
     }
+    settings.header = cert_header(checker, tls);
     together(checker, &settings, tls);
     Some(settings)
 }
@@ -143,6 +146,7 @@ fn without_ca(checker: &mut Checker<'_>) {
     let raw = checker.raw;
     let given = [
         ("client-cert", raw.client_cert.is_some()),
+        ("client-cert-header", raw.client_cert_header.is_some()),
         ("client-cert-listen", !raw.client_cert_listen.is_empty()),
         ("client-cert-url", raw.client_cert_url.is_some()),
         ("client-cert-depth", raw.client_cert_depth.is_some()),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 pub use super::acme::{AcmeBinding, AcmeSettings};
+pub use super::cert_header::CertHeader;
 pub use super::hsts::HstsSettings;
 
 /// Everything that `doorward serve` needs, valid by construction.
@@ -111,6 +112,8 @@ pub struct ClientCertSettings {
     pub authorities: Vec<ClientCa>,
     /// Whether a handshake without a good certificate is refused.
     pub required: bool,
+    /// With [`TlsMode::AssumeSecure`]: the header that a trusted proxy passes certificates on in.
+    pub header: Option<CertHeader>,
     /// Addresses that ask for a certificate; if there are any, those of [`Settings::listen`] do not.
     pub listen: Vec<ListenAddress>,
     /// How browsers reach them: `https://HOST[:PORT]`.

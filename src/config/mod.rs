@@ -10,6 +10,7 @@
 
 mod acme;
 mod address;
+mod cert_header;
 mod certificates;
 mod check;
 pub mod checked;

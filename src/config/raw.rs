@@ -127,6 +127,11 @@ pub struct RawSettings {
     /// Most intermediate CAs between a certificate and its CA [default: 3]
     #[arg(long, env = "DOORWARD_CLIENT_CERT_DEPTH", value_name = "N", help_heading = CERTIFICATES, hide_env_values = true)]
     pub client_cert_depth: Option<Text>,
+    /// With --assume-secure: how a terminator of --trusted-proxy passes certificates on: rfc9440, nginx, haproxy, traefik,
+    /// envoy or caddy
+    #[arg(long, env = "DOORWARD_CLIENT_CERT_HEADER", value_name = "FORM", help_heading = CERTIFICATES,
+          hide_env_values = true)]
+    pub client_cert_header: Option<Text>,
     /// What in a certificate is the user's name: cn, san-email, san-dns, san-uri or upn [default: cn]
     #[arg(long, env = "DOORWARD_CERT_USER", value_name = "FIELD", help_heading = CERTIFICATES, hide_env_values = true)]
     pub cert_user: Option<Text>,

@@ -290,7 +290,8 @@ fn options_of_the_certificate_door_that_cannot_be_meant_are_refused() {
         ("no-login = true\nautocert = '*'\nclient-ca = 'own'", "client-ca: contradicts --no-login"),
         ("client-ca = 'own'", "client-ca: certificates need a secured connection"),
         (
-            "assume-secure = true\nclient-ca = 'own'\nclient-cert = 'required'",
+            "assume-secure = true\ntrusted-proxy = '::1'\nclient-cert-header = 'nginx'\nclient-ca = 'own'\n\
+             client-cert = 'required'",
             "client-cert: is the terminator's business",
         ),
         (&format!("{door}client-cert = 'maybe'"), "client-cert: 'maybe' is not known"),
@@ -329,4 +330,24 @@ fn administrators_are_named_by_group_and_not_by_an_empty_one() {
     assert_eq!(groups, ["ops", "DOM\\domain admins"]);
     assert!(problem(&format!("{login}admin-group = ['ops', ' ']")).contains("is empty"));
     assert!(problem("no-login = true\nadmin-group = 'ops'").contains("means nothing with --no-login"));
+}
+
+#[test]
+fn c9_certificates_from_a_header_need_assume_secure_and_a_terminator_that_is_named() {
+    use super::CertHeader;
+    let behind = "client-ca = 'own'\nassume-secure = true\n";
+    let named = format!("{behind}trusted-proxy = '10.0.0.1'\n");
+    for (name, form) in CertHeader::ALL {
+        let settings = settings(&format!("{named}client-cert-header = '{name}'"));
+        assert_eq!(settings.client_certs.unwrap().header, Some(form));
+    }
+    assert!(problem(&named).contains("by --client-cert-header, one of rfc9440, nginx"));
+    assert!(problem(&format!("{behind}client-cert-header = 'nginx'")).contains("needs --trusted-proxy"));
+    let own = "client-ca = 'own'\nautocert = '*'\ntrusted-proxy = '10.0.0.1'\nclient-cert-header = 'nginx'";
+    assert!(problem(own).starts_with("--client-cert-header: only means something with --assume-secure"));
+    let alone =
+        "use-login = true\nassume-secure = true\ntrusted-proxy = '10.0.0.1'\nclient-cert-header = 'nginx'";
+    assert!(problem(alone).starts_with("--client-cert-header: only means something with --client-ca"));
+    let unknown = problem(&format!("{named}client-cert-header = 'apache'"));
+    assert!(unknown.contains("'apache' is not known") && unknown.contains("haproxy"), "{unknown}");
 }

@@ -1,10 +1,13 @@
 //! What a request must be before anybody looks at who sent it.
 
+use std::sync::Arc;
+
 use http::request::Parts;
 use http::{Method, StatusCode, Version};
 
+use crate::domain::ClientCertificate;
 use crate::gateway::host::check_host;
-use crate::listener::{Connection, check_framing};
+use crate::listener::{Connection, Malformed, TrustedProxies, check_framing};
 use crate::policy::Target;
 use crate::token::{self, Token};
 
@@ -37,6 +40,20 @@ pub(super) fn check(connection: &Connection, request: &Parts) -> Result<Target, 
     }
     let is_http2 = request.version == Version::HTTP_2;
     Target::parse(&request.uri, is_http2).map_err(|invalid| bad(&invalid.to_string()))
+}
+
+/// The client's certificate: the one that a believed terminator passes on, or the connection's own.
+///
+/// # Errors
+/// What the terminator passes on cannot be read. Such a request is refused, not taken for one without a certificate:
+/// another door would open to whoever was meant by it.
+pub(super) fn certificate(
+    trusted: &TrustedProxies,
+    connection: &Connection,
+    request: &Parts,
+) -> Result<Option<Arc<ClientCertificate>>, Malformed> {
+    let passed_on = trusted.certificate(connection.peer, &request.headers)?;
+    Ok(passed_on.map(Arc::new).or_else(|| connection.certificate.clone()))
 }
 
 fn holds_token(query: &str) -> bool {

@@ -1,6 +1,7 @@
 //! One request, from its head to its answer.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,8 +11,9 @@ use http_body_util::{BodyExt, Limited};
 use tokio::time::Instant;
 
 use crate::audit::Closing;
+use crate::domain::ClientCertificate;
 use crate::gateway::body::GatewayBody;
-use crate::gateway::check::check;
+use crate::gateway::check::{certificate, check};
 use crate::gateway::entry::{Entry, Facts, Noted, RequestId, millis, shown_user};
 use crate::gateway::refuse::{drain, error, failed, failure_reason, is_navigation, throttled, unauthorized};
 use crate::gateway::worker::{Mode, Place, Worker};
@@ -34,7 +36,11 @@ impl Worker {
         request: Request<hyper::body::Incoming>,
     ) -> Response<GatewayBody> {
         let mut incoming = Incoming::new(request);
-        let facts = self.facts(connection, &incoming.parts);
+        let (certificate, unclear) = match certificate(&self.gateway.trusted, connection, &incoming.parts) {
+            Ok(certificate) => (certificate, None),
+            Err(malformed) => (None, Some(malformed)),
+        };
+        let facts = self.facts(connection, &incoming.parts, certificate);
         let mut entry = Entry {
             log: &self.gateway.log,
             facts: &facts,
@@ -43,10 +49,12 @@ impl Worker {
             bytes: None,
         };
         entry.noted.path = incoming.parts.uri.path_and_query().cloned();
-        let checked = if self.gateway.allowed.serves(facts.client, connection.peer) {
-            check(connection, &incoming.parts)
-        } else {
+        let checked = if !self.gateway.allowed.serves(facts.client, connection.peer) {
             Err((StatusCode::FORBIDDEN, "clients from this address are not served here".to_owned()))
+        } else if let Some(malformed) = unclear {
+            Err((StatusCode::BAD_REQUEST, format!("the client certificate cannot be read: {malformed}")))
+        } else {
+            check(connection, &incoming.parts)
         };
         let mut response = match checked {
             Ok(target) => self.route(&facts, place, target, &mut incoming, &mut entry.noted).await,
@@ -75,7 +83,12 @@ impl Worker {
         response
     }
 
-    fn facts(&self, connection: &Connection, request: &Parts) -> Facts {
+    fn facts(
+        &self,
+        connection: &Connection,
+        request: &Parts,
+        certificate: Option<Arc<ClientCertificate>>,
+    ) -> Facts {
         let headers = &request.headers;
         let forwarded = self.gateway.trusted.read(connection.peer, headers);
         let named = if request.version == Version::HTTP_2 {
@@ -93,7 +106,7 @@ impl Worker {
             authority,
             for_browser: is_navigation(&request.method, headers),
             method: request.method.clone(),
-            certificate: connection.certificate.clone(),
+            certificate,
             forwarded,
         }
     }

@@ -5,9 +5,16 @@ use std::net::IpAddr;
 use http::HeaderMap;
 use ipnet::IpNet;
 
+use crate::config::CertHeader;
+use crate::domain::ClientCertificate;
+use crate::listener::forwarded_cert::Malformed;
+
 /// The terminators whose forwarded headers are believed. Empty by default: nobody's.
 #[derive(Clone, Debug, Default)]
-pub struct TrustedProxies(Vec<IpNet>);
+pub struct TrustedProxies {
+    networks: Vec<IpNet>,
+    cert_header: Option<CertHeader>,
+}
 
 /// What the outermost trusted terminator says of a request.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -21,17 +28,17 @@ pub struct Forwarded {
 }
 
 impl TrustedProxies {
-    /// Believes these networks.
+    /// Believes these networks; of client certificates, if they pass any on, in this header and no other.
     #[must_use]
-    pub const fn new(networks: Vec<IpNet>) -> Self {
-        Self(networks)
+    pub const fn new(networks: Vec<IpNet>, cert_header: Option<CertHeader>) -> Self {
+        Self { networks, cert_header }
     }
 
     /// Whether a peer is one of them. An IPv4 address that arrives on a dual-stack socket counts as IPv4.
     #[must_use]
     pub fn trusts(&self, peer: IpAddr) -> bool {
         let peer = peer.to_canonical();
-        self.0.iter().any(|network| network.contains(&peer))
+        self.networks.iter().any(|network| network.contains(&peer))
     }
 
     /// Reads the forwarded headers of a request from `peer`; nothing if the peer is not trusted.
@@ -44,6 +51,22 @@ impl TrustedProxies {
             client: self.client(headers),
             host: last_value(headers, "x-forwarded-host"),
             proto: last_value(headers, "x-forwarded-proto").map(|proto| proto.to_ascii_lowercase()),
+        }
+    }
+
+    /// The client certificate that a request from `peer` was passed on with; none if the peer is not trusted, whatever it
+    /// says (behaviour C9).
+    ///
+    /// # Errors
+    /// As [`CertHeader::read`]; the request must be refused.
+    pub fn certificate(
+        &self,
+        peer: IpAddr,
+        headers: &HeaderMap,
+    ) -> Result<Option<ClientCertificate>, Malformed> {
+        match self.cert_header {
+            Some(form) if self.trusts(peer) => form.read(headers),
+            _ => Ok(None),
         }
     }
 
@@ -93,10 +116,13 @@ fn last_value(headers: &HeaderMap, name: &str) -> Option<String> {
 mod tests {
     use http::{HeaderMap, HeaderName};
 
+    use crate::config::CertHeader;
+
     use super::{Forwarded, TrustedProxies, is_relayed_unbelieved};
 
     fn read(peer: &str, pairs: &[(&'static str, &'static str)]) -> Forwarded {
-        let trusted = TrustedProxies::new(vec!["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()]);
+        let networks = vec!["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()];
+        let trusted = TrustedProxies::new(networks, None);
         let mut headers = HeaderMap::new();
         for (name, value) in pairs {
             headers.append(HeaderName::from_static(name), value.parse().unwrap());
@@ -109,6 +135,22 @@ mod tests {
         let headers =
             [("x-forwarded-for", "1.2.3.4"), ("x-forwarded-proto", "http"), ("x-forwarded-host", "evil")];
         assert_eq!(read("192.0.2.1", &headers), Forwarded::default());
+    }
+
+    #[test]
+    fn c9_a_certificate_is_taken_from_a_trusted_peer_and_the_header_that_was_switched_on() {
+        let read = |form: Option<CertHeader>, peer: &str, name: &'static str| {
+            let trusted = TrustedProxies::new(vec!["10.0.0.0/8".parse().unwrap()], form);
+            let mut headers = HeaderMap::new();
+            // An empty SEQUENCE: what is in it is for whoever checks it.
+            headers.insert(HeaderName::from_static(name), "MAA=".parse().unwrap());
+            trusted.certificate(peer.parse().unwrap(), &headers).unwrap().is_some()
+        };
+        let (haproxy, header) = (Some(CertHeader::Haproxy), "x-ssl-client-der");
+        assert!(read(haproxy, "10.1.1.1", header) && read(haproxy, "::ffff:10.1.1.1", header));
+        assert!(!read(haproxy, "192.0.2.1", header) && !read(haproxy, "0.0.0.0", header));
+        assert!(!read(haproxy, "10.1.1.1", "x-forwarded-tls-client-cert"));
+        assert!(!read(None, "10.1.1.1", header));
     }
 
     #[test]

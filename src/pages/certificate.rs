@@ -94,8 +94,7 @@ pub(super) async fn exchange(
 /// Says what is wrong with the certificate, or that there was none.
 fn refuse(context: &PageContext, back: &str, return_to: &ReturnTo) -> HttpResponse {
     let login = format!("{back}{}", with_next("/_doorward/login", return_to));
-    let said = context.refused.map(|why| format!("Nobody is let in by it, because of the {why}."));
-    let text = said.unwrap_or_else(|| {
+    let text = context.refused.map(sentence).unwrap_or_else(|| {
         "Your browser showed no certificate. Import it into the browser, then close all of its windows and try again: \
          browsers remember the answer to their certificate question."
             .to_owned()
@@ -111,6 +110,14 @@ fn refuse(context: &PageContext, back: &str, return_to: &ReturnTo) -> HttpRespon
         ..ErrorPage::standard(401, &context.request_id)
     };
     page(StatusCode::UNAUTHORIZED, &view)
+}
+
+/// A reason as the log has it, for the person who reads it under a heading that speaks of a certificate already.
+fn sentence(reason: &'static str) -> String {
+    let reason = reason.strip_prefix("client certificate: ").unwrap_or(reason);
+    let mut letters = reason.chars();
+    let first = letters.next().map(|letter| letter.to_uppercase().to_string()).unwrap_or_default();
+    format!("{first}{}. Whoever gave it to you can help.", letters.as_str())
 }
 
 /// The site to go back to: another port of this very host, or this one. Anywhere else, a fresh login would be led to
@@ -136,7 +143,17 @@ fn host_of(authority: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::back;
+    use super::{back, sentence};
+    use crate::trust::Refusal;
+
+    #[test]
+    fn a_reason_is_read_as_a_sentence() {
+        assert_eq!(sentence(Refusal::Revoked.as_str()), "It was revoked. Whoever gave it to you can help.");
+        assert_eq!(
+            sentence("the account is refused"),
+            "The account is refused. Whoever gave it to you can help."
+        );
+    }
 
     #[test]
     fn one_goes_back_to_another_port_of_this_host_and_nowhere_else() {

@@ -33,7 +33,7 @@ static HOP_BY_HOP: [HeaderName; 8] = [
 ];
 
 /// What a client might write to be taken for somebody else, with every separator read as `-`.
-const IDENTITY: [&str; 16] = [
+const IDENTITY: [&str; 15] = [
     "authenticated-user",
     "forwarded",
     "remote-addr",
@@ -45,7 +45,6 @@ const IDENTITY: [&str; 16] = [
     "via-user",
     "x-auth-request-user",
     "x-authenticated-user",
-    "x-client-cert",
     "x-client-ip",
     "x-real-ip",
     "x-remote-user",
@@ -53,8 +52,21 @@ const IDENTITY: [&str; 16] = [
 ];
 
 /// Families of such names.
-const IDENTITY_PREFIXES: [&str; 11] = [
-    "ssl-client-",
+const IDENTITY_PREFIXES: [&str; 22] = [
+    // What terminators say of client certificates. One that the gateway believed has been read by then.
+    "cf-client-cert",
+    "client-cert",
+    "ssl-",
+    "tls-client-",
+    "x-amzn-mtls-",
+    "x-arr-",
+    "x-client-cert",
+    "x-client-dn",
+    "x-client-s-dn",
+    "x-client-subject",
+    "x-client-verif",
+    "x-ssl",
+    "x-tls-client",
     "x-auth-request-",
     "x-authentik-",
     "x-cluster-client-",
@@ -64,7 +76,6 @@ const IDENTITY_PREFIXES: [&str; 11] = [
     "x-rewrite-",
     "x-originating-",
     "x-remote-",
-    "x-ssl-client-",
     "x-webauth-",
 ];
 
@@ -194,10 +205,11 @@ fn is_identity(name: &str) -> bool {
             matches!(
                 (first, second),
                 (b'a', b'u')
+                    | (b'c', b'f' | b'l')
                     | (b'f', b'o')
                     | (b'r', b'e')
                     | (b's', b's')
-                    | (b't', b'r')
+                    | (b't', b'l' | b'r')
                     | (b'v', b'i')
                     | (b'x', _)
             )
@@ -286,11 +298,55 @@ mod tests {
             "authenticated_user",
             "true-client-ip",
             "via-user",
+            "client-cert",
+            "client-cert-chain",
+            "client_cert",
+            "client.cert_chain",
+            "cf-client-cert-der-base64",
+            "ssl-client-cert",
+            "ssl_clientcert",
+            "tls-client-subject",
+            "x-amzn-mtls-clientcert",
+            "x-arr-clientcert",
+            "x_arr_clientcert",
+            "x-client-cert",
+            "x-client-cert-chain",
+            "x-client-certificate",
+            "x-client-dn",
+            "x-client-verify",
+            "x-client-verified",
+            "x-forwarded-client-cert",
+            "x_forwarded_client_cert",
+            "x-forwarded-ssl-client-s-dn",
+            "x-forwarded-tls-client-cert",
+            "x-forwarded-tls-client-cert-info",
+            "x-ssl",
+            "x-ssl-cert",
+            "x-ssl-client-cert",
+            "x_ssl_client_chain_der",
+            "x-ssl-client-der",
+            "-x-ssl-client-der",
+            "x-tls-client-cert-der-base64",
         ] {
             let headers = prepared(&[(name, "root")]);
             assert!(!headers.values().any(|value| value == "root"), "{name}");
             assert_eq!(headers["x-forwarded-user"], "bob");
             assert_eq!(headers.get_all("x-forwarded-user").iter().count(), 1);
+        }
+    }
+
+    #[test]
+    fn names_that_only_begin_like_an_identity_header_are_passed_on() {
+        for name in [
+            "client",
+            "client-id",
+            "clientid",
+            "cf-ray",
+            "tls-version",
+            "x-client-version",
+            "x-registry-auth",
+        ] {
+            assert_eq!(prepared(&[(name, "kept")])[name], "kept", "{name}");
         }
     }
 

@@ -123,7 +123,10 @@ impl Application {
                 TlsMode::Plain => Mode::Plain,
             },
             hsts: Hsts::new(settings.hsts),
-            trusted: TrustedProxies::new(settings.trusted_proxies.clone()),
+            trusted: TrustedProxies::new(
+                settings.trusted_proxies.clone(),
+                settings.client_certs.as_ref().and_then(|certs| certs.header),
+            ),
             allowed: AllowFrom::new(settings.allow_from.clone()),
             connector,
             log,

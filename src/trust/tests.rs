@@ -14,6 +14,7 @@ fn settings(folder: &Path) -> ClientCertSettings {
     ClientCertSettings {
         authorities: vec![ClientCa::File(folder.join("ca.pem"))],
         required: false,
+        header: None,
         listen: Vec::new(),
         url: None,
         depth: 3,

@@ -4,8 +4,12 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
 
+use nix::unistd::geteuid;
+
+use crate::support::certificates::OwnCa;
 use crate::support::cli::{Way, gateway_ways};
-use crate::support::gateway::{Gateway, PASSWORD, USER};
+use crate::support::gateway::{self, Gateway, PASSWORD, USER};
+use crate::support::scope::Scope;
 use crate::support::{engine, process};
 
 static PYTHON: OnceLock<PathBuf> = OnceLock::new();
@@ -25,17 +29,52 @@ fn the_pages_look_right_light_and_dark_on_a_phone_and_on_a_desk() {
     browse("looks.py");
 }
 
+#[test]
+fn c7_an_imported_certificate_logs_in_on_its_own_port_until_it_is_revoked() {
+    // Which certificate a browser shows is settled by a policy of the machine.
+    if !gateway_ways().contains(&Way::Certificate) || !geteuid().is_root() {
+        println!("skipped: the browser's policy is for root to write");
+        return;
+    }
+    let scope = Scope::new();
+    let own = OwnCa::new(&scope);
+    let secret = scope.secret("p12-password", "of bob's file\n");
+    let p12 = ["client", USER, "--p12", "--p12-password-file", &secret.display().to_string()];
+    own.run(&p12).ok();
+    let port = gateway::free_port();
+    let users = gateway::write_users(&scope.file(""));
+    let (asking, users) = (format!("127.0.0.1:{port}"), users.display().to_string());
+    let gateway = own.gateway(&["--use-login", "--users", &users, "--client-cert-listen", &asking]);
+    let mut command = script("certificate.py", &gateway);
+    command.arg(port.to_string()).arg(own.path("server/ca.pem"));
+    command.arg(own.path(&format!("{USER}/{USER}.p12"))).arg("of bob's file");
+    command
+        .arg(env!("CARGO_BIN_EXE_doorward"))
+        .args(["ca", "revoke", USER, "--yes", "--state"])
+        .arg(own.state());
+    finish(command);
+}
+
 /// Runs one script against a gateway of its own: a wrong password slows the next login of the same address.
-fn browse(script: &str) {
+fn browse(script_name: &str) {
     // A browser needs TLS: the cookie is never sent over the plain port.
     if !gateway_ways().contains(&Way::Tls) {
         return;
     }
     let gateway = Gateway::start(Way::Tls, &engine::url());
+    finish(script(script_name, &gateway));
+}
+
+/// A script, told where the gateway is and who logs in.
+fn script(name: &str, gateway: &Gateway) -> Command {
     let mut command = Command::new(python());
-    command.arg(engine::tree().join("tests/e2e/browser").join(script));
+    command.arg(engine::tree().join("tests/e2e/browser").join(name));
     command.arg(format!("https://localhost:{}", gateway.port)).arg(USER).arg(PASSWORD);
     command.arg(engine::tree().join("target/screenshots"));
+    command
+}
+
+fn finish(command: Command) {
     let result = process::run(command);
     assert_eq!(result.code, 0, "{}\n{}", result.stdout, result.stderr);
 }

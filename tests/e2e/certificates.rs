@@ -1,4 +1,9 @@
-//! Files of `doorward ca` with a real dockerd and the stock clients, as in Docker's own page on TLS.
+//! Client certificates: files of `doorward ca` with a real dockerd, as in Docker's own page on TLS; and the gateway in
+//! dockerd's place, with the stock clients, curl and revocations.
+
+mod nginx;
+mod revocation;
+mod stock;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

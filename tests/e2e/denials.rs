@@ -12,9 +12,9 @@ use crate::support::scope::Scope;
 const UPLOAD: u64 = 64 << 20;
 
 #[test]
-fn gg1_without_a_token_the_client_prints_our_message() {
+fn gg1_without_a_credential_the_client_prints_our_message() {
     for docker in clients() {
-        let refused = docker.clone().without_token().run(&["ps"]);
+        let refused = docker.clone().without_credential().run(&["ps"]);
         assert_refused(&docker, &refused, &message(&docker, &[]));
     }
 }
@@ -65,7 +65,7 @@ fn gg2_a_refused_upload_shows_our_message_ten_times_of_ten() {
     for docker in clients() {
         let expected = message(&docker, &[]);
         for _ in 0..10 {
-            let refused = docker.clone().without_token().run(&["load", "-i", &file]);
+            let refused = docker.clone().without_credential().run(&["load", "-i", &file]);
             assert_refused(&docker, &refused, &expected);
         }
     }
@@ -81,7 +81,7 @@ fn gg3_a_refused_hijack_ends_with_an_error_and_never_in_silence() {
             &["attach", &name],
             &["run", "--rm", "busybox", "echo", "hi"],
         ] {
-            let refused = docker.clone().without_token().run(args);
+            let refused = docker.clone().without_credential().run(args);
             assert!(
                 refused.code != 0 && refused.stdout.is_empty() && !refused.stderr.is_empty(),
                 "{refused:?}"

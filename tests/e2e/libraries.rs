@@ -26,6 +26,24 @@ fn gc2_the_python_library_sees_the_same_through_the_gateway() {
 }
 
 #[test]
+fn gd1_by_certificate_the_python_library_attaches_too() {
+    // Over its sockets this library forgets HttpHeaders, and so a token; a certificate is in the handshake.
+    let print = |way| {
+        let scope = Scope::new();
+        let mut command = Command::new(PYTHON);
+        command.arg(engine::tree().join("tests/e2e/library.py"));
+        command.arg(scope.name("library")).arg(scope.label()).arg("attach");
+        environment(&mut command, way, &scope);
+        scope.neutral(&process::run(command).ok().stdout)
+    };
+    let expected = print(Way::Socket);
+    assert!(expected.contains("said: 'words'"), "{expected}");
+    for way in gateway_ways().into_iter().filter(|way| *way == Way::Certificate) {
+        assert_eq!(print(way), expected, "{way:?}");
+    }
+}
+
+#[test]
 fn gc2_compose_brings_a_project_up_and_down() {
     let program = Path::new("/usr/bin/docker-compose");
     assert!(program.exists(), "this scenario needs Debian's docker-compose");
@@ -33,14 +51,16 @@ fn gc2_compose_brings_a_project_up_and_down() {
         let file = project(scope);
         let compose = |args: &[&str]| {
             let mut command = Command::new(program);
+            environment(&mut command, way, scope);
             // By environment variables it insists on a client certificate; by options it does not.
-            if let Some(certificate) = trusted(way) {
+            if way != Way::Certificate
+                && let Some(certificate) = trusted(way)
+            {
                 command.arg("--tlsverify").arg("--tlscacert").arg(certificate);
                 command.arg("--host").arg(format!("tcp://127.0.0.1:{}", gateway::shared(way).port));
+                command.env_remove("DOCKER_TLS_VERIFY").env_remove("DOCKER_CERT_PATH");
             }
             command.arg("--project-name").arg(scope.name("project")).arg("--file").arg(&file).args(args);
-            environment(&mut command, way, scope);
-            command.env_remove("DOCKER_TLS_VERIFY").env_remove("DOCKER_CERT_PATH");
             process::run(command)
         };
         compose(&["up", "-d"]).ok();
@@ -85,8 +105,12 @@ fn environment(command: &mut Command, way: Way, scope: &Scope) {
         return;
     }
     let gateway = gateway::shared(way);
-    http::write_docker_config(&folder, &gateway.token);
     command.env("DOCKER_HOST", format!("tcp://127.0.0.1:{}", gateway.port));
+    if let Some(files) = &gateway.client {
+        command.env("DOCKER_TLS_VERIFY", "1").env("DOCKER_CERT_PATH", files);
+        return;
+    }
+    http::write_docker_config(&folder, &gateway.token);
     if let Some(certificate) = &gateway.certificate {
         fs::copy(certificate, folder.join("ca.pem")).expect("the gateway's certificate");
         command.env("DOCKER_TLS_VERIFY", "1").env("DOCKER_CERT_PATH", &folder);

@@ -1,7 +1,8 @@
 //! The end-to-end suite: a real Docker Engine, the stock docker clients, a browser and the container image.
 //!
-//! Every scenario of the command line runs three ways and must look the same in each: on the engine's own socket,
-//! through the gateway over TLS with a token, and through the gateway's plain port as a TLS terminator would use it.
+//! Every scenario of the command line runs four ways and must look the same in each: on the engine's own socket, through
+//! the gateway over TLS with a token, through its plain port as a TLS terminator would use it, and by client certificate
+//! with the gateway in dockerd's place.
 //! What is needed and what can be set stands in README.md beside this file.
 
 // `cfg(test)` is always true here: it tells clippy that helpers too may panic, which is how a test fails.
@@ -41,6 +42,8 @@ mod streams;
 mod support;
 #[cfg(test)]
 mod swarm;
+#[cfg(test)]
+mod terminators;
 #[cfg(test)]
 mod tls_scan;
 #[cfg(test)]

@@ -20,6 +20,7 @@ mod headers;
 mod http2;
 mod life;
 mod logs;
+mod passed_on;
 mod paths;
 mod pool;
 mod process;

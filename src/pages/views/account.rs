@@ -13,6 +13,14 @@ pub struct Moment {
     pub iso: String,
 }
 
+impl Moment {
+    /// The day, in UTC: `2027-02-22`. For what is too far off to be counted in days.
+    #[must_use]
+    pub fn day(&self) -> &str {
+        self.iso.split('T').next().unwrap_or_default()
+    }
+}
+
 /// A token of the user.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct TokenRow {

@@ -20,6 +20,10 @@ ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-backg
              "--disable-component-update", "--disable-sync"]
 
 
+SIZES = {"phone": {"width": 390, "height": 844}, "desk": {"width": 1280, "height": 800}}
+SCHEMES = ("light", "dark")
+
+
 @contextlib.contextmanager
 def browser():
     quiet.leave_the_machines_network(BASE)
@@ -33,7 +37,11 @@ def browser():
 
 def visitor(chromium, **options):
     """A person with an empty cookie jar who accepted the self-signed certificate. Script errors are failures."""
-    context = chromium.new_context(ignore_https_errors=True, **options)
+    return watched(chromium.new_context(ignore_https_errors=True, **options))
+
+
+def watched(context):
+    """The same context; what goes wrong in it is noted."""
     context.set_default_timeout(60_000)
     context.on("weberror", lambda error: problems.append(f"script error: {error.error}"))
     context.on("console", lambda message: message.type == "error" and problems.append(message.text))
@@ -47,6 +55,24 @@ def submit(page, user=USER, password=PASSWORD):
     page.fill("input[name=user]", user)
     page.fill("input[name=password]", password)
     page.click("form[action='/_doorward/login'] button[type=submit]")
+
+
+def take(page, name, size, scheme):
+    """A picture of a page; nothing may stick out of it."""
+    page.wait_for_load_state("networkidle")
+    page.screenshot(path=SHOTS / f"{name}-{size}-{scheme}.png", full_page=True)
+    width = page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
+    check(width[0] <= width[1], f"{name} on a {size} is {width[0]} wide on a screen of {width[1]}")
+    check(page.locator("h1").count() == 1, f"{name} has no single heading")
+
+
+def take_all(page, name):
+    """The page that is open, on each kind of screen."""
+    for size, viewport in SIZES.items():
+        page.set_viewport_size(viewport)
+        for scheme in SCHEMES:
+            page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+            take(page, name, size, scheme)
 
 
 def check(condition, text):

@@ -1,9 +1,6 @@
 """Pictures of each page, light and dark, on a phone and on a desk; nothing may stick out or be cut off."""
 
-from common import BASE, SHOTS, browser, check, check_no_problems, expect, submit, visitor
-
-SIZES = {"phone": {"width": 390, "height": 844}, "desk": {"width": 1280, "height": 800}}
-SCHEMES = ("light", "dark")
+from common import BASE, SCHEMES, SIZES, browser, check_no_problems, expect, submit, take, visitor
 
 
 def main():
@@ -37,14 +34,6 @@ def logged_in(chromium):
     submit(page)
     page.wait_for_url(BASE + "/_doorward/account")
     return context.storage_state()
-
-
-def take(page, name, size, scheme):
-    page.wait_for_load_state("networkidle")
-    page.screenshot(path=SHOTS / f"{name}-{size}-{scheme}.png", full_page=True)
-    width = page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
-    check(width[0] <= width[1], f"{name} on a {size} is {width[0]} wide on a screen of {width[1]}")
-    check(page.locator("h1").count() == 1, f"{name} has no single heading")
 
 
 main()

@@ -2,7 +2,7 @@
 
 Chromium gives up what it is loading whenever an interface comes or goes (ERR_NETWORK_CHANGED), and each container that
 another test starts brings one. So, as root, the browser gets a network namespace of its own, which holds a loopback
-interface and nothing else; what it sends to the gateway's port there goes through a socket file to the real one.
+interface and nothing else; what it sends to a gateway's port there goes through a socket file to the real one.
 """
 
 import atexit
@@ -19,23 +19,25 @@ from urllib.parse import urlsplit
 CLONE_NEWNET = 0x40000000
 
 
-def leave_the_machines_network(base):
+def leave_the_machines_network(base, *others):
     """Moves the calling thread, and so the browser that it starts, out of the machine's network. Needs root."""
     if os.geteuid() != 0:
         return
-    port = urlsplit(base).port
+    ports = [urlsplit(base).port, *others]
     folder = tempfile.mkdtemp(prefix="doorward-browser-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    path = os.path.join(folder, "relay")
-    outside = socket.socket(socket.AF_UNIX)
-    outside.bind(path)
-    outside.listen(64)
-    # A namespace belongs to a thread: this one stays behind, with all that it starts.
-    serve(outside, lambda: socket.create_connection(("127.0.0.1", port)))
+    paths = {port: os.path.join(folder, str(port)) for port in ports}
+    for port, path in paths.items():
+        outside = socket.socket(socket.AF_UNIX)
+        outside.bind(path)
+        outside.listen(64)
+        # A namespace belongs to a thread: this one stays behind, with all that it starts.
+        serve(outside, lambda port=port: socket.create_connection(("127.0.0.1", port)))
     if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET) != 0:
         raise OSError(ctypes.get_errno(), "no network namespace can be made")
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-    serve(socket.create_server(("127.0.0.1", port), backlog=64), lambda: to_file(path))
+    for port, path in paths.items():
+        serve(socket.create_server(("127.0.0.1", port), backlog=64), lambda path=path: to_file(path))
 
 
 def to_file(path):

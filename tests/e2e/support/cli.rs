@@ -1,4 +1,4 @@
-//! The stock docker clients, and the three ways to the engine.
+//! The stock docker clients, and the ways to the engine.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -20,18 +20,22 @@ pub(crate) enum Way {
     Tls,
     /// The gateway's plain port, where a TLS terminator would connect.
     Plain,
+    /// The gateway in dockerd's place: files and options as in Docker's own page on TLS, and nothing else.
+    Certificate,
 }
 
-/// The gateway ways of this run: both, or those named in `DOORWARD_E2E_WAYS` (`socket` alone checks the suite itself).
+/// The gateway ways of this run: all, or those named in `DOORWARD_E2E_WAYS` (`socket` alone checks the suite itself).
 pub(crate) fn gateway_ways() -> Vec<Way> {
-    let wanted = std::env::var("DOORWARD_E2E_WAYS").unwrap_or_else(|_| "socket,tls,plain".to_owned());
+    let wanted =
+        std::env::var("DOORWARD_E2E_WAYS").unwrap_or_else(|_| "socket,tls,plain,certificate".to_owned());
     let mut ways = Vec::new();
     for name in wanted.split(',') {
         match name.trim() {
             "socket" => {}
             "tls" => ways.push(Way::Tls),
             "plain" => ways.push(Way::Plain),
-            other => panic!("DOORWARD_E2E_WAYS knows socket, tls and plain, not {other:?}"),
+            "certificate" => ways.push(Way::Certificate),
+            other => panic!("DOORWARD_E2E_WAYS knows socket, tls, plain and certificate, not {other:?}"),
         }
     }
     ways
@@ -70,12 +74,15 @@ impl Cli {
     pub(crate) fn new(program: &Path, way: Way) -> Self {
         match way {
             Way::Socket => on_socket(engine::socket()).with_program(program),
-            Way::Tls | Way::Plain => Self::through(gateway::shared(way)).with_program(program),
+            _ => Self::through(gateway::shared(way)).with_program(program),
         }
     }
 
     /// The first client through `gateway`, logged in.
     pub(crate) fn through(gateway: &Gateway) -> Self {
+        if let Some(folder) = &gateway.client {
+            return Self::by_certificate(gateway.port, folder);
+        }
         Self::at(gateway.port, gateway.certificate.as_deref()).with_config(&gateway.docker_config)
     }
 
@@ -91,8 +98,24 @@ impl Cli {
         Self { program: programs()[0].clone(), way, options, config: no_config().to_owned() }
     }
 
+    /// The first client at a port of loopback, with the files of a client's folder: `ca.pem`, `cert.pem`, `key.pem`.
+    pub(crate) fn by_certificate(port: u16, folder: &Path) -> Self {
+        let file = |name: &str| folder.join(name).display().to_string();
+        let options = vec![
+            "--tlsverify".to_owned(),
+            format!("--tlscacert={}", file("ca.pem")),
+            format!("--tlscert={}", file("cert.pem")),
+            format!("--tlskey={}", file("key.pem")),
+            format!("-H=localhost:{port}"),
+        ];
+        let (program, config) = (programs()[0].clone(), no_config().to_owned());
+        Self { program, way: Way::Certificate, options, config }
+    }
+
     /// The same, but not logged in.
-    pub(crate) fn without_token(mut self) -> Self {
+    pub(crate) fn without_credential(mut self) -> Self {
+        let proves = |option: &String| option.starts_with("--tlscert=") || option.starts_with("--tlskey=");
+        self.options.retain(|option| !proves(option));
         self.config = no_config().to_owned();
         self
     }

@@ -4,7 +4,7 @@ use std::fs::{self, File, Permissions};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use nix::unistd::{Pid, User, geteuid};
 
 use super::cli::Way;
 use super::http::{self, Answer, Target};
-use super::{engine, keeper, process, sockets, wait};
+use super::{certificates, engine, keeper, process, sockets, wait};
 
 /// The one user of every gateway of the suite.
 pub(crate) const USER: &str = "bob";
@@ -29,12 +29,15 @@ static SCRATCH: OnceLock<PathBuf> = OnceLock::new();
 static NEXT: AtomicU32 = AtomicU32::new(0);
 static TLS: OnceLock<Gateway> = OnceLock::new();
 static PLAIN: OnceLock<Gateway> = OnceLock::new();
+static CERTIFICATE: OnceLock<Gateway> = OnceLock::new();
 
 /// A running gateway; ends when dropped.
 pub(crate) struct Gateway {
     pub(crate) port: u16,
-    /// The certificate it made for itself: the only one that clients trust.
+    /// The certificate it made for itself, or its CA's: the only one that clients trust.
     pub(crate) certificate: Option<PathBuf>,
+    /// Files of a client who is let in by them: `ca.pem`, `cert.pem`, `key.pem`.
+    pub(crate) client: Option<PathBuf>,
     /// Folder of a docker configuration with a token of [`USER`].
     pub(crate) docker_config: PathBuf,
     /// That token.
@@ -49,8 +52,8 @@ pub(crate) struct Gateway {
 enum Passwords<'a> {
     /// The embedded user file, with [`USER`] in it.
     File,
-    /// The same file, and certificates that the gateway issues to who is logged in.
-    FileAndCertificates,
+    /// The same beside client certificates, with these options.
+    FileAnd(&'a [&'a str]),
     /// PAM, with these options, for a user of the machine.
     Pam(&'a [&'a str], (&'a str, &'a str)),
 }
@@ -60,6 +63,7 @@ pub(crate) fn shared(way: Way) -> &'static Gateway {
     match way {
         Way::Tls => TLS.get_or_init(|| Gateway::start(way, &engine::url())),
         Way::Plain => PLAIN.get_or_init(|| Gateway::start(way, &engine::url())),
+        Way::Certificate => CERTIFICATE.get_or_init(|| Gateway::start(way, &engine::url())),
         Way::Socket => panic!("the engine's own socket has no gateway"),
     }
 }
@@ -91,6 +95,13 @@ impl Gateway {
         Self::start_with(way, engine, &Passwords::Pam(options, user))
     }
 
+    /// A gateway behind a terminator on loopback that passes certificates of `ca` on in a header of this form.
+    pub(crate) fn behind(form: &str, ca: &Path, engine: &str) -> Self {
+        let ca = ca.display().to_string();
+        let options = ["--trusted-proxy", "127.0.0.1", "--client-ca", &ca, "--client-cert-header", form];
+        Self::start_with(Way::Plain, engine, &Passwords::FileAnd(&options))
+    }
+
     /// A gateway over TLS with a PAM service that asks for more than a password; nobody is logged in.
     pub(crate) fn with_pam(service: &str, engine: &str) -> Self {
         Self::spawn(Way::Tls, engine, &Passwords::Pam(&["--pam-service", service], ("", "")))
@@ -98,7 +109,7 @@ impl Gateway {
 
     /// A gateway over TLS that issues client certificates; nobody is logged in.
     pub(crate) fn that_issues_certificates(engine: &str) -> Self {
-        Self::spawn(Way::Tls, engine, &Passwords::FileAndCertificates)
+        Self::spawn(Way::Tls, engine, &Passwords::FileAnd(&["--client-ca", "own"]))
     }
 
     fn start_with(way: Way, engine: &str, passwords: &Passwords<'_>) -> Self {
@@ -108,52 +119,88 @@ impl Gateway {
         gateway
     }
 
+    /// A gateway over TLS that nobody is logged in to: `options` say who comes in, `trusted` is its certificate's CA.
+    pub(crate) fn with_options(engine: &str, trusted: &Path, options: &[&str]) -> Self {
+        let mut gateway = Self::run(&new_folder(), engine, Some(trusted.to_owned()), |command| {
+            command.args(options);
+        });
+        // Not by a request: it may take a certificate to send one.
+        wait::until_true("the gateway to listen", START, || {
+            gateway.must_run();
+            gateway.output().contains("\"listening\"")
+        });
+        gateway
+    }
+
     fn spawn(way: Way, engine: &str, passwords: &Passwords<'_>) -> Self {
-        let folder = scratch().join(format!("gateway-{}", NEXT.fetch_add(1, Ordering::Relaxed)));
-        fs::create_dir_all(&folder).expect("scratch folder");
-        let (port, state) = (free_port(), folder.join("state"));
+        let folder = new_folder();
+        let state = folder.join("state");
+        let client = (way == Way::Certificate).then(|| certificates::by_openssl().to_owned());
+        let certificate = match way {
+            Way::Tls => Some(state.join("autocert/cert.pem")),
+            _ => client.as_ref().map(|files| files.join("ca.pem")),
+        };
+        let mut user = (USER, PASSWORD);
+        let mut gateway = Self::run(&folder, engine, certificate, |command| {
+            command.args(["--use-login"]).arg("--state").arg(&state);
+            match passwords {
+                Passwords::File => {
+                    command.arg("--users").arg(write_users(&folder));
+                }
+                Passwords::FileAnd(options) => {
+                    if options.contains(&"own") {
+                        make_ca(&state);
+                    }
+                    command.arg("--users").arg(write_users(&folder)).args(*options);
+                }
+                Passwords::Pam(options, person) => {
+                    command.args(*options);
+                    user = *person;
+                }
+            }
+            match (way, &client) {
+                (Way::Tls, _) => command.args(["--autocert", "localhost,127.0.0.1"]),
+                (_, Some(files)) => {
+                    command.arg("--certfile").arg(files.join("server.pem"));
+                    command.arg("--client-ca").arg(files.join("ca.pem"))
+                }
+                _ => command.arg("--assume-secure"),
+            };
+        });
+        gateway.user = (user.0.to_owned(), user.1.to_owned());
+        gateway.client = client;
+        gateway.await_ready();
+        gateway
+    }
+
+    /// Starts one; it may not be ready yet.
+    fn run(
+        folder: &Path,
+        engine: &str,
+        certificate: Option<PathBuf>,
+        settings: impl FnOnce(&mut Command),
+    ) -> Self {
+        let port = free_port();
         let mut command = keeper::tied(env!("CARGO_BIN_EXE_doorward"));
-        command.args(["serve", "--engine", engine, "--use-login", "--log-format", "json"]);
+        command.args(["serve", "--engine", engine, "--log-format", "json"]);
         command.args(["--listen", &format!("127.0.0.1:{port}")]);
-        let user = match passwords {
-            Passwords::File => {
-                command.arg("--users").arg(write_users(&folder));
-                (USER, PASSWORD)
-            }
-            Passwords::FileAndCertificates => {
-                make_ca(&state);
-                command.arg("--users").arg(write_users(&folder)).args(["--client-ca", "own"]);
-                (USER, PASSWORD)
-            }
-            Passwords::Pam(options, user) => {
-                command.args(*options);
-                *user
-            }
-        };
-        let user = (user.0.to_owned(), user.1.to_owned());
-        command
-            .arg("--state")
-            .arg(&state)
-            .arg("--runtime-dir")
-            .arg(folder.join("run"))
-            .arg("--log")
-            .arg(folder.join("requests.log"));
-        let certificate = (way == Way::Tls).then(|| state.join("autocert/cert.pem"));
-        match way {
-            Way::Tls => command.args(["--autocert", "localhost,127.0.0.1"]),
-            _ => command.arg("--assume-secure"),
-        };
+        command.arg("--runtime-dir").arg(folder.join("run")).arg("--log").arg(folder.join("requests.log"));
         if geteuid().is_root() {
             command.args(["--user", &gateway_user().name]);
         }
+        settings(&mut command);
         let output = File::create(folder.join("output")).expect("scratch folder");
         command.stdin(Stdio::null()).stdout(output.try_clone().expect("file")).stderr(output);
-        let child = keeper::spawn(command);
-        let docker_config = folder.join("docker");
-        let mut gateway =
-            Self { port, certificate, docker_config, token: String::new(), user, folder, child };
-        gateway.await_ready();
-        gateway
+        Self {
+            port,
+            certificate,
+            client: None,
+            docker_config: folder.join("docker"),
+            token: String::new(),
+            user: Default::default(),
+            folder: folder.to_owned(),
+            child: keeper::spawn(command),
+        }
     }
 
     /// Where curl finds it.
@@ -193,14 +240,18 @@ impl Gateway {
     fn await_ready(&mut self) {
         let target = self.target();
         wait::until("the gateway to be ready", START, || {
-            if let Some(status) = self.child.try_wait().expect("child") {
-                panic!("the gateway ended at start with {status}:\n{}", self.output());
-            }
+            self.must_run();
             if self.certificate.as_ref().is_some_and(|certificate| !certificate.exists()) {
                 return None;
             }
             http::send(&target, "/_doorward/readyz", &[]).filter(|answer| answer.status == 200)
         });
+    }
+
+    fn must_run(&mut self) {
+        if let Some(status) = self.child.try_wait().expect("child") {
+            panic!("the gateway ended at start with {status}:\n{}", self.output());
+        }
     }
 
     fn output(&self) -> String {
@@ -219,6 +270,12 @@ impl Drop for Gateway {
     }
 }
 
+fn new_folder() -> PathBuf {
+    let folder = scratch().join(format!("gateway-{}", NEXT.fetch_add(1, Ordering::Relaxed)));
+    fs::create_dir_all(&folder).expect("scratch folder");
+    folder
+}
+
 /// Account for the network-facing process when the suite runs as root: the product's own, or one that can do nothing.
 pub(crate) fn gateway_user() -> User {
     let wanted = std::env::var("DOORWARD_E2E_USER").unwrap_or_else(|_| "doorward".to_owned());
@@ -228,7 +285,7 @@ pub(crate) fn gateway_user() -> User {
 
 /// What an operator does once before `--client-ca own`.
 fn make_ca(state: &Path) {
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_doorward"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_doorward"));
     command.args(["ca", "init", "--no-passphrase", "--state"]).arg(state);
     if geteuid().is_root() {
         command.env("DOORWARD_USER", gateway_user().name);
@@ -236,17 +293,22 @@ fn make_ca(state: &Path) {
     process::run(command).ok();
 }
 
-/// The embedded user file with [`USER`] in it, readable by the gateway alone.
-fn write_users(folder: &Path) -> PathBuf {
+/// The embedded user file with [`USER`] in it, and whom the suite's certificates name; readable by the gateway alone.
+pub(crate) fn write_users(folder: &Path) -> PathBuf {
     let file = folder.join("users.toml");
-    fs::write(&file, format!("[users.{USER}]\npassword = \"{}\"\ngroups = []\n", hash(PASSWORD)))
-        .expect("scratch");
-    fs::set_permissions(&file, Permissions::from_mode(0o600)).expect("scratch");
+    let entry = |name: &str| format!("[users.{name}]\npassword = \"{}\"\ngroups = []\n", hash(PASSWORD));
+    fs::write(&file, [entry(USER), entry(certificates::HOLDER)].concat()).expect("scratch");
+    for_the_gateway(&file);
+    file
+}
+
+/// Makes a file one that the gateway alone can read.
+pub(crate) fn for_the_gateway(file: &Path) {
+    fs::set_permissions(file, Permissions::from_mode(0o600)).expect("scratch");
     if geteuid().is_root() {
         let user = gateway_user();
-        std::os::unix::fs::chown(&file, Some(user.uid.as_raw()), Some(user.gid.as_raw())).expect("chown");
+        std::os::unix::fs::chown(file, Some(user.uid.as_raw()), Some(user.gid.as_raw())).expect("chown");
     }
-    file
 }
 
 /// An argon2id PHC string, made as any other tool would make it: the user file is a public format.

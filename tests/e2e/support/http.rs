@@ -14,6 +14,8 @@ pub(crate) enum Target {
     Socket(PathBuf),
     /// A port on loopback; with the only CA to trust when it speaks TLS.
     Port(u16, Option<PathBuf>),
+    /// The same by the name `localhost`, for servers that go by it; with the only CA to trust.
+    Named(u16, PathBuf),
     /// A port on loopback that speaks TLS with a certificate not known yet. Never for a password.
     Unverified(u16),
 }
@@ -56,6 +58,9 @@ pub(crate) fn send(target: &Target, path: &str, options: &[&str]) -> Option<Answ
         }
         Target::Port(port, None) => {
             command.arg(format!("http://127.0.0.1:{port}{path}"));
+        }
+        Target::Named(port, ca) => {
+            command.arg("--cacert").arg(ca).arg(format!("https://localhost:{port}{path}"));
         }
         Target::Unverified(port) => {
             command.arg("--insecure").arg(format!("https://127.0.0.1:{port}{path}"));

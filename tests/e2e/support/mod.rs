@@ -1,5 +1,6 @@
 //! Fixtures: the engine, the gateway, the clients, and the comparison of what a client sees on each way.
 
+pub(crate) mod certificates;
 pub(crate) mod cli;
 pub(crate) mod compare;
 pub(crate) mod derived;

@@ -56,6 +56,7 @@ fn the_example_file_shows_the_defaults() {
         "cert-map",
         "certfile",
         "client-ca",
+        "client-cert-header",
         "client-cert-listen",
         "client-cert-url",
         "client-crl ",
