@@ -54,8 +54,6 @@ enum Passwords<'a> {
     File,
     /// The same beside client certificates, with these options.
     FileAnd(&'a [&'a str]),
-    /// The same file, and certificates that the gateway issues to who is logged in.
-    FileAndCertificates,
     /// PAM, with these options, for a user of the machine.
     Pam(&'a [&'a str], (&'a str, &'a str)),
 }
@@ -111,7 +109,7 @@ impl Gateway {
 
     /// A gateway over TLS that issues client certificates; nobody is logged in.
     pub(crate) fn that_issues_certificates(engine: &str) -> Self {
-        Self::spawn(Way::Tls, engine, &Passwords::FileAndCertificates)
+        Self::spawn(Way::Tls, engine, &Passwords::FileAnd(&["--client-ca", "own"]))
     }
 
     fn start_with(way: Way, engine: &str, passwords: &Passwords<'_>) -> Self {
@@ -150,11 +148,10 @@ impl Gateway {
                     command.arg("--users").arg(write_users(&folder));
                 }
                 Passwords::FileAnd(options) => {
+                    if options.contains(&"own") {
+                        make_ca(&state);
+                    }
                     command.arg("--users").arg(write_users(&folder)).args(*options);
-                }
-                Passwords::FileAndCertificates => {
-                    make_ca(&state);
-                    command.arg("--users").arg(write_users(&folder)).args(["--client-ca", "own"]);
                 }
                 Passwords::Pam(options, person) => {
                     command.args(*options);
@@ -288,7 +285,7 @@ pub(crate) fn gateway_user() -> User {
 
 /// What an operator does once before `--client-ca own`.
 fn make_ca(state: &Path) {
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_doorward"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_doorward"));
     command.args(["ca", "init", "--no-passphrase", "--state"]).arg(state);
     if geteuid().is_root() {
         command.env("DOORWARD_USER", gateway_user().name);

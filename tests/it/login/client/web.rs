@@ -13,14 +13,10 @@ fn start(home: &Home, door: &Door) -> (Child, BufReader<ChildStderr>, String) {
     let mut command = home.command(&["login", "--web", "--name", "bob@laptop", "--ca", &ca, &door.origin()]);
     let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut said = BufReader::new(child.stderr.take().unwrap());
-    let is_code = |line: &str| line.len() == 9 && line.as_bytes()[4] == b'-';
-    loop {
-        let mut line = String::new();
-        assert!(said.read_line(&mut line).unwrap() > 0, "it ended without a code");
-        if is_code(line.trim()) {
-            return (child, said, line.trim().to_owned());
-        }
-    }
+    let is_code = |line: &String| line.len() == 9 && line.as_bytes()[4] == b'-';
+    let lines = said.by_ref().lines().map(|line| line.unwrap().trim().to_owned());
+    let code = lines.take_while(|line| !line.starts_with("error")).find(is_code);
+    (child, said, code.unwrap())
 }
 
 #[test]
