@@ -5,6 +5,7 @@ mod check;
 mod entry;
 mod host;
 mod hsts;
+mod own;
 mod refuse;
 mod request;
 mod stream;

@@ -57,7 +57,7 @@ fn c7_the_exchange_takes_the_certificate_and_nothing_else() {
     assert_eq!(reply.header("location"), Some("/"));
     let wrong = bench.client(&super::Authority::root("Test CA").client("bob"));
     let reply = bench.door.send_over(address, Some(&wrong), &exchange);
-    assert!(reply.status == 401 && reply.body.contains("no CA that is trusted here issued it"), "{reply:?}");
+    assert!(reply.status == 401 && reply.body.contains("No CA that is trusted here issued it"), "{reply:?}");
 }
 
 #[test]
