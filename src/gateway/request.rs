@@ -281,25 +281,39 @@ impl Worker {
             // Its holder may know what is wrong with it: nothing of it is secret to them.
             Outcome::Failed(reason @ Reason::Certificate(_)) => {
                 noted.reason = Some(Cow::Borrowed(reason.as_str()));
-                reason.as_str()
+                Cow::Borrowed(reason.as_str())
             }
             Outcome::Failed(reason) => {
                 noted.reason = Some(Cow::Borrowed(reason.as_str()));
-                "login failed: the credentials are wrong or no longer good, log in again"
+                let way = self.way_in(facts);
+                Cow::Owned(format!("login failed: the credentials are wrong or no longer good; {way}"))
             }
             Outcome::NotRequested | Outcome::Authenticated(_) => {
                 noted.reason = Some(Cow::Borrowed("no credential"));
-                "login required: this engine is behind Doorward, get a token at /_doorward/account"
+                Cow::Owned(format!("login required, this engine is behind Doorward; {}", self.way_in(facts)))
             }
         };
         unauthorized(
             target,
             &incoming.parts.headers,
-            text,
+            &text,
             &facts.id.text(),
             facts.for_browser,
             self.pool.api_version(),
         )
+    }
+
+    /// What people type next; docker shows it to them.
+    fn way_in(&self, facts: &Facts) -> String {
+        if !self.gateway.pages.has_passwords {
+            return "show a client certificate that this gateway believes".to_owned();
+        }
+        // Only a plain host and port may stand in a line that people type after us.
+        let plain = |text: &&str| {
+            text.len() < 256 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b".-:[]".contains(&b))
+        };
+        let host = facts.authority.as_ref().and_then(|value| value.to_str().ok()).filter(plain);
+        format!("run: doorward login https://{}", host.unwrap_or("HOST:8100"))
     }
 
     /// Whether the terminator says that the client came in the clear.

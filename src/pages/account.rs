@@ -96,7 +96,7 @@ async fn gather(
         certificate_fingerprint: certificate.as_ref().map(|(fingerprint, _)| fingerprint.as_str()),
         tokens: token_rows(doors.store.tokens_of(identity.user()).await?, now),
         sessions: session_rows(state, identity, now).await?,
-        cli_lines: cli_lines(context, identity, certificate.is_some()),
+        cli_lines: cli_lines(state, context, identity, certificate.is_some()),
         engine_text: if engine_ok { "The engine answers" } else { "The engine does not answer" },
         engine_ok,
     };
@@ -164,49 +164,51 @@ async fn session_rows(
         .collect())
 }
 
-/// Lines to copy. The certificate is fetched once and compared by eye with the fingerprint above it.
-fn cli_lines(context: &PageContext, identity: &Identity, is_self_signed: bool) -> Vec<CliBlock> {
+/// Lines to copy, for who has `doorward` on their machine and for who has not.
+fn cli_lines(
+    state: &PagesState,
+    context: &PageContext,
+    identity: &Identity,
+    is_pinned: bool,
+) -> Vec<CliBlock> {
+    let block = |title: &str, text: String| CliBlock { title: title.to_owned(), text };
     // Only a plain host and port may stand in a line that people paste into a shell.
     let safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '[' | ']');
     let authority = context.authority.as_deref().filter(|text| text.chars().all(safe)).unwrap_or("HOST:8100");
+    let has_port = authority.rsplit(']').next().is_some_and(|rest| rest.contains(':'));
+    let with_port = if has_port { authority.to_owned() } else { format!("{authority}:443") };
+    let own = "docker --tlsverify --tlscacert ca.pem --tlscert cert.pem --tlskey key.pem";
+    if !state.has_passwords {
+        let text = format!("{own} -H tcp://{with_port} ps");
+        return vec![block("Use docker with the files of your certificate", text)];
+    }
     let user = identity.user().as_str();
-    let user = if user.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '@')) {
-        user
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '@');
+    let user = if user.chars().all(plain) { user } else { "USER" };
+    let login = format!("doorward login https://{authority} --user {user}");
+    let host = with_port.rsplit_once(':').map_or(authority, |(host, _)| host);
+    let docker = if state.login_ca.is_some() {
+        format!("docker --context {host} ps")
     } else {
-        "USER"
+        "doorward tunnel --detach\neval \"$(doorward env)\"\ndocker ps".to_owned()
     };
-    let with_port = if authority.rsplit(']').next().is_some_and(|rest| rest.contains(':')) {
-        authority.to_owned()
+    let title = if is_pinned {
+        "Sign in on the command line; it shows a fingerprint, which must be this host’s"
     } else {
-        format!("{authority}:443")
+        "Sign in on the command line"
     };
-    let mut blocks = Vec::new();
-    let (ca, tls) = if is_self_signed {
-        blocks.push(CliBlock {
-            title: "Fetch the certificate of this host, and compare the fingerprint".to_owned(),
-            text: format!(
-                "openssl s_client -connect {with_port} </dev/null 2>/dev/null | openssl x509 > doorward.pem\n\
-                 openssl x509 -in doorward.pem -noout -fingerprint -sha256"
-            ),
-        });
-        ("--cacert doorward.pem ", "--tlscacert doorward.pem")
+    let ca = if is_pinned {
+        format!("openssl s_client -connect {with_port} </dev/null 2>/dev/null | openssl x509 > ca.pem\n")
     } else {
-        ("", "--tlscacert /etc/ssl/certs/ca-certificates.crt")
+        String::new()
     };
-    blocks.push(CliBlock {
-        title: "Get a token".to_owned(),
-        text: format!(
-            "read -rs -p 'Password: ' PASSWORD; echo\n\
-             TOKEN=$(PASSWORD=\"$PASSWORD\" python3 -c 'import json,os; print(json.dumps({{\"user\":\"{user}\",\"password\":os.environ[\"PASSWORD\"]}}))' |\n  \
-             curl -sS {ca}--json @- https://{authority}/_doorward/api/v1/login | python3 -c 'import json,sys; print(json.load(sys.stdin)[\"token\"])')"
-        ),
-    });
-    blocks.push(CliBlock {
-        title: "Use docker with it".to_owned(),
-        text: format!(
-            "mkdir -p ~/.docker-doorward && (umask 077; printf '{{\"HttpHeaders\":{{\"Authorization\":\"Bearer %s\"}}}}' \"$TOKEN\" > ~/.docker-doorward/config.json)\n\
-             docker --config ~/.docker-doorward --tlsverify {tls} -H tcp://{with_port} ps"
-        ),
-    });
-    blocks
+    let trust = if is_pinned { "--cacert ca.pem " } else { "" };
+    let curl = format!(
+        "{ca}curl {trust}-u {user} -X POST --json '{{\"name\":\"curl\"}}' https://{authority}/_doorward/api/v1/tokens"
+    );
+    vec![
+        block(title, login),
+        block("Then use docker as ever", docker),
+        block("Or get a token with curl, for Authorization: Bearer", curl),
+    ]
 }

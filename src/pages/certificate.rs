@@ -41,14 +41,22 @@ pub(super) struct Query {
 /// The way to [`exchange`] and back, for a page that was reached under `authority`.
 pub(super) fn link(state: &PagesState, authority: Option<&str>, return_to: &ReturnTo) -> Option<String> {
     let here = with_next(PATH, return_to);
-    let base = match state.certificate_port.as_ref()? {
-        CertificatePort::Here => return Some(here),
-        CertificatePort::Url(url) => url.clone(),
-        CertificatePort::Port(port) => format!("https://{}:{port}", host_of(authority?)?),
-    };
+    if state.certificate_port == Some(CertificatePort::Here) {
+        return Some(here);
+    }
+    let base = elsewhere(state, authority)?;
     let mut link = url::Url::parse(&base).ok()?.join(&here).ok()?;
     link.query_pairs_mut().append_pair("back", &format!("https://{}", authority?));
     Some(link.into())
+}
+
+/// Where certificates let in, if not on the very port that was reached under `authority`: `https://HOST[:PORT]`.
+pub(super) fn elsewhere(state: &PagesState, authority: Option<&str>) -> Option<String> {
+    match state.certificate_port.as_ref()? {
+        CertificatePort::Here => None,
+        CertificatePort::Url(url) => Some(url.clone()),
+        CertificatePort::Port(port) => Some(format!("https://{}:{port}", host_of(authority?)?)),
+    }
 }
 
 /// Makes a session for whoever showed a good certificate, and sends them back.

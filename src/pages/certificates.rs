@@ -11,6 +11,7 @@ use crate::domain::{ClientCertificate, Door, Username};
 use crate::pages::api::{answer_json, unauthorized};
 use crate::pages::app::PagesState;
 use crate::pages::caretaker::{Caretaker, Which, Whose, last_use, revoked, unavailable};
+use crate::pages::certificate::elsewhere;
 use crate::pages::context::PageContext;
 use crate::pages::moments::iso;
 use crate::pages::refusals::refuse;
@@ -118,11 +119,17 @@ async fn issue(
         target: "doorward::certificate",
         user = %token.user, token = token.id, serial = kept.id, address = %context.client, "certificate issued"
     );
-    answer_json(&json!({
+    let mut answer = json!({
         "id": kept.id,
         "certificate": format!("{pem}{}", ca.certificate_pem()),
         "expires": iso(kept.expires),
-    }))
+    });
+    if let (Some(url), Some(object)) =
+        (elsewhere(state, context.authority.as_deref()), answer.as_object_mut())
+    {
+        object.insert("url".to_owned(), url.into());
+    }
+    answer_json(&answer)
 }
 
 /// Lists the caller's certificates, or all.

@@ -107,7 +107,9 @@ pub(super) async fn answer(
     // Whatever is not a yes is a no.
     let approved = form.choice == "approve";
     let Some(address) = state.devices.answer(&form.request, identity.credential(), approved) else {
-        let text = "That question is over: nobody was let in. Type the code again if you still want to.";
+        // Also said to who loads the page again after a yes.
+        let text =
+            "That question was answered already, or is over. What was let in stands on your account page.";
         return page(StatusCode::BAD_REQUEST, &code_page(&context, identity, Some(text)));
     };
     tracing::info!(

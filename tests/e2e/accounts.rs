@@ -70,7 +70,10 @@ fn k3_b3_s7_a_user_who_is_locked_loses_session_token_and_an_open_exec_and_gets_t
     assert!(process::wait(&mut logs.0, LONG).is_some(), "the log is still followed");
     assert_eq!((by_session(), by_token()), (401, 401));
     let refused = docker.run(&["ps"]);
-    assert!(refused.code != 0 && refused.stderr.contains("log in again"), "{refused:?}");
+    assert!(
+        refused.code != 0 && refused.stderr.contains("no longer good; run: doorward login"),
+        "{refused:?}"
+    );
 
     person.change("usermod", &["-U"]);
     wait::until_true("the token to be good again", LONG, || by_token() == 200);

@@ -372,3 +372,15 @@ fn a_gateway_without_a_ca_of_its_own_says_so() {
     door.send(&Request::get(CERTIFICATES).bearer(&token)).is_engine_error(404);
     assert!(!door.state().join("login-ca").exists());
 }
+
+#[test]
+fn the_answer_says_where_certificates_let_in() {
+    let door = setup().open();
+    let key = KeyPair::generate().unwrap();
+    let here = ask(&door, &door.token(BOB), &request(&key)).json();
+    assert!(here.get("url").is_none(), "{here}");
+    let door = setup().with(&["--client-cert-listen", "127.0.0.1:0"]).open();
+    let address = door.next_address();
+    let there = ask(&door, &door.token(BOB), &request(&key)).json();
+    assert_eq!(there["url"], format!("https://{address}"));
+}
