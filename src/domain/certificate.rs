@@ -1,6 +1,6 @@
 //! A client's certificate as it was shown, before anybody judged it.
 
-use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::digest::{Context, SHA256, digest};
 use data_encoding::{BASE64, HEXLOWER};
 use rustls::pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
@@ -15,6 +15,8 @@ pub struct ClientCertificate {
     leaf: CertificateDer<'static>,
     intermediates: Vec<CertificateDer<'static>>,
     key: [u8; 32],
+    /// SHA-256 of all of it.
+    whole: [u8; 32],
     fingerprint: Box<str>,
 }
 
@@ -24,9 +26,14 @@ impl ClientCertificate {
     pub fn new(chain: Vec<CertificateDer<'static>>) -> Option<Self> {
         let mut chain = chain.into_iter();
         let leaf = chain.next()?;
+        let intermediates: Vec<_> = chain.collect();
         let key: [u8; 32] = digest(&SHA256, &leaf).as_ref().try_into().ok()?;
+        let mut whole = Context::new(&SHA256);
+        whole.update(&key);
+        intermediates.iter().for_each(|part| whole.update(digest(&SHA256, part).as_ref()));
+        let whole = whole.finish().as_ref().try_into().ok()?;
         let fingerprint = HEXLOWER.encode(&key).into();
-        Some(Self { leaf, intermediates: chain.collect(), key, fingerprint })
+        Some(Self { leaf, intermediates, key, whole, fingerprint })
     }
 
     /// The certificate itself.
@@ -50,6 +57,12 @@ impl ClientCertificate {
     #[must_use]
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
+    }
+
+    /// A hash of the whole chain: the same leaf may come with others between it and a CA.
+    #[must_use]
+    pub const fn whole(&self) -> [u8; 32] {
+        self.whole
     }
 
     /// SHA-256 of the leaf.

@@ -56,6 +56,10 @@ pub(super) fn certificate(
         return Ok(connection.certificate.clone());
     }
     let passed_on = trusted.certificate(connection.peer, &request.headers)?;
+    let proto = trusted.read(connection.peer, &request.headers).proto;
+    if passed_on.is_some() && proto.as_deref() == Some("http") {
+        return Err(Malformed::InTheClear);
+    }
     Ok(passed_on.map(Arc::new).or_else(|| connection.certificate.clone()))
 }
 

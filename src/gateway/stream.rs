@@ -10,7 +10,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
@@ -43,7 +43,9 @@ impl Wish {
     ) -> Option<Self> {
         let is_asked = request.uri().path() == STREAM_PATH
             && request.method() == Method::GET
+            && request.version() == Version::HTTP_11
             && !connection.is_http2
+            && is_plain_upgrade(request.headers())
             && request.headers().get(header::UPGRADE).is_some_and(|protocol| protocol == STREAM_PROTOCOL);
         if !is_asked {
             return None;
@@ -105,6 +107,18 @@ impl Wish {
             served.await;
         }
     }
+}
+
+/// Nobody in between may read what follows as something else: no body, and the hop is told of the change.
+fn is_plain_upgrade(headers: &HeaderMap) -> bool {
+    let says_upgrade = |value: &HeaderValue| {
+        value
+            .to_str()
+            .is_ok_and(|text| text.split(',').any(|word| word.trim().eq_ignore_ascii_case("upgrade")))
+    };
+    headers.get_all(header::CONNECTION).iter().any(says_upgrade)
+        && !headers.contains_key(header::TRANSFER_ENCODING)
+        && headers.get(header::CONTENT_LENGTH).is_none_or(|length| length == "0")
 }
 
 /// The answer that grants it.

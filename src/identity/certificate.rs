@@ -11,8 +11,8 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Weak};
 
 use crate::domain::{ClientCertificate, Clock, Door, UnixSeconds};
 use crate::identity::accounts::Accounts;
@@ -102,38 +102,35 @@ impl CertificateDoor {
     }
 }
 
-/// Certificates that were refused within this second, by one thread. A chain can be made so that it costs a hundred
-/// signature checks to refuse; a connection that goes on asking with it shall not get them for each request.
+/// Chains that were refused within this second, by one thread: who goes on asking with one shall not get its signature
+/// checks again for each request.
 #[derive(Default)]
-pub(super) struct Refusals(RefCell<HashMap<usize, Refused>>);
+pub(super) struct Refusals(RefCell<HashMap<[u8; 32], Refused>>);
 
 struct Refused {
-    /// Keeps the place in memory, so that the key is no other's.
-    certificate: Weak<ClientCertificate>,
     generation: u64,
     at: UnixSeconds,
     why: Refusal,
 }
 
 impl Refusals {
-    /// What was said of the very same connection's certificate in this second, unless what counts has changed since.
+    /// What was said of the very same chain in this second, unless what counts has changed since.
     pub(super) fn recall(
         &self,
-        certificate: &Arc<ClientCertificate>,
+        certificate: &ClientCertificate,
         door: &CertificateDoor,
         now: UnixSeconds,
     ) -> Option<Refusal> {
         let refused = self.0.borrow();
-        let refused = refused.get(&Arc::as_ptr(certificate).addr())?;
+        let refused = refused.get(&certificate.whole())?;
         let is_of_now = refused.at == now && refused.generation == door.trust.generation();
-        let is_same = refused.certificate.as_ptr() == Arc::as_ptr(certificate);
-        (is_of_now && is_same).then_some(refused.why)
+        is_of_now.then_some(refused.why)
     }
 
     /// Notes a refusal that was found while the files were as of `generation`.
     pub(super) fn note(
         &self,
-        certificate: &Arc<ClientCertificate>,
+        certificate: &ClientCertificate,
         generation: u64,
         at: UnixSeconds,
         why: Refusal,
@@ -142,8 +139,7 @@ impl Refusals {
         if refused.len() >= MOST_REFUSALS {
             refused.clear();
         }
-        let weak = Arc::downgrade(certificate);
-        refused.insert(Arc::as_ptr(certificate).addr(), Refused { certificate: weak, generation, at, why });
+        refused.insert(certificate.whole(), Refused { generation, at, why });
     }
 }
 

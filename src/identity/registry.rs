@@ -96,20 +96,30 @@ impl Registry {
         live.values().filter(|live| !live.is_machine()).map(|live| live.user().clone()).collect()
     }
 
-    /// Ends what was got by certificates that `is_good` does not let in any more; gives how many there were.
+    /// Ends what was got by certificates that `is_good` does not let in any more, each as soon as it was judged; gives how
+    /// many there were. What counts must have changed before.
     ///
-    /// Look-ups that are under way are sent back in any case: they may have asked what counted before.
+    /// Look-ups that are under way are sent back, judged or not: they may have asked what counted before. So the count of
+    /// revocations moves in the same moment in which is collected what there is; a later one is judged by what counts now.
     pub fn recheck_certificates(&self, is_good: impl Fn(&Credential) -> bool) -> usize {
         let held: Vec<(Key, Arc<Credential>)> = {
             let live = lock(&self.live);
+            self.revocations.fetch_add(1, Ordering::AcqRel);
             let held = live.iter().filter(|(_, credential)| credential.certificate().is_some());
             held.map(|(key, credential)| (*key, Arc::clone(credential))).collect()
         };
         // Judged without the lock: it takes signature checks.
-        let over: HashSet<Key> =
-            held.into_iter().filter(|(_, credential)| !is_good(credential)).map(|(key, _)| key).collect();
-        self.revoke_where(|key, _| over.contains(key));
-        over.len()
+        let over = held.into_iter().filter(|(_, credential)| !is_good(credential));
+        over.map(|(key, credential)| {
+            let mut live = lock(&self.live);
+            if live.get(&key).is_some_and(|found| Arc::ptr_eq(found, &credential)) {
+                live.remove(&key);
+            }
+            drop(live);
+            lock(&self.noted).remove(&key);
+            credential.cut().fall();
+        })
+        .count()
     }
 
     /// Gives everything that a user has open these groups; `true` if that changed anything.
@@ -196,9 +206,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::Registry;
-    use crate::domain::{Door, Username};
+    use crate::domain::{ClientCertificate, Door, Username};
     use crate::identity::Credential;
+    use crate::trust::Person;
 
     fn credential(key: u8, user: &str, expires: i64) -> Credential {
         Credential::from_password([key; 32], Username::parse(user).unwrap(), Vec::new(), 0, expires)
@@ -263,6 +276,32 @@ mod tests {
         let before = registry.generation();
         registry.revoke(Door::Basic, [1; 32]);
         assert!(registry.admit(Door::Basic, credential(1, "bob", 100), before).is_none());
+    }
+
+    #[test]
+    fn c2_a_look_up_that_overlaps_a_change_of_what_counts_is_sent_back_though_nothing_ended() {
+        let registry = Registry::default();
+        let before = registry.generation();
+        assert_eq!(registry.recheck_certificates(|_| true), 0);
+        assert!(registry.admit(Door::Certificate, credential(1, "bob", 100), before).is_none());
+        // Also while others are still being judged.
+        let during = std::cell::Cell::new(0);
+        let held = ClientCertificate::new(vec![vec![1].into()]).unwrap();
+        let person = Person {
+            user: Username::parse("eve").unwrap(),
+            groups: None,
+            is_machine: false,
+            expires: 100,
+            serial: "01".to_owned(),
+        };
+        let made = Credential::from_certificate(Arc::new(held), &person, 0);
+        let before = registry.generation();
+        let made = registry.admit(Door::Certificate, made, before).unwrap();
+        let ended = registry.recheck_certificates(|_| {
+            during.set(registry.generation());
+            false
+        });
+        assert!(during.get() > before && ended == 1 && made.cut().has_fallen());
     }
 
     #[test]

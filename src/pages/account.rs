@@ -21,7 +21,7 @@ pub(super) async fn show(context: PageContext, state: web::Data<PagesState>) -> 
     let Some(identity) = context.identity.clone().filter(|identity| identity.door() != Door::None) else {
         return see_other("/_doorward/login?next=/_doorward/account");
     };
-    if context.is_by_script() {
+    if context.is_by_script() || !may_look_after(&identity) {
         return page(StatusCode::FORBIDDEN, &ErrorPage::standard(403, &context.request_id));
     }
     match gather(&context, &state, &identity).await {
@@ -51,7 +51,7 @@ pub(super) async fn revoke(
         return refusal;
     }
     let Some(identity) = &context.identity else { return see_other("/_doorward/login") };
-    if context.is_by_script() {
+    if context.is_by_script() || !may_look_after(identity) {
         return page(StatusCode::FORBIDDEN, &ErrorPage::standard(403, &context.request_id));
     }
     let (store, registry, user) = (&state.doors.store, &state.doors.registry, identity.user());
@@ -70,6 +70,16 @@ pub(super) async fn revoke(
         return see_other("/_doorward/login?out=1");
     }
     see_other("/_doorward/account")
+}
+
+/// Whether this credential stands for the person, and not only for a part of what they may do: a token that was made for a
+/// program, or only reads, must not end the others, nor may a certificate of a login.
+fn may_look_after(identity: &Identity) -> bool {
+    let credential = identity.credential();
+    let is_part = credential.token_kind() == Some(TokenKind::Minted)
+        || credential.scope().is_some()
+        || credential.login().is_some();
+    identity.door() != Door::None && !is_part
 }
 
 async fn gather(

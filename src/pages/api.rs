@@ -181,6 +181,12 @@ pub(super) async fn logout(
     state: web::Data<PagesState>,
 ) -> HttpResponse {
     let Some(identity) = &context.identity else { return unauthorized() };
+    let by_itself = identity.door().opens_by_itself() && policy::is_by_browser(&context.headers);
+    if by_itself
+        && policy::check_same_origin(&context.method, &context.headers, context.authority.as_deref()).is_err()
+    {
+        return refuse(StatusCode::FORBIDDEN, "this request came from another site");
+    }
     let result = match identity.door() {
         Door::Session => {
             let foreign =

@@ -72,8 +72,9 @@ pub(super) async fn exchange(
     if let Some(refusal) = refuse_insecure(&context) {
         return refusal;
     }
-    // A script could hold on to what a link makes.
-    if context.is_by_script() {
+    // A script could hold on to what a link makes; and a link from elsewhere would end the session that is there. Another
+    // port of this host is not elsewhere.
+    if context.is_by_script() || context.header("sec-fetch-site") == Some("cross-site") {
         return page(StatusCode::FORBIDDEN, &ErrorPage::standard(403, &context.request_id));
     }
     let return_to = ReturnTo::parse(&query.next);

@@ -123,6 +123,8 @@ pub fn prepare_response(headers: &mut HeaderMap, is_upgrade: bool) {
         return;
     }
     strip_hop_by_hop(headers);
+    // With it, a page of the engine would keep hold of a window of our own pages, which share its origin.
+    headers.remove("cross-origin-opener-policy");
     // The engine must not be able to set or kill the gateway's session.
     if headers.contains_key(header::SET_COOKIE) {
         strip_own_set_cookie(headers);
@@ -347,7 +349,9 @@ mod tests {
         headers.append("set-cookie", "ui=1".parse().unwrap());
         headers.append("connection", "close, x-hop".parse().unwrap());
         headers.append("x-hop", "1".parse().unwrap());
+        headers.append("cross-origin-opener-policy", "same-origin".parse().unwrap());
         prepare_response(&mut headers, false);
+        assert!(!headers.contains_key("cross-origin-opener-policy"), "nor hold on to its windows");
         assert_eq!(headers.get_all("set-cookie").iter().collect::<Vec<_>>(), ["ui=1"]);
         assert!(!headers.contains_key("connection") && !headers.contains_key("x-hop"));
     }

@@ -13,6 +13,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Largest piece that is written. Any is read.
 const MOST: usize = 16 * 1024;
+/// How often in a row nothing is read before others get their turn.
+const MOST_NOTHINGS: u32 = 16;
 /// A length that stands for nothing.
 const NOTHING: u16 = u16::MAX;
 
@@ -79,6 +81,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Framed<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        let mut nothings = 0;
         loop {
             match &mut this.reading {
                 Reading::End => return Poll::Ready(Ok(())),
@@ -94,7 +97,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Framed<S> {
                     if *have == bytes.len() {
                         this.reading = match u16::from_be_bytes(*bytes) {
                             0 => Reading::End,
-                            NOTHING => Reading::Length([0; 2], 0),
+                            NOTHING => {
+                                this.reading = Reading::Length([0; 2], 0);
+                                nothings += 1;
+                                // A flood of them is not to keep the others of this thread waiting.
+                                if nothings >= MOST_NOTHINGS {
+                                    cx.waker().wake_by_ref();
+                                    return Poll::Pending;
+                                }
+                                continue;
+                            }
                             length => Reading::Piece(length),
                         };
                     }
@@ -221,5 +233,29 @@ mod tests {
         let mut text = String::new();
         Framed::new(near).read_to_string(&mut text).await.unwrap();
         assert_eq!(text, "hi");
+    }
+
+    #[tokio::test]
+    async fn a_flood_of_nothing_keeps_nobody_waiting_and_loses_nothing() {
+        use std::pin::Pin;
+        use std::task::Poll;
+
+        use tokio::io::{AsyncRead, ReadBuf};
+
+        let (near, mut far) = duplex(4096);
+        far.write_all(&[0xff; 400]).await.unwrap();
+        far.write_all(&[0, 1, b'a', 0, 0]).await.unwrap();
+        let mut near = Framed::new(near);
+        let mut room = [0; 8];
+        let turns = std::future::poll_fn(|cx| {
+            let mut buf = ReadBuf::new(&mut room);
+            let is_pending = Pin::new(&mut near).poll_read(cx, &mut buf).is_pending();
+            Poll::Ready(is_pending)
+        })
+        .await;
+        assert!(turns, "others get their turn");
+        let mut text = String::new();
+        near.read_to_string(&mut text).await.unwrap();
+        assert_eq!(text, "a");
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rustls::crypto::aws_lc_rs::default_provider;
-use rustls::pki_types::{TrustAnchor, UnixTime};
+use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use webpki::{
     CertRevocationList, EndEntityCert, ExpirationPolicy, KeyUsage, RevocationCheckDepth,
     RevocationOptionsBuilder, UnknownStatusPolicy, VerifiedPath,
@@ -16,6 +16,10 @@ use super::refusal::Refusal;
 use super::subject::CertificateFacts;
 use crate::config::ClientCertSettings;
 use crate::domain::{ClientCertificate, UnixSeconds};
+
+/// Most certificates that may come beside a leaf.
+const MOST_BETWEEN: usize = 8;
+const MOST_OF_ONE_NAME: usize = 2;
 
 /// Finds a path to a trusted CA, and gives the time until which all of it is valid.
 pub(super) fn verify(
@@ -43,7 +47,7 @@ pub(super) fn is_of_login(
 ) -> Result<bool, Refusal> {
     let Some(ca) = &loaded.login else { return Ok(false) };
     let anchors = std::slice::from_ref(&ca.anchor);
-    match path(anchors, certificate, 0, &[], ExpirationPolicy::Enforce, now) {
+    match path(anchors, certificate.leaf(), &[], 0, &[], ExpirationPolicy::Enforce, now) {
         Ok(_) if facts.is_for_clients => Ok(true),
         Ok(_) => Err(Refusal::Usage),
         Err(Refusal::UnknownCa) => Ok(false),
@@ -61,7 +65,7 @@ fn by_own(
 ) -> Result<UnixSeconds, Refusal> {
     for own in &loaded.own {
         let anchors = std::slice::from_ref(&own.anchor);
-        match path(anchors, certificate, 0, &[], ExpirationPolicy::Enforce, now) {
+        match path(anchors, certificate.leaf(), &[], 0, &[], ExpirationPolicy::Enforce, now) {
             Ok(_) if own.revocations.as_ref().is_some_and(|known| known.allows(&facts.serial)) => {
                 return Ok(facts.expires.min(own.expires));
             }
@@ -80,24 +84,44 @@ fn by_files(
     facts: &CertificateFacts,
     now: UnixSeconds,
 ) -> Result<UnixSeconds, Refusal> {
+    let between = certificate.intermediates();
+    if is_a_maze(between) {
+        return Err(Refusal::Depth);
+    }
     let lists: Vec<&CertRevocationList<'_>> = loaded.crls.iter().map(|crl| &crl.list).collect();
     let expiry =
         if settings.accept_expired_crl { ExpirationPolicy::Ignore } else { ExpirationPolicy::Enforce };
-    let intermediates_end = path(&loaded.anchors, certificate, settings.depth, &lists, expiry, now)?;
+    let leaf = certificate.leaf();
+    let intermediates_end = path(&loaded.anchors, leaf, between, settings.depth, &lists, expiry, now)?;
     Ok(facts.expires.min(intermediates_end))
+}
+
+/// More certificates than any chain has, or more than two of one name (an old and a new one, or a cross-certificate). Paths
+/// through CAs of one name grow with each of them, and looking for one through a dozen takes a tenth of a second: strangers
+/// would stop the event loop with it.
+fn is_a_maze(between: &[CertificateDer<'_>]) -> bool {
+    if between.len() > MOST_BETWEEN {
+        return true;
+    }
+    let names: Vec<Vec<u8>> = between
+        .iter()
+        .filter_map(|ca| X509Certificate::from_der(ca).ok().map(|(_, ca)| ca.subject().as_raw().to_vec()))
+        .collect();
+    names.iter().any(|name| names.iter().filter(|other| *other == name).count() > MOST_OF_ONE_NAME)
 }
 
 /// Builds a path and gives when the first of its intermediate CAs ends. Of a CA that is trusted only name and key count,
 /// as everywhere: whoever put it into the file trusts it until they take it out.
 fn path(
     anchors: &[TrustAnchor<'static>],
-    certificate: &ClientCertificate,
+    leaf: &CertificateDer<'_>,
+    between: &[CertificateDer<'_>],
     depth: usize,
     lists: &[&CertRevocationList<'_>],
     expiry: ExpirationPolicy,
     now: UnixSeconds,
 ) -> Result<UnixSeconds, Refusal> {
-    let leaf = EndEntityCert::try_from(certificate.leaf()).map_err(|_| Refusal::Malformed)?;
+    let leaf = EndEntityCert::try_from(leaf).map_err(|_| Refusal::Malformed)?;
     // None but an empty list is refused, and without lists nothing is asked.
     let revocation = RevocationOptionsBuilder::new(lists).ok().map(|options| {
         options
@@ -114,7 +138,7 @@ fn path(
     let verified = leaf.verify_for_usage(
         default_provider().signature_verification_algorithms.all,
         anchors,
-        certificate.intermediates(),
+        between,
         time,
         KeyUsage::client_auth(),
         revocation,

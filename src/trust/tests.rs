@@ -4,6 +4,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair, SanType};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use tempfile::TempDir;
 
 use super::{CertificateFacts, ClientTrust, Refusal, TrustError};
@@ -176,4 +178,26 @@ fn a_change_is_noticed_once_and_one_that_cannot_be_read_leaves_what_was() {
     std::fs::write(folder.path().join("ca.pem"), authority().0).unwrap();
     assert!(trust.refresh() && !trust.refresh());
     assert_eq!(trust.identify(&shown, now), Err(Refusal::UnknownCa));
+}
+
+#[test]
+fn a_chain_with_many_cas_of_one_name_is_refused_before_its_paths_are_walked() {
+    let (folder, issuer) = folder();
+    let trust = ClientTrust::open(&settings(folder.path()), folder.path()).unwrap();
+    let now = time::OffsetDateTime::now_utc().unix_timestamp();
+    let leaf = client(&issuer, |parameters| parameters.distinguished_name.push(DnType::CommonName, "bob"));
+    let same = |count: usize| -> Vec<_> {
+        let made = (0..count).map(|_| authority().0);
+        made.map(|pem| CertificateDer::from_pem_slice(pem.as_bytes()).unwrap()).collect()
+    };
+    let with = |between: Vec<CertificateDer<'static>>| {
+        ClientCertificate::new([vec![leaf.leaf().clone()], between].concat()).unwrap()
+    };
+    // An old and a new one of a name are in order, and of no use here.
+    assert!(trust.identify(&with(same(2)), now).is_ok());
+    assert_eq!(trust.identify(&with(same(3)), now), Err(Refusal::Depth));
+    let stranger =
+        client(&authority().1, |parameters| parameters.distinguished_name.push(DnType::CommonName, "x"));
+    let maze = ClientCertificate::new([vec![stranger.leaf().clone()], same(12)].concat()).unwrap();
+    assert_eq!(trust.verify(&maze, now), Err(Refusal::Depth));
 }

@@ -61,6 +61,11 @@ pub enum Malformed {
         "{0} does not hold the certificate itself: set cert and chain in set_current_client_cert_details"
     )]
     Absent(Name),
+    /// No certificate comes without TLS: a frontend in the clear passes on what its client wrote.
+    #[error(
+        "it came with X-Forwarded-Proto: http; let every frontend of the terminator set or delete the header"
+    )]
+    InTheClear,
     /// A chain whose leaf is missing, or another one.
     #[error("{0} does not belong to a certificate that came with it")]
     Stray(Name),

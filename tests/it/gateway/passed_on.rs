@@ -237,6 +237,17 @@ fn f6_a_certificate_that_was_passed_on_opens_a_tunnel() {
 }
 
 #[test]
+fn c9_a_certificate_cannot_have_come_in_the_clear() {
+    let authority = Authority::new();
+    let gateway = authority.gateway("haproxy", &TRUSTED);
+    let good = der_line(&authority.good());
+    for (proto, status) in [("https", 200), ("http", 400)] {
+        let header = format!("{good}X-Forwarded-Proto: {proto}\r\n");
+        assert_eq!(gateway.ask(request("/clear", &header)).status, status, "{proto}");
+    }
+}
+
+#[test]
 fn c9_a_terminator_at_a_socket_file_is_believed_if_its_address_is_named() {
     use std::io::{Read, Write};
     let authority = Authority::new();

@@ -80,3 +80,19 @@ fn gc5_a_scope_that_is_not_known_makes_no_token() {
     let reply = door.send(&Request::post(TOKENS).bearer(&login).json(&wish));
     assert_eq!((reply.status, &reply.json()["scope"]), (201, &Value::Null));
 }
+
+#[test]
+fn k4_a_token_that_was_made_for_a_program_cannot_end_what_its_maker_has() {
+    let door = Door::shared();
+    let login = door.token(BOB);
+    let (narrow, _) = narrow(&door, &login);
+    let (minted, id) = door.mint(&login, "ci");
+    for token in [&narrow, &minted] {
+        let account = Request::get("/_doorward/account").navigating().bearer(token);
+        assert_eq!(door.send(&account).status, 403);
+        let form = [("kind", "token"), ("id", id.as_str())];
+        let revoke = Request::post("/_doorward/account/revoke").by_our_page().form(&form).bearer(token);
+        assert_eq!(door.send(&revoke).status, 403);
+    }
+    assert_eq!(door.passes(|request| request.bearer(&minted)), 200);
+}

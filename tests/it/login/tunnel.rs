@@ -107,6 +107,14 @@ fn p3_only_who_is_let_in_may_open_a_connection_within_a_connection() {
     let token = door.token(BOB);
     // Without the change of protocol there is no such page.
     assert_eq!(door.send(&Request::get("/_doorward/stream").bearer(&token)).status, 404);
+    // Nor where somebody in between may read what follows as something else.
+    for odd in [("Content-Length", "5"), ("Transfer-Encoding", "chunked")] {
+        let request = Request::get("/_doorward/stream").bearer(&token).headers(&upgrade).header(odd.0, odd.1);
+        let reply = door.send(&request.header("Connection", "close"));
+        assert_ne!(reply.status, 101, "{odd:?}");
+    }
+    let without = Request::get("/_doorward/stream").bearer(&token).header("Upgrade", "doorward-stream");
+    assert_eq!(door.send(&without).status, 404);
     // Nor is there one within one.
     let mut inner = open_inner(&door, &token);
     inner.write(&piece(&format!(

@@ -43,8 +43,12 @@ fn c7_the_exchange_takes_the_certificate_and_nothing_else() {
         assert_eq!(reply.status, 401, "{what}");
         assert!(reply.new_cookie().is_none() && reply.body.contains("No certificate"), "{what}: {reply:?}");
     }
-    // Another person's session in the browser is replaced, and ends.
+    // A link on another site ends no session.
     let eve = bench.door.cookie(EVE);
+    let foreign = exchange.clone().cookie(&eve).header("Sec-Fetch-Site", "cross-site");
+    assert_eq!(bench.door.send_over(address, Some(&client), &foreign).status, 403);
+    assert_eq!(bench.door.send(&Request::get("/version").cookie(&eve)).status, 200);
+    // Another person's session in the browser is replaced, and ends, when they come from our own page.
     let reply = bench.door.send_over(address, Some(&client), &exchange.clone().cookie(&eve));
     assert_eq!(reply.status, 303, "{reply:?}");
     assert_eq!(bench.door.send(&Request::get("/version").cookie(&eve)).status, 401);

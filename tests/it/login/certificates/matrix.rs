@@ -213,6 +213,13 @@ fn s5_a_page_elsewhere_cannot_use_the_certificate_that_a_browser_adds_by_itself(
     let tokens = Request::get("/_doorward/api/v1/tokens");
     assert_eq!(bench.send(&shown, &tokens).status, 200, "a program");
     assert_eq!(bench.send(&shown, &tokens.header("Sec-Fetch-Site", "same-origin")).status, 403, "a script");
+    let stream = bench.open_stream(&bench.client(&shown));
+    let logout = Request::post("/_doorward/api/v1/logout");
+    for foreign in [("Sec-Fetch-Site", "cross-site"), ("Origin", "https://evil.example")] {
+        assert_eq!(bench.send(&shown, &logout.clone().headers(&[foreign])).status, 403, "{foreign:?}");
+    }
+    assert_eq!(bench.send(&shown, &logout).status, 204, "a program");
+    stream.await_end();
 }
 
 #[test]
