@@ -41,10 +41,10 @@ pub enum Malformed {
     /// Two values: one of them may be the client's own.
     #[error("{0} came more than once: let the terminator set it, not add it")]
     Twice(Name),
-    /// More than [`MOST_BYTES`].
+    /// More than 16 KiB.
     #[error("{0} is longer than 16 KiB")]
     TooLong(Name),
-    /// More than [`MOST_CERTIFICATES`].
+    /// More than ten certificates.
     #[error("{0} holds more than ten certificates")]
     TooMany(Name),
     /// Not in the form that was switched on.
