@@ -13,9 +13,11 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use nix::unistd::{User, geteuid};
 
+use self::output::Output;
 use super::failure::{DEFAULT_ACCOUNT, Failure, Outcome, conclude};
-use crate::ca::{CA_FOLDER, CaFolder};
+use crate::ca::{CA_FOLDER, CaFolder, Kind};
 use crate::config::{DEFAULT_FILE, Environment, Problem, gather_without_arguments};
 
 const EXAMPLES: &str = "\
@@ -77,7 +79,7 @@ enum Action {
 /// The CA to work on.
 struct Place {
     folder: PathBuf,
-    /// Whom the gateway runs as; its group may read what is not secret.
+    /// Whom the gateway runs as.
     account: String,
 }
 
@@ -114,5 +116,16 @@ impl FolderArgs {
 impl Place {
     fn open(&self) -> Result<CaFolder, Failure> {
         Ok(CaFolder::open(&self.folder)?)
+    }
+
+    /// The folder for a certificate.
+    fn output(&self, wanted: Option<&Path>, name: &str, kind: Kind) -> anyhow::Result<Output> {
+        let account = if kind == Kind::Server { self.gateway_account() } else { None };
+        Output::open(wanted, name, account.map(|account| account.gid.as_raw()))
+    }
+
+    /// Whom the gateway runs as, if this is root and there is such a user; its group may read what the gateway needs.
+    fn gateway_account(&self) -> Option<User> {
+        if geteuid().is_root() { User::from_name(&self.account).ok().flatten() } else { None }
     }
 }

@@ -142,6 +142,28 @@ impl Place {
         self.folder.sync_all()
     }
 
+    /// As [`Place::put`], but a file that is there keeps its owner and its group, and that its group could read it.
+    pub(crate) fn renew(&self, content: &[u8], readers: Readers) -> io::Result<()> {
+        let old = match self.open().and_then(|file| file.metadata()) {
+            Ok(old) if old.is_file() => old,
+            _ => return self.put(content, readers),
+        };
+        let renewed = self.temporary(content, |file| {
+            imitate(file, &old)?;
+            if readers == Readers::Everybody {
+                file.set_permissions(fs::Permissions::from_mode(PUBLIC))?;
+            }
+            Ok(())
+        });
+        let temporary = match renewed {
+            // Who may not give it to the old owner or group cannot keep them.
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => return self.put(content, readers),
+            other => other?,
+        };
+        renameat(&self.folder, temporary.name(), &self.folder, self.name.as_os_str())?;
+        self.folder.sync_all()
+    }
+
     /// A file beside the one to be written, on the same file system, complete before it gets the name.
     fn temporary(
         &self,

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use clap::{Args, value_parser};
-use nix::unistd::{User, geteuid};
+use nix::unistd::User;
 
 use super::unlock::NewPassphraseArgs;
 use super::{Outcome, Place};
@@ -51,7 +51,7 @@ impl Init {
             Err(error) => return Err(error.into()),
         }
         let passphrase = self.passphrase.get(place)?;
-        let account = gateway_account(place);
+        let account = place.gateway_account();
         if let (Some(parent), Some(account)) = (place.folder.parent(), &account) {
             make_state_folder(parent, account)?;
         }
@@ -67,11 +67,6 @@ impl Init {
         report::complain("next: doorward ca server --name HOST, and doorward ca client NAME");
         Ok(())
     }
-}
-
-/// Whom the gateway runs as, if this is root and there is such a user; its group may read what is not secret.
-fn gateway_account(place: &Place) -> Option<User> {
-    if geteuid().is_root() { User::from_name(&place.account).ok().flatten() } else { None }
 }
 
 /// A state folder that root makes before the gateway's first start is the gateway's all the same.

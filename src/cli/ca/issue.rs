@@ -104,7 +104,7 @@ impl IssueArgs {
     fn run(&self, place: &Place, subject: &Subject, days: u32, pkcs12: Option<&Pkcs12Args>) -> Outcome {
         // What can be refused without the key is, before anybody has to type its passphrase.
         let folder = place.open()?;
-        let output = Output::open(self.out.as_deref(), subject.name())?;
+        let output = place.output(self.out.as_deref(), subject.name(), subject.kind())?;
         output.must_have_no_key(subject.name(), subject.kind())?;
         let authority = self.unlock.unlock(folder)?;
         let password = pkcs12.map(Pkcs12Args::password).transpose()?.flatten();

@@ -1,7 +1,8 @@
 //! The folder that a certificate and its key are written to.
 
-use std::io::{ErrorKind, Read};
-use std::os::unix::fs::DirBuilderExt;
+use std::fs::{File, Permissions};
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -25,6 +26,8 @@ pub(super) struct Output {
     path: PathBuf,
     /// Whether the folder is new, and goes again if nothing comes into it.
     made: bool,
+    /// The gateway's group, which may read a server's new `server.pem`: a gateway that has left root renews it from there.
+    gateway: Option<u32>,
     certificate: Place,
 }
 
@@ -37,14 +40,18 @@ pub(super) struct Files<'a> {
 }
 
 impl Output {
-    /// Opens the folder, and makes it, 0700, if there is none.
-    pub(super) fn open(wanted: Option<&Path>, name: &str) -> anyhow::Result<Self> {
+    /// Opens the folder, and makes it, 0700, if there is none. With the gateway's group, which servers of root have, a
+    /// new folder is 0750 for that; one that was there stays as it is.
+    pub(super) fn open(wanted: Option<&Path>, name: &str, gateway: Option<u32>) -> anyhow::Result<Self> {
         let path = wanted.map_or_else(|| PathBuf::from(folder_name(name)), Path::to_owned);
         let failed = || format!("cannot make {}", path.display());
         let made = !path.exists();
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&path).with_context(failed)?;
+        make_folder(&path, gateway.is_some()).with_context(failed)?;
         let certificate = Place::of(&path.join(CERTIFICATE)).with_context(failed)?;
-        Ok(Self { path, made, certificate })
+        if let (true, Some(group)) = (made, gateway) {
+            open_to(certificate.folder(), group).with_context(failed)?;
+        }
+        Ok(Self { path, made, gateway, certificate })
     }
 
     /// Where it is.
@@ -90,19 +97,20 @@ impl Output {
     pub(super) fn key(&self) -> anyhow::Result<LeafKey> {
         let path = self.path.join(KEY);
         let text = self.read(KEY)?.map(Zeroizing::new);
-        let text = text.with_context(|| {
-            format!("{} is not there; leave out --same-key for a new one", path.display())
-        })?;
+        let text =
+            text.with_context(|| format!("{} is not there; leave out --same-key for a new one", path.display()))?;
         LeafKey::from_pem(&text).with_context(|| format!("{} holds no key that can be used", path.display()))
     }
 
-    /// Writes all files; the keys first, so that there is never a certificate without its key. Gives their names.
+    /// Writes all files; the keys first, so that there is never a certificate without its key. Files that are renewed
+    /// keep their readers. Gives their names.
     pub(super) fn write(&self, files: &Files<'_>) -> anyhow::Result<Vec<String>> {
         let concatenated = files.bundle.concatenated();
         let (concatenated_name, pkcs12_name) =
             (concatenated_name(files.name, files.kind), pkcs12_name(files.name));
         let mut all: Vec<(&str, &[u8], Readers)> = vec![(KEY, files.bundle.key.as_bytes(), Readers::Owner)];
-        all.push((&concatenated_name, concatenated.as_bytes(), Readers::Owner));
+        let readers = self.gateway.map_or(Readers::Owner, Readers::Group);
+        all.push((&concatenated_name, concatenated.as_bytes(), readers));
         if let Some(bytes) = &files.pkcs12 {
             all.push((&pkcs12_name, bytes, Readers::Owner));
         }
@@ -111,7 +119,7 @@ impl Output {
         for (name, bytes, readers) in &all {
             let place = self.certificate.sibling(name);
             place
-                .and_then(|place| place.put(bytes, *readers))
+                .and_then(|place| place.renew(bytes, *readers))
                 .with_context(|| format!("cannot write {}", self.path.join(name).display()))?;
         }
         Ok(all.iter().map(|(name, ..)| (*name).to_owned()).collect())
@@ -141,6 +149,19 @@ impl Drop for Output {
             let _ = std::fs::remove_dir(&self.path);
         }
     }
+}
+
+/// Folders above are as open as any that people make if the gateway has to come through, else as closed as this one.
+fn make_folder(path: &Path, is_for_gateway: bool) -> io::Result<()> {
+    if let (true, Some(parent)) = (is_for_gateway, path.parent()) {
+        std::fs::create_dir_all(parent)?;
+    }
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+fn open_to(folder: &File, group: u32) -> io::Result<()> {
+    fchown(folder, None, Some(group))?;
+    folder.set_permissions(Permissions::from_mode(0o750))
 }
 
 /// `*` would have to be quoted in every shell, and a dot in front hides the folder.

@@ -56,7 +56,7 @@ pub(super) struct Renew {
 impl Renew {
     pub(super) fn run(&self, place: &Place) -> Outcome {
         let folder = place.open()?;
-        let (old, output) = self.prepare(&folder)?;
+        let (old, output) = self.prepare(place, &folder)?;
         let subject = subject(&old)?;
         let key = if self.same_key { Some(output.key()?) } else { None };
         let authority = self.unlock.unlock(folder)?;
@@ -81,7 +81,7 @@ impl Renew {
     }
 
     /// The certificate to renew and the folder for the new one: all that can be refused without the key.
-    fn prepare(&self, folder: &CaFolder) -> Result<(Record, Output), Failure> {
+    fn prepare(&self, place: &Place, folder: &CaFolder) -> Result<(Record, Output), Failure> {
         let index = folder.index()?;
         let old = index.newest(&self.which).cloned().ok_or_else(|| CaError::Unknown(self.which.clone()))?;
         if old.revoked.is_some() {
@@ -97,7 +97,7 @@ impl Renew {
         if old.kind == Kind::Server && self.pkcs12.wanted() {
             return Err(Failure::Usage("--p12 is for clients".to_owned()));
         }
-        let output = Output::open(self.out.as_deref(), &old.name)?;
+        let output = place.output(self.out.as_deref(), &old.name, old.kind)?;
         let there = output.must_be_of(&old, &index)?;
         if self.same_key && there.is_some_and(|there| index.is_revoked(there)) {
             let message = "the certificate in the folder is revoked, so its key shall not be used again; leave out --same-key";

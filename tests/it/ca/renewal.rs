@@ -1,5 +1,9 @@
 //! `doorward ca renew`: which folder, which key, which certificate.
 
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+
+use nix::unistd::{User, geteuid};
+
 use super::{Bench, lasts};
 
 fn key_of(bench: &Bench, certificate: &str) -> String {
@@ -39,6 +43,55 @@ fn a_server_keeps_its_names_and_the_old_certificate_can_go_at_once() {
     bench.openssl("verify -crl_check -CAfile ca/ca.pem -CRLfile ca/crl.pem tls/cert.pem");
     bench.fails(2, &["renew", "gate.example", "--out", "tls", "--days", "400"]);
     bench.fails(2, &["renew", "gate.example", "--out", "tls", "--p12"]);
+}
+
+#[test]
+fn renewed_files_keep_their_readers() {
+    let bench = Bench::plain();
+    bench.ok(&["server", "--name", "gate.example", "--out", "tls"]);
+    let group = nix::unistd::getegid().as_raw() + u32::from(geteuid().is_root());
+    for (file, mode) in [("tls/server.pem", 0o640), ("tls/key.pem", 0o600)] {
+        chown(bench.path(file), None, Some(group)).unwrap();
+        std::fs::set_permissions(bench.path(file), PermissionsExt::from_mode(mode)).unwrap();
+    }
+    let before = bench.text("tls/server.pem");
+    bench.ok(&["renew", "gate.example", "--out", "tls"]);
+    assert_ne!(bench.text("tls/server.pem"), before);
+    for (file, mode) in [("tls/server.pem", 0o640), ("tls/key.pem", 0o600), ("tls/cert.pem", 0o644)] {
+        assert_eq!(bench.mode(file), mode, "{file}");
+    }
+    assert_eq!(std::fs::metadata(bench.path("tls/server.pem")).unwrap().gid(), group);
+}
+
+#[test]
+fn what_root_makes_for_a_server_can_be_renewed_under_a_gateway_that_has_left_root() {
+    let Some(gateway) = User::from_name("nobody").unwrap().filter(|_| geteuid().is_root()) else {
+        return;
+    };
+    let bench = Bench::plain();
+    bench.write("settings.toml", "user = \"nobody\"\n");
+    let config = ["--config", "settings.toml"];
+    bench.ok(&[&["server", "--name", "gate.example", "--out", "above/tls"], &config[..]].concat());
+    let of = |name: &str| {
+        let found = std::fs::metadata(bench.path(name)).unwrap();
+        (found.uid(), found.gid(), found.mode() & 0o777)
+    };
+    let group = gateway.gid.as_raw();
+    let expected = |mode| (0, group, mode);
+    for _ in 0..2 {
+        assert_eq!(of("above/tls"), expected(0o750));
+        assert_eq!(of("above/tls/server.pem"), expected(0o640));
+        assert_eq!(of("above/tls/key.pem"), (0, 0, 0o600));
+        bench.ok(&[&["renew", "gate.example", "--out", "above/tls"], &config[..]].concat());
+    }
+    assert_eq!(of("above").2 & 0o005, 0o005, "the way to it is open");
+    // A folder that was there is its owner's business, and people's keys are theirs alone.
+    std::fs::create_dir(bench.path("there")).unwrap();
+    std::fs::set_permissions(bench.path("there"), PermissionsExt::from_mode(0o700)).unwrap();
+    bench.ok(&[&["server", "--name", "b.example", "--out", "there"], &config[..]].concat());
+    assert_eq!(of("there"), (0, 0, 0o700));
+    bench.ok(&[&["client", "bob"], &config[..]].concat());
+    assert_eq!((of("bob"), of("bob/bob.pem")), ((0, 0, 0o700), (0, 0, 0o600)));
 }
 
 #[test]
