@@ -98,7 +98,7 @@ impl Output {
         let path = self.path.join(KEY);
         let text = self.read(KEY)?.map(Zeroizing::new);
         let text =
-            text.with_context(|| format!("{} is not there; leave out --same-key for a new one", path.display()))?;
+            text.with_context(|| format!("{} is not there; write --new-key for a new one", path.display()))?;
         LeafKey::from_pem(&text).with_context(|| format!("{} holds no key that can be used", path.display()))
     }
 

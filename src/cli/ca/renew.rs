@@ -22,8 +22,9 @@ Examples:
       a new key and certificate into ./bob, beside which the old one counts until its end
   doorward ca renew bob --revoke-old --p12
       and the old one counts no more from now on
-  doorward ca renew gate.example --same-key --out /etc/doorward/tls
-      a running gateway takes the new server.pem by itself; clients that pin the key go on";
+  doorward ca renew gate.example --out /etc/doorward/tls
+      a server goes on with its key, which clients may have pinned; a running gateway takes the new
+      server.pem by itself";
 
 /// Make a new certificate in the place of one that ends
 #[derive(Args, Debug)]
@@ -38,10 +39,13 @@ pub(super) struct Renew {
     /// Folder to renew [default: the name, in the working folder]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Keep the key that is in the folder
-    #[arg(long, conflicts_with = "rsa")]
+    /// Keep the key that is in the folder [default for servers]
+    #[arg(long, conflicts_with_all = ["rsa", "new_key"])]
     same_key: bool,
-    /// Make an RSA key, for old software
+    /// Make a new key [default for clients]
+    #[arg(long)]
+    new_key: bool,
+    /// Make a new key, and RSA, for old software
     #[arg(long)]
     rsa: bool,
     /// Revoke the old certificate at once, as superseded
@@ -56,18 +60,25 @@ pub(super) struct Renew {
 impl Renew {
     pub(super) fn run(&self, place: &Place) -> Outcome {
         let folder = place.open()?;
-        let (old, output) = self.prepare(place, &folder)?;
+        let (old, output, kept) = self.prepare(place, &folder)?;
         let subject = subject(&old)?;
-        let key = if self.same_key { Some(output.key()?) } else { None };
+        let is_new = kept.is_none();
         let authority = self.unlock.unlock(folder)?;
         let password = self.pkcs12.password()?;
-        let key = match key {
+        let key = match kept {
             Some(key) => key,
             None => LeafKey::generate(if self.rsa { Algorithm::Rsa } else { Algorithm::P256 })?,
         };
         let now = Clock::system().now();
         let issued = authority.issue(&subject, &key, self.days, now)?;
         hand_out(&authority, &output, &issued, &key, password.as_ref(), "renewed")?;
+        if is_new && old.kind == Kind::Server {
+            report::complain(format_args!(
+                "warning: the key is new: logins that remember the old one (doorward login) are refused until they are \
+                 made again; with --ca {} they need not remember any",
+                output.path().join("ca.pem").display()
+            ));
+        }
         if output.has_pkcs12(&old.name) && !self.pkcs12.wanted() {
             report::complain(
                 "warning: the PKCS#12 file in the folder still holds the old certificate; write --p12 to renew it too",
@@ -80,8 +91,13 @@ impl Renew {
         Ok(())
     }
 
-    /// The certificate to renew and the folder for the new one: all that can be refused without the key.
-    fn prepare(&self, place: &Place, folder: &CaFolder) -> Result<(Record, Output), Failure> {
+    /// The certificate to renew, the folder for the new one and the key that stays: all that can be refused without the
+    /// CA's key.
+    fn prepare(
+        &self,
+        place: &Place,
+        folder: &CaFolder,
+    ) -> Result<(Record, Output, Option<LeafKey>), Failure> {
         let index = folder.index()?;
         let old = index.newest(&self.which).cloned().ok_or_else(|| CaError::Unknown(self.which.clone()))?;
         if old.revoked.is_some() {
@@ -99,11 +115,16 @@ impl Renew {
         }
         let output = place.output(self.out.as_deref(), &old.name, old.kind)?;
         let there = output.must_be_of(&old, &index)?;
-        if self.same_key && there.is_some_and(|there| index.is_revoked(there)) {
-            let message = "the certificate in the folder is revoked, so its key shall not be used again; leave out --same-key";
+        let is_revoked = there.is_some_and(|there| index.is_revoked(there));
+        if self.same_key && is_revoked {
+            let message = "the certificate in the folder is revoked, so its key shall not be used again; write --new-key";
             return Err(anyhow::anyhow!(message).into());
         }
-        Ok((old, output))
+        // People's keys are changed with each certificate; a server's is what clients know it by.
+        let may_stay =
+            old.kind == Kind::Server && !(self.new_key || self.rsa || is_revoked) && there.is_some();
+        let key = if self.same_key || may_stay { Some(output.key()?) } else { None };
+        Ok((old, output, key))
     }
 }
 

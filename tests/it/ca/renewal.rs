@@ -46,6 +46,38 @@ fn a_server_keeps_its_names_and_the_old_certificate_can_go_at_once() {
 }
 
 #[test]
+fn a_server_goes_on_with_its_key_unless_it_shall_have_a_new_one() {
+    let bench = Bench::plain();
+    bench.ok(&["server", "--name", "gate.example"]);
+    let old = key_of(&bench, "gate.example/cert.pem");
+    let (_, said) = bench.ok(&["renew", "gate.example"]);
+    assert!(!said.contains("warning"), "{said}");
+    assert_eq!(key_of(&bench, "gate.example/server.pem"), old);
+    assert_eq!(bench.openssl("pkey -in gate.example/server.pem -pubout"), old);
+    // Whoever remembers the key has to be told.
+    for new in [&["--new-key"][..], &["--rsa"], &["--out", "elsewhere"]] {
+        let (_, said) = bench.ok(&[&["renew", "gate.example"], new].concat());
+        assert!(said.contains("the key is new") && said.contains("--ca"), "{said}");
+    }
+    assert_ne!(key_of(&bench, "gate.example/cert.pem"), old);
+    assert_ne!(key_of(&bench, "elsewhere/cert.pem"), old);
+    bench.fails(2, &["renew", "gate.example", "--new-key", "--same-key"]);
+}
+
+#[test]
+fn a_revoked_servers_key_is_not_used_again() {
+    let bench = Bench::plain();
+    bench.ok(&["server", "--name", "gate.example"]);
+    let old = key_of(&bench, "gate.example/cert.pem");
+    bench.ok(&["server", "--name", "gate.example", "--out", "second"]);
+    let serial = bench.certificates()[0]["serial"].as_str().unwrap().to_owned();
+    bench.ok(&["revoke", &serial]);
+    let (_, said) = bench.ok(&["renew", "gate.example"]);
+    assert!(said.contains("the key is new"), "{said}");
+    assert_ne!(key_of(&bench, "gate.example/cert.pem"), old);
+}
+
+#[test]
 fn renewed_files_keep_their_readers() {
     let bench = Bench::plain();
     bench.ok(&["server", "--name", "gate.example", "--out", "tls"]);
@@ -110,7 +142,7 @@ fn nothing_but_the_same_names_certificate_is_replaced() {
     // A folder that is new is as good as the old one, but for the key.
     bench.ok(&["renew", "bob", "--out", "new"]);
     let said = bench.fails(1, &["renew", "bob", "--out", "newer", "--same-key"]);
-    assert!(said.contains("newer/key.pem is not there; leave out --same-key"), "{said}");
+    assert!(said.contains("newer/key.pem is not there; write --new-key"), "{said}");
 }
 
 #[test]
