@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::clock::date;
 use super::finding::Finding;
-use super::identity::{Identity, READ};
+use super::identity::{Blocked, Identity, READ, group_name};
 use crate::acme::{Folder, Kept, LastFailure};
 use crate::config::TlsMode;
 use crate::domain::{Clock, UnixSeconds};
@@ -90,7 +90,7 @@ fn own_names(summary: &CertificateSummary, wanted: &[String]) -> Finding {
     let mut finding = names("tls.names", "the self-signed certificate", summary, wanted);
     finding.fix = finding
         .fix
-        .map(|_| "add the name to --autocert; the key, and so what clients pinned, stays".to_owned());
+        .map(|_| "add the name to --autocert; the key, and so what clients pinned, stays (docker's contexts: doorward context renew)".to_owned());
     finding
 }
 
@@ -147,8 +147,36 @@ fn ending_within(
 fn rereadable(path: &Path, gateway: &Identity) -> Option<Finding> {
     let blocked = gateway.reaches(path, READ).err()?;
     let text = format!("{} cannot read the certificate again when it is renewed: {blocked}", gateway.what);
-    let fix = format!("chown root:doorward {0} && chmod 0640 {0} (with the gateway's group)", path.display());
-    Some(Finding::warning("tls.readable", text, fix))
+    Some(Finding::warning("tls.readable", text, readable_by(gateway, path, &blocked)))
+}
+
+/// Opens the file, and its own folder if that is what is closed. Those above are opened for one file by nobody.
+fn readable_by(gateway: &Identity, path: &Path, blocked: &Blocked) -> String {
+    let group = group_name(gateway.gid);
+    // What the path leads to through links, as the identity went.
+    let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let folder = real.parent().unwrap_or(Path::new("/"));
+    let file = real.display();
+    match blocked {
+        Blocked::Mode(closed, _) if *closed == real => {
+            format!("chgrp {group} {file} && chmod 0640 {file}")
+        }
+        Blocked::Mode(closed, _) if closed == folder && !is_home(folder) => {
+            let folder = folder.display();
+            format!("chgrp {group} {folder} {file} && chmod 0750 {folder} && chmod 0640 {file}")
+        }
+        Blocked::Mode(closed, _) => format!(
+            "{} is closed to it: move the file to a folder of its own, such as /etc/doorward/tls, root:{group} with mode \
+             0750, and the file with 0640",
+            closed.display()
+        ),
+        Blocked::Unseen(..) => format!("chgrp {group} {file} && chmod 0640 {file}, and its folder with 0750"),
+    }
+}
+
+/// Whether it holds what nobody opens to a daemon.
+fn is_home(folder: &Path) -> bool {
+    folder == Path::new("/root") || folder.parent() == Some(Path::new("/home"))
 }
 
 fn unusable(error: &TlsError) -> Finding {
@@ -305,6 +333,32 @@ mod tests {
         assert_eq!(find(&soon, "tls.expiry").status, Status::Warning);
         assert!(find(&soon, "tls.expiry").text.contains("in 3 days"), "{soon:#?}");
         assert!(find(&at(end + 1), "tls.certificate").text.contains("expired on 2030-01-01"));
+    }
+
+    #[test]
+    fn what_keeps_a_renewed_file_from_the_gateway_is_opened_and_nothing_else() {
+        let above = tempfile::tempdir().unwrap();
+        set_permissions(above.path(), Permissions::from_mode(0o755)).unwrap();
+        let folder = above.path().join("tls");
+        std::fs::create_dir(&folder).unwrap();
+        let (certificate, key) = made(&["a"]);
+        let path = write(&folder, &certificate, &key);
+        let status =
+            "Uid:\t4000000 4000000 4000000 4000000\nGid:\t65534 65534 65534 65534\nGroups:\t\nCapEff:\t0\n";
+        let gateway = Identity::of_status("user x", status).unwrap();
+        let fix_with = |above_mode, folder_mode| {
+            set_permissions(above.path(), Permissions::from_mode(above_mode)).unwrap();
+            set_permissions(&folder, Permissions::from_mode(folder_mode)).unwrap();
+            super::rereadable(&path, &gateway).and_then(|finding| finding.fix)
+        };
+        let group = super::group_name(65534);
+        let (tls, file) = (folder.display(), path.display());
+        assert_eq!(fix_with(0o755, 0o755).unwrap(), format!("chgrp {group} {file} && chmod 0640 {file}"));
+        let both = format!("chgrp {group} {tls} {file} && chmod 0750 {tls} && chmod 0640 {file}");
+        assert_eq!(fix_with(0o755, 0o700).unwrap(), both);
+        let moved = fix_with(0o700, 0o700).unwrap();
+        assert!(moved.starts_with(&format!("{} is closed to it", above.path().display())), "{moved}");
+        assert!(!moved.contains("chmod"), "{moved}");
     }
 
     #[test]

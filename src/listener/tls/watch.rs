@@ -6,6 +6,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use nix::unistd::{Group, getegid};
 use notify::event::{AccessKind, AccessMode};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 
@@ -40,7 +41,12 @@ enum Signal {
 impl Watch {
     pub(super) fn start(material: Arc<TlsMaterial>) -> Result<Self, TlsError> {
         let (signals, received) = channel();
-        let watcher = watch_folders(&material.watched_file(), signals.clone());
+        let file = material.watched_file();
+        // Found out now, and not when the one in use has ended: the first time it was read by root.
+        if let Some(warning) = not_readable_again(&file) {
+            tracing::warn!("{warning}");
+        }
+        let watcher = watch_folders(&file, signals.clone());
         let thread = std::thread::Builder::new()
             .name("tls-watch".to_owned())
             .spawn(move || keep_watch(&material, &received))
@@ -58,6 +64,19 @@ impl Drop for Watch {
             let _ = thread.join();
         }
     }
+}
+
+/// What to say if a renewed file could not be read.
+fn not_readable_again(file: &Path) -> Option<String> {
+    let error = std::fs::File::open(file).err()?;
+    let (folder, file) = (file.parent().unwrap_or(Path::new("/")).display(), file.display());
+    let group = getegid();
+    let group = Group::from_gid(group).ok().flatten().map_or_else(|| group.to_string(), |group| group.name);
+    Some(format!(
+        "a renewed TLS certificate will not be taken: {file} cannot be read by the gateway's user ({error}); run: chgrp \
+         {group} {folder} {file} && chmod 750 {folder} && chmod 640 {file}; from a closed folder such as /root move it, to \
+         /etc/doorward/tls for example"
+    ))
 }
 
 /// Watches folders and not the file: a rename, and the swapped symbolic link of a mounted secret, put another file in
@@ -154,5 +173,21 @@ fn warn_before_end(material: &TlsMaterial, warned: &mut UnixSeconds) {
             days = left / DAY,
             "the TLS certificate ends soon"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::not_readable_again;
+
+    #[test]
+    fn a_file_that_cannot_be_read_again_is_told_with_the_fix() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("server.pem");
+        let said = not_readable_again(&file).unwrap();
+        let fix = format!("chmod 750 {} && chmod 640 {}", folder.path().display(), file.display());
+        assert!(said.contains("will not be taken") && said.contains(&fix), "{said}");
+        std::fs::write(&file, "").unwrap();
+        assert_eq!(not_readable_again(&file), None);
     }
 }
