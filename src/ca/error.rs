@@ -66,7 +66,7 @@ pub enum CaError {
         source: rcgen::Error,
     },
     /// No CA where one was looked for.
-    #[error("there is no CA in {0}; make one with: doorward ca init")]
+    #[error("there is no CA in {0}; make one with: doorward ca init --dir {0}")]
     Missing(PathBuf),
     /// A name that cannot stand in a certificate.
     #[error("{name:?} cannot be the name in a certificate: {detail}")]

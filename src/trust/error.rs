@@ -58,7 +58,6 @@ impl TrustError {
 /// Started as root, the gateway has left root before it reads the CA: so it is told of its group when it is made.
 fn what_to_do(error: &CaError) -> &'static str {
     match error {
-        CaError::Missing(_) => "there is none yet; run: doorward ca init",
         CaError::Read { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
             "the gateway's user may not read it; give its group the folder: chgrp -R doorward FOLDER && chmod 750 FOLDER \
              && chmod 640 FOLDER/ca.pem FOLDER/index FOLDER/crl.pem"

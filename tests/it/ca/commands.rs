@@ -239,7 +239,7 @@ fn a_folder_without_a_ca_says_how_to_make_one() {
     let bench = Bench::empty();
     for command in [&["list"][..], &["client", "bob"], &["revoke", "bob"], &["crl"], &["renew", "bob"]] {
         let said = bench.fails(1, command);
-        assert!(said.contains("there is no CA in ca; make one with: doorward ca init"), "{said}");
+        assert!(said.contains("there is no CA in ca; make one with: doorward ca init --dir ca"), "{said}");
     }
 }
 
