@@ -17,7 +17,7 @@ use super::error::TrustError;
 use super::map::Map;
 use super::rules::NameRules;
 use super::subject::describe;
-use crate::ca::{CaFolder, Revocations};
+use crate::ca::{CaError, CaFolder, Revocations};
 use crate::config::{ClientCa, ClientCertSettings};
 use crate::domain::UnixSeconds;
 
@@ -81,7 +81,10 @@ impl Loaded {
     ) -> Result<Self, TrustError> {
         let mut loaded = Self {
             anchors: Vec::new(),
-            own: own.iter().map(|folder| OwnCa::read(folder)).collect::<Result<_, _>>()?,
+            own: own
+                .iter()
+                .filter_map(|folder| OwnCa::read_if_there(folder).transpose())
+                .collect::<Result<_, _>>()?,
             login: login.map(OwnCa::read).transpose()?,
             crls: Arc::from([]),
             rules: NameRules::default(),
@@ -172,6 +175,21 @@ impl Loaded {
 }
 
 impl OwnCa {
+    /// `None` where `doorward ca init` was not run yet: logins get their certificates without it, and it is noticed when it
+    /// was.
+    fn read_if_there(folder: &Path) -> Result<Option<Self>, TrustError> {
+        match Self::read(folder) {
+            Err(TrustError::Own(CaError::Missing(path))) => {
+                tracing::info!(
+                    target: "doorward::trust", folder = %path.display(),
+                    "no CA of 'doorward ca' is there yet: certificates are those of logins, and of other files"
+                );
+                Ok(None)
+            }
+            read => read.map(Some),
+        }
+    }
+
     fn read(folder: &Path) -> Result<Self, TrustError> {
         let opened = CaFolder::open(folder).map_err(TrustError::Own)?;
         let der = CertificateDer::from_pem_slice(opened.certificate_pem().as_bytes()).ok();
