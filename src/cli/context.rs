@@ -165,7 +165,7 @@ impl Remove {
         let Some(context) = login.context.take() else {
             return Err(Failure::Other(anyhow::anyhow!("{} has no docker context", login.url)));
         };
-        forget(&login, &context)?;
+        forget(&login, &login.token, &context)?;
         store.update(&login)?;
         report::complain(format_args!("removed docker context {}", shown_in_line(&context.name)));
         Ok(())

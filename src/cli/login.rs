@@ -98,7 +98,7 @@ impl Login {
         self.context.check()?;
         let before = store.get(&self.url)?;
         let trust = trust::find(&self.url, &self.trust, before.as_ref().map(|login| &login.trust))?;
-        let gateway = Gateway { url: self.url.clone(), trust, token: None };
+        let gateway = Gateway { url: self.url.clone(), trust, token: None, proof: None };
         let name = self.name.clone().unwrap_or_else(remote::default_name);
         let granted = if self.web { web::log_in(&gateway, &name)? } else { self.converse(&gateway, &name)? };
         Answers::Terminal.tell(&granted.messages);

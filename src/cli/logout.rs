@@ -54,7 +54,7 @@ fn end(store: &LoginStore, login: &Login) -> Outcome {
     let url = &login.url;
     let path = "/_doorward/api/v1/logout";
     let told = remote::wait_for(login.gateway().json::<()>(Method::POST, path, None::<&()>))?;
-    let forgotten = login.context.as_ref().map_or(Ok(()), |context| forget(login, context));
+    let forgotten = login.context.as_ref().map_or(Ok(()), |context| forget(login, &login.token, context));
     store.remove(url)?;
     forgotten.map_err(|failure| failure.after("the docker context is still there"))?;
     match told {

@@ -1,5 +1,7 @@
 //! A short-lived client certificate, for a key that is made here and stays here.
 
+use std::sync::Arc;
+
 use http::Method;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -8,13 +10,16 @@ use thiserror::Error;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 
+use super::address::GatewayUrl;
 use super::conversation::moment;
 use super::http::{ClientError, Gateway};
-use super::login::CertificateRecord;
+use super::login::{CertificateRecord, Login};
+use super::trust::ClientProof;
 use crate::ca::{CaError, LeafKey};
 use crate::listener::tls::to_pem;
 
 const PATH: &str = "/_doorward/api/v1/certificates";
+const WHOAMI: &str = "/_doorward/api/v1/whoami";
 /// Most certificates of a chain.
 const MOST_CHAIN: usize = 8;
 /// Longest id: a serial number has 20 bytes (RFC 5280 section 4.1.2.2).
@@ -50,6 +55,9 @@ struct Issued {
     id: String,
     certificate: String,
     expires: String,
+    /// Where it lets in, if that is not the address that was asked.
+    #[serde(default)]
+    url: Option<String>,
 }
 
 /// Asks for a certificate for this key. `None` if the gateway issues none.
@@ -86,6 +94,39 @@ pub async fn is_issued(gateway: &Gateway, id: &str) -> Result<bool, ClientError>
     }
 }
 
+/// Asks where a certificate should let in whether it does, with it alone. Whatever stands in between (a terminator, a
+/// firewall, a port that asks for none) has the same say that it will have with other programs.
+///
+/// # Errors
+/// [`ClientError`] says why it does not let in, or why that cannot be known.
+pub async fn is_let_in(
+    login: &Login,
+    certificate: &CertificateRecord,
+    proof: ClientProof,
+) -> Result<bool, ClientError> {
+    #[derive(Deserialize)]
+    struct Who {
+        door: String,
+    }
+    let url = certificate.url.as_ref().unwrap_or(&login.url).clone();
+    let alone = Gateway { url, trust: login.trust.clone(), token: None, proof: Some(Arc::new(proof)) };
+    match alone.json::<Who>(Method::GET, WHOAMI, None::<&()>).await {
+        Ok(answer) => Ok(answer.content.door == "certificate"),
+        Err(error) if error.is_status(401) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Ends a certificate.
+///
+/// # Errors
+/// [`ClientError`] if the gateway does not.
+pub async fn revoke_certificate(gateway: &Gateway, id: &str) -> Result<(), ClientError> {
+    // An id holds nothing that a path cannot: see `read`.
+    let path = format!("{PATH}/{id}");
+    gateway.json::<()>(Method::DELETE, &path, None::<&()>).await.map(|_| ())
+}
+
 /// Only what was understood goes on to other programs, and only if it is for our key.
 fn read(issued: &Issued, key: &LeafKey) -> Result<ClientCertificate, ClientError> {
     let strange = || ClientError::Strange("the certificate that it issued cannot be used".to_owned());
@@ -101,7 +142,12 @@ fn read(issued: &Issued, key: &LeafKey) -> Result<ClientCertificate, ClientError
         return Err(strange());
     }
     let expires = moment(&issued.expires).ok_or_else(strange)?;
-    let record = CertificateRecord { id: issued.id.clone(), expires };
+    // Without TLS it lets in nowhere.
+    let url = issued.url.as_deref().map(GatewayUrl::parse).transpose().map_err(|_| strange())?;
+    if url.as_ref().is_some_and(|url| !url.is_secure()) {
+        return Err(strange());
+    }
+    let record = CertificateRecord { id: issued.id.clone(), expires, url };
     Ok(ClientCertificate { chain: to_pem(&chain), record })
 }
 
@@ -113,7 +159,12 @@ mod tests {
     use crate::ca::{Algorithm, LeafKey, PublicKeyRequest};
 
     fn issued(pem: String) -> Issued {
-        Issued { id: "0A1b".to_owned(), certificate: pem, expires: "2026-11-22T13:00:00Z".to_owned() }
+        Issued {
+            id: "0A1b".to_owned(),
+            certificate: pem,
+            expires: "2026-11-22T13:00:00Z".to_owned(),
+            url: None,
+        }
     }
 
     #[test]
@@ -129,6 +180,14 @@ mod tests {
         assert!(read(&issued(String::new()), &key).is_err());
         let bad_id = Issued { id: "../x".to_owned(), ..issued(pem(&pair)) };
         assert!(read(&bad_id, &key).is_err());
+        let at = |url: &str| read(&Issued { url: Some(url.to_owned()), ..issued(pem(&pair)) }, &key);
+        let elsewhere = at("https://gate.example:8443").unwrap().record.url;
+        assert_eq!(elsewhere.unwrap().to_string(), "https://gate.example:8443");
+        for url in
+            ["http://gate.example:8443", "https://gate.example/x", "https://a@gate.example", "unix:///x"]
+        {
+            assert!(at(url).is_err(), "{url}");
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::address::{GatewayUrl, is_near};
-use super::trust::{Judge, Seen, ServerTrust};
+use super::trust::{ClientProof, Judge, Seen, ServerTrust};
 use crate::domain::keep_alive;
 
 /// For the name, the connection and the handshake together.
@@ -91,7 +91,19 @@ pub enum ConnectError {
 /// # Errors
 /// [`ConnectError`]; in any case nothing but a handshake was sent.
 pub async fn connect(url: &GatewayUrl, trust: &ServerTrust) -> Result<Connected, ConnectError> {
-    open(url, Some(trust)).await
+    open(url, Some(trust), None).await
+}
+
+/// As [`connect`], and shows a client certificate if the server asks for one.
+///
+/// # Errors
+/// [`ConnectError`]; in any case nothing but a handshake was sent.
+pub(super) async fn connect_showing(
+    url: &GatewayUrl,
+    trust: &ServerTrust,
+    proof: Option<&ClientProof>,
+) -> Result<Connected, ConnectError> {
+    open(url, Some(trust), proof).await
 }
 
 /// Looks at a server's certificate and sends nothing.
@@ -99,7 +111,7 @@ pub async fn connect(url: &GatewayUrl, trust: &ServerTrust) -> Result<Connected,
 /// # Errors
 /// [`ConnectError`] if there is no server, or it shows none.
 pub async fn probe(url: &GatewayUrl) -> Result<Seen, ConnectError> {
-    match open(url, None).await {
+    match open(url, None, None).await {
         Err(ConnectError::Untrusted { seen, .. }) => Ok(*seen),
         Err(error) => Err(error),
         // Nobody is believed here, so this cannot be.
@@ -107,7 +119,11 @@ pub async fn probe(url: &GatewayUrl) -> Result<Seen, ConnectError> {
     }
 }
 
-async fn open(url: &GatewayUrl, trust: Option<&ServerTrust>) -> Result<Connected, ConnectError> {
+async fn open(
+    url: &GatewayUrl,
+    trust: Option<&ServerTrust>,
+    proof: Option<&ClientProof>,
+) -> Result<Connected, ConnectError> {
     let judge = Judge::new(trust).map_err(|error| tls_error(url, io::Error::other(error)))?;
     if url.is_secure() != judge.is_some() {
         // An entry that was written by hand: neither is what it says.
@@ -120,7 +136,7 @@ async fn open(url: &GatewayUrl, trust: Option<&ServerTrust>) -> Result<Connected
         let socket = dial(url).await?;
         match judge {
             None => Ok(Connected { stream: Box::new(socket), seen: None }),
-            Some(judge) => shake_hands(url, socket, &judge).await,
+            Some(judge) => shake_hands(url, socket, &judge, proof).await,
         }
     });
     opened.await.unwrap_or_else(|_| Err(ConnectError::Slow { url: url.clone() }))
@@ -147,8 +163,9 @@ async fn shake_hands(
     url: &GatewayUrl,
     socket: TcpStream,
     judge: &Arc<Judge>,
+    proof: Option<&ClientProof>,
 ) -> Result<Connected, ConnectError> {
-    let config = judge.client_config().map_err(|error| tls_error(url, io::Error::other(error)))?;
+    let config = judge.client_config(proof).map_err(|error| tls_error(url, io::Error::other(error)))?;
     let name = ServerName::try_from(url.host()).map_err(|error| tls_error(url, io::Error::other(error)))?;
     match TlsConnector::from(Arc::new(config)).connect(name, socket).await {
         Ok(stream) => Ok(Connected { stream: Box::new(stream), seen: judge.seen() }),

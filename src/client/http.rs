@@ -1,5 +1,6 @@
 //! Requests to a gateway. Each has a connection of its own; redirects are not followed, answers are bounded.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,9 +14,9 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::address::GatewayUrl;
-use super::connect::{ConnectError, Connected, connect};
+use super::connect::{ConnectError, Connected, connect_showing};
 use super::secret::Secret;
-use super::trust::{Seen, ServerTrust};
+use super::trust::{ClientProof, Seen, ServerTrust};
 
 /// Most of an answer that is kept in memory.
 const MOST_BODY: usize = 1024 * 1024;
@@ -37,6 +38,8 @@ pub struct Gateway {
     pub trust: ServerTrust,
     /// As whom.
     pub token: Option<Secret>,
+    /// The certificate that is shown to whoever asks for one.
+    pub proof: Option<Arc<ClientProof>>,
 }
 
 /// Why a request came to nothing.
@@ -162,7 +165,8 @@ impl Gateway {
             .parse()
             .map_err(|_| ClientError::Strange("the path cannot be written as HTTP".to_owned()))?;
         *request.headers_mut() = self.headers(headers)?;
-        let Connected { stream, seen } = connect(&self.url, &self.trust).await?;
+        let Connected { stream, seen } =
+            connect_showing(&self.url, &self.trust, self.proof.as_deref()).await?;
         let (mut sender, connection) = hyper::client::conn::http1::Builder::new()
             .max_buf_size(MOST_HEAD)
             .handshake(TokioIo::new(stream))

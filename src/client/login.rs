@@ -52,13 +52,17 @@ pub struct CertificateRecord {
     pub id: String,
     /// When it ends.
     pub expires: UnixSeconds,
+    /// Where it lets in, if that is not the address that was logged in to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<GatewayUrl>,
 }
 
 impl Login {
     /// The gateway, spoken to as who is logged in.
     #[must_use]
     pub fn gateway(&self) -> Gateway {
-        Gateway { url: self.url.clone(), trust: self.trust.clone(), token: Some(self.token.clone()) }
+        let (url, trust) = (self.url.clone(), self.trust.clone());
+        Gateway { url, trust, token: Some(self.token.clone()), proof: None }
     }
 
     /// Whether the login has ended by itself.

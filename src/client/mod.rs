@@ -21,7 +21,9 @@ mod store;
 mod trust;
 
 pub use address::{AddressError, GatewayUrl};
-pub use certificate::{CertificateError, ClientCertificate, get_certificate, is_issued};
+pub use certificate::{
+    CertificateError, ClientCertificate, get_certificate, is_issued, is_let_in, revoke_certificate,
+};
 pub use connect::{ConnectError, Connected, connect, probe};
 pub use conversation::{Ask, Granted, LoginError, OpenConversation, Person, log_in};
 pub use device::{DeviceLogin, Polled};
@@ -31,4 +33,4 @@ pub use login::{CertificateRecord, ContextRecord, Login};
 pub use pick::PickError;
 pub use secret::Secret;
 pub use store::{LoginStore, StoreFault};
-pub use trust::{Fingerprint, Seen, ServerTrust};
+pub use trust::{ClientProof, Fingerprint, Seen, ServerTrust};

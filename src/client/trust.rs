@@ -8,7 +8,7 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs as provider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use serde::{Deserialize, Serialize};
 use x509_parser::certificate::X509Certificate;
@@ -39,6 +39,23 @@ pub enum ServerTrust {
     Plain,
     /// A certificate by a CA that this machine trusts, for the name that was asked for.
     System,
+}
+
+/// A client certificate and its key, as they are shown to a server. No `Debug`: it holds the key.
+pub struct ClientProof {
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+}
+
+impl ClientProof {
+    /// Reads certificate with chain, and key, in PEM form. `None` if one of them cannot be read.
+    #[must_use]
+    pub fn from_pem(chain: &str, key: &str) -> Option<Self> {
+        let chain: Vec<_> =
+            CertificateDer::pem_slice_iter(chain.as_bytes()).collect::<Result<_, _>>().ok()?;
+        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).ok()?;
+        (!chain.is_empty()).then_some(Self { chain, key })
+    }
 }
 
 /// A SHA-256 digest, written `AB:CD:…`.
@@ -227,14 +244,22 @@ impl Judge {
         Ok(Some(Arc::new(Self { rule, provider, seen: Mutex::new(None) })))
     }
 
-    /// A client that asks this judge, and offers HTTP/1.1 only: upgrades need it.
-    pub(super) fn client_config(self: &Arc<Self>) -> Result<ClientConfig, Error> {
+    /// A client that asks this judge, shows this certificate if there is one, and offers HTTP/1.1 only: upgrades need it.
+    pub(super) fn client_config(
+        self: &Arc<Self>,
+        proof: Option<&ClientProof>,
+    ) -> Result<ClientConfig, Error> {
         let judge: Arc<dyn ServerCertVerifier> = Arc::<Self>::clone(self);
-        let mut config = ClientConfig::builder_with_provider(Arc::clone(&self.provider))
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_safe_default_protocol_versions()?
             .dangerous()
-            .with_custom_certificate_verifier(judge)
-            .with_no_client_auth();
+            .with_custom_certificate_verifier(judge);
+        let mut config = match proof {
+            Some(ClientProof { chain, key }) => {
+                builder.with_client_auth_cert(chain.clone(), key.clone_key())?
+            }
+            None => builder.with_no_client_auth(),
+        };
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         // A resumed session would show no certificate, and so would not be judged.
         config.resumption = rustls::client::Resumption::disabled();

@@ -4,13 +4,14 @@ use anyhow::{Context, anyhow};
 use zeroize::Zeroizing;
 
 use super::ContextArgs;
-use super::tell::tell;
+use super::tell::{Lacks, tell};
 use crate::ca::{Algorithm, LeafKey};
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::remote;
 use crate::client::{
-    ClientCertificate, ContextName, ContextRecord, DockerFolder, Login, LoginStore, Proof, Secret, Seen,
-    TlsFiles, connect, get_certificate, is_issued,
+    CertificateRecord, ClientCertificate, ClientError, ClientProof, ContextName, ContextRecord, DockerFolder,
+    Login, LoginStore, Proof, Secret, Seen, TlsFiles, connect, get_certificate, is_issued, is_let_in,
+    revoke_certificate,
 };
 use crate::domain::UnixSeconds;
 
@@ -34,7 +35,17 @@ pub(in crate::cli) struct Making<'a> {
 enum Has {
     Kept(ContextRecord),
     New(Zeroizing<String>, ClientCertificate),
-    Nothing,
+    Nothing(Lacks),
+}
+
+impl Has {
+    fn certificate(&self) -> Option<&CertificateRecord> {
+        match self {
+            Self::Kept(record) => record.certificate.as_ref(),
+            Self::New(_, certificate) => Some(&certificate.record),
+            Self::Nothing(_) => None,
+        }
+    }
 }
 
 impl Making<'_> {
@@ -48,17 +59,13 @@ impl Making<'_> {
         let before = login.context.take();
         let moved = |old: &&ContextRecord| old.name != context.as_str() || old.folder != docker.path();
         if let Some(old) = before.as_ref().filter(moved) {
-            forget(login, old)?;
+            forget(login, self.old_token.unwrap_or(&login.token), old)?;
         }
         let kept = before.as_ref().filter(|old| !moved(old));
         let has = self.proof(&docker, &context, login, kept)?;
         self.write(&docker, &context, login, &has)?;
 
-        let certificate = match has {
-            Has::Kept(record) => record.certificate,
-            Has::New(_, certificate) => Some(certificate.record),
-            Has::Nothing => None,
-        };
+        let certificate = has.certificate().cloned();
         let wants_header = self.args.http_headers || before.is_some_and(|old| old.http_headers);
         let http_headers = wants_header && certificate.is_none();
         let (name, folder) = (context.as_str().to_owned(), docker.path().to_owned());
@@ -72,7 +79,8 @@ impl Making<'_> {
         if self.args.default {
             docker.select(&context)?;
         }
-        tell(login, &record, docker.is_selected(&context));
+        let lacks = if let Has::Nothing(lacks) = has { lacks } else { Lacks::Issue };
+        tell(&record, &lacks, docker.is_selected(&context));
         Ok(())
     }
 
@@ -85,8 +93,8 @@ impl Making<'_> {
         Ok(name)
     }
 
-    /// The certificate that there is if it is as good as a new one; else a new one, if the gateway issues any. Without
-    /// TLS there is no use for one.
+    /// The certificate that there is if it is as good as a new one; else a new one, if the gateway issues any, and lets it
+    /// in. Without TLS there is no use for one.
     fn proof(
         &self,
         docker: &DockerFolder,
@@ -95,15 +103,17 @@ impl Making<'_> {
         kept: Option<&ContextRecord>,
     ) -> Result<Has, Failure> {
         if !login.url.is_secure() {
-            return Ok(Has::Nothing);
+            return Ok(Has::Nothing(Lacks::Tls));
         }
         let key = docker.key_of(context)?.as_deref().and_then(|pem| LeafKey::from_pem(pem));
         let certificate = kept.and_then(|record| record.certificate.as_ref());
         // A new login gets a new key.
         let key = key.filter(|_| !self.is_new);
-        if let (Some(_), Some(record), Some(has)) = (&key, kept, certificate)
+        if let (Some(key), Some(record), Some(has)) = (&key, kept, certificate)
             && has.expires + NEARLY >= login.expires
             && remote::wait_for(is_issued(&login.gateway(), &has.id))??
+            && let Some(chain) = docker.chain_of(context)?
+            && matches!(try_out(login, has, &chain, key)?, Ok(true))
         {
             return Ok(Has::Kept(record.clone()));
         }
@@ -112,15 +122,32 @@ impl Making<'_> {
             None => LeafKey::generate(Algorithm::P256)?,
         };
         let issued = remote::wait_for(get_certificate(&login.gateway(), &key, self.name))??;
-        Ok(issued.map_or(Has::Nothing, |certificate| Has::New(key.to_pem(), certificate)))
+        let Some(certificate) = issued else { return Ok(Has::Nothing(Lacks::Issue)) };
+        let record = &certificate.record;
+        let error = match try_out(login, record, &certificate.chain, &key)? {
+            Ok(true) => return Ok(Has::New(key.to_pem(), certificate)),
+            Ok(false) => None,
+            Err(error) => Some(error),
+        };
+        // Nobody will use it. It ends with the login if this does not reach the gateway.
+        let gateway = login.gateway();
+        let _ = remote::wait_for(async {
+            tokio::time::timeout(remote::LAST_WORD, revoke_certificate(&gateway, &record.id)).await
+        });
+        let at = record.url.as_ref().unwrap_or(&login.url).clone();
+        Ok(Has::Nothing(Lacks::Way { at, error }))
     }
 
     fn write(&self, docker: &DockerFolder, context: &ContextName, login: &mut Login, has: &Has) -> Outcome {
         let description = format!("{} at {}, by doorward login", login.user, login.url.authority());
+        let endpoint = has.certificate().and_then(|certificate| certificate.url.clone());
         let ca = if login.url.is_secure() {
-            let seen = match &self.seen {
-                Some(seen) => Some(seen.clone()),
-                None => remote::wait_for(connect(&login.url, &login.trust))??.seen,
+            let seen = match (&self.seen, &endpoint) {
+                (Some(seen), None) => Some(seen.clone()),
+                _ => {
+                    let url = endpoint.as_ref().unwrap_or(&login.url);
+                    remote::wait_for(connect(url, &login.trust))??.seen
+                }
             };
             login.trust.refresh(seen.as_ref());
             // Docker would take a context without TLS files to mean plain HTTP.
@@ -132,11 +159,17 @@ impl Making<'_> {
         let proof = match has {
             Has::Kept(_) => Proof::Kept,
             Has::New(key, certificate) => Proof::New { chain: &certificate.chain, key },
-            Has::Nothing => Proof::Nothing,
+            Has::Nothing(_) => Proof::Nothing,
         };
         let files = ca.as_ref().map(|ca| TlsFiles { ca, proof });
         Ok(docker
-            .put_context(context, &login.url, &description, files.as_ref())
+            .put_context(
+                context,
+                &login.url,
+                endpoint.as_ref().unwrap_or(&login.url),
+                &description,
+                files.as_ref(),
+            )
             .context("the docker context was not made")?)
     }
 
@@ -150,12 +183,30 @@ impl Making<'_> {
     }
 }
 
-/// Removes what was made for docker.
-pub(in crate::cli) fn forget(login: &Login, context: &ContextRecord) -> Outcome {
+/// Whether a certificate lets in, or why not. Nothing that the gateway says of it is believed before it was tried.
+fn try_out(
+    login: &Login,
+    certificate: &CertificateRecord,
+    chain: &str,
+    key: &LeafKey,
+) -> Result<Result<bool, ClientError>, Failure> {
+    let Some(proof) = ClientProof::from_pem(chain, &key.to_pem()) else { return Ok(Ok(false)) };
+    remote::wait_for(is_let_in(login, certificate, proof))
+}
+
+/// Removes what was made for docker with this token: all that can be, whatever becomes of a part.
+pub(in crate::cli) fn forget(login: &Login, token: &Secret, context: &ContextRecord) -> Outcome {
     let docker = DockerFolder::at(context.folder.clone());
-    docker.remove_header(&login.token)?;
-    if let Some(name) = ContextName::parse(&context.name) {
-        docker.remove_context(&name, &login.url)?;
+    let name = ContextName::parse(&context.name);
+    let removed = name.map_or(Ok(true), |name| docker.remove_context(&name, &login.url));
+    let header = docker.remove_header(token);
+    // Both say the same of a file that cannot be understood.
+    if let (Err(error), true) = (&header, context.http_headers) {
+        let said =
+            "docker's configuration may still hold the login's token: take HttpHeaders.Authorization out";
+        return Err(anyhow!("{error}").context(said).into());
     }
+    removed?;
+    header?;
     Ok(())
 }

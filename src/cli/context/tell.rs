@@ -2,9 +2,33 @@
 
 use crate::cli::shown::shown_in_line;
 use crate::cli::{remote, report};
-use crate::client::{ContextRecord, Login};
+use crate::client::{ClientError, ContextRecord, GatewayUrl};
 
-pub(super) fn tell(login: &Login, context: &ContextRecord, is_default: bool) {
+/// Why there is no certificate.
+pub(super) enum Lacks {
+    /// The gateway issues none.
+    Issue,
+    /// There is no TLS to show it in.
+    Tls,
+    /// It does not let in where docker would show it, for this reason if one is known.
+    Way { at: GatewayUrl, error: Option<ClientError> },
+}
+
+impl Lacks {
+    fn words(&self) -> String {
+        match self {
+            Self::Issue => "this gateway issues none".to_owned(),
+            Self::Tls => "this gateway issues none over http://".to_owned(),
+            Self::Way { at, error: None } => format!("{at} does not let it in"),
+            Self::Way { at, error: Some(error) } => {
+                format!("{at} does not let it in ({})", shown_in_line(&error.to_string()))
+            }
+        }
+    }
+}
+
+/// Says it.
+pub(super) fn tell(context: &ContextRecord, lacks: &Lacks, is_default: bool) {
     let name = &context.name;
     let how = if is_default { String::new() } else { format!(" --context {name}") };
     match &context.certificate {
@@ -17,9 +41,9 @@ pub(super) fn tell(login: &Login, context: &ContextRecord, is_default: bool) {
              warning: docker now sends this login's token to every engine that it talks to, until 'doorward logout'"
         )),
         None => report::complain(format_args!(
-            "docker context {name}, without a certificate: this gateway issues none{}; docker alone cannot say who you\n\
+            "docker context {name}, without a certificate: {}; docker alone cannot say who you\n\
              are. Run 'doorward tunnel', and in another shell: eval \"$(doorward env)\"",
-            if login.url.is_secure() { "" } else { " over http://" }
+            lacks.words()
         )),
     }
     // Docker's own variables count before any context.

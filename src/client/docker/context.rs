@@ -116,7 +116,8 @@ impl DockerFolder {
         if self.may_write(name, url)? { Ok(()) } else { Err(DockerFault::Foreign(name.clone())) }
     }
 
-    /// Writes a gateway's context, in place of the one that it had under this name. Without `tls` it says plain HTTP.
+    /// Writes a gateway's context, in place of the one that it had under this name. Docker connects to `endpoint`, which may
+    /// be another port of the gateway; without `tls` it says plain HTTP.
     ///
     /// # Errors
     /// [`DockerFault::Foreign`] if the name is another's.
@@ -124,6 +125,7 @@ impl DockerFolder {
         &self,
         name: &ContextName,
         url: &GatewayUrl,
+        endpoint: &GatewayUrl,
         description: &str,
         tls: Option<&TlsFiles<'_>>,
     ) -> Result<(), DockerFault> {
@@ -138,7 +140,7 @@ impl DockerFolder {
             "Name": name.as_str(),
             "Metadata": { "Description": description, "Doorward": url.authority() },
             "Endpoints": { ENDPOINT: {
-                "Host": format!("tcp://{}", url.authority()),
+                "Host": format!("tcp://{}", endpoint.authority()),
                 "SkipTLSVerify": false,
             } },
         });
@@ -179,19 +181,34 @@ impl DockerFolder {
         }
     }
 
+    /// The client certificate of a context, with its chain; `None` if it has none.
+    ///
+    /// # Errors
+    /// [`DockerFault`] if it cannot be read.
+    pub fn chain_of(&self, name: &ContextName) -> Result<Option<String>, DockerFault> {
+        let path = self.tls(name).join(ENDPOINT).join("cert.pem");
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(fault(&path, error)),
+        }
+    }
+
     /// Removes a gateway's context with its keys, and Docker's choice of it. `false` if there was none of ours.
     ///
     /// # Errors
-    /// [`DockerFault`] if that cannot be done.
+    /// [`DockerFault`] if a part of that cannot be done; the others were.
     pub fn remove_context(&self, name: &ContextName, url: &GatewayUrl) -> Result<bool, DockerFault> {
         if self.owner(name)? != Owner::Ours(url.authority()) {
             return Ok(false);
         }
-        self.deselect(name)?;
-        // Keys first: they are what must not stay.
-        remove_folder(&self.tls(name))?;
+        // Keys first: they are what must not stay, whatever state the rest is in.
+        let keys = remove_folder(&self.tls(name));
+        let choice = self.deselect(name);
+        // It carries our mark: with it the next try finds the keys.
+        keys?;
         remove_folder(&self.meta(name))?;
-        Ok(true)
+        choice.map(|()| true)
     }
 
     fn meta(&self, name: &ContextName) -> PathBuf {
@@ -246,7 +263,7 @@ mod tests {
         let (name, url) = (ContextName::parse("gate").unwrap(), url("gate.example"));
         let key = "KEY".to_owned().into();
         let files = TlsFiles { ca: "CA", proof: Proof::New { chain: "CERT", key: &key } };
-        docker.put_context(&name, &url, "bob", Some(&files)).unwrap();
+        docker.put_context(&name, &url, &url, "bob", Some(&files)).unwrap();
         let meta = docker.path().join("contexts/meta").join(name.folder()).join("meta.json");
         let meta: serde_json::Value = serde_json::from_slice(&fs::read(meta).unwrap()).unwrap();
         assert_eq!(meta["Name"], "gate");
@@ -259,11 +276,16 @@ mod tests {
         }
         assert_eq!(fs::metadata(&tls).unwrap().mode() & 0o777, 0o700);
         assert_eq!(docker.key_of(&name).unwrap().unwrap().as_str(), "KEY");
-        docker.put_context(&name, &url, "bob", Some(&TlsFiles { ca: "NEW", proof: Proof::Kept })).unwrap();
+        docker
+            .put_context(&name, &url, &url, "bob", Some(&TlsFiles { ca: "NEW", proof: Proof::Kept }))
+            .unwrap();
         assert_eq!(fs::read_to_string(tls.join("ca.pem")).unwrap(), "NEW");
         assert_eq!(fs::read_to_string(tls.join("cert.pem")).unwrap(), "CERT");
+        assert_eq!(docker.chain_of(&name).unwrap().as_deref(), Some("CERT"));
         // Without a certificate none may stay from before.
-        docker.put_context(&name, &url, "bob", Some(&TlsFiles { ca: "CA", proof: Proof::Nothing })).unwrap();
+        docker
+            .put_context(&name, &url, &url, "bob", Some(&TlsFiles { ca: "CA", proof: Proof::Nothing }))
+            .unwrap();
         assert!(
             !tls.join("key.pem").exists() && !tls.join("cert.pem").exists() && tls.join("ca.pem").exists()
         );
@@ -283,7 +305,7 @@ mod tests {
         {
             fs::write(meta.join("meta.json"), text).unwrap();
             assert_eq!(docker.owner(&name).unwrap(), Owner::Foreign);
-            let put = docker.put_context(&name, &url, "bob", None);
+            let put = docker.put_context(&name, &url, &url, "bob", None);
             assert!(matches!(put, Err(DockerFault::Foreign(_))));
             assert!(!docker.remove_context(&name, &url).unwrap());
             assert_eq!(fs::read_to_string(meta.join("meta.json")).unwrap(), text);
@@ -296,9 +318,12 @@ mod tests {
         let (_folder, docker) = folder();
         let (one, other) = (url("gate.example"), url("gate.example:9000"));
         let name = docker.name_for(&one).unwrap();
-        docker.put_context(&name, &one, "bob", None).unwrap();
+        docker.put_context(&name, &one, &one, "bob", None).unwrap();
         assert_eq!(docker.name_for(&one).unwrap(), name);
         assert_eq!(docker.name_for(&other).unwrap().as_str(), "gate.example-9000");
-        assert!(matches!(docker.put_context(&name, &other, "bob", None), Err(DockerFault::Foreign(_))));
+        assert!(matches!(
+            docker.put_context(&name, &other, &other, "bob", None),
+            Err(DockerFault::Foreign(_))
+        ));
     }
 }

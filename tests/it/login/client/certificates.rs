@@ -119,3 +119,23 @@ fn gc5_a_token_that_may_only_read_only_reads() {
     assert!(home.run(&["token", "list"]).expect(0).out.contains("read"));
     home.run(&["token", "create", "--name", "x", "--scope", "everything"]).expect(1);
 }
+
+/// A gateway whose main port asks for no certificates.
+fn with_a_port(more: &[&str]) -> Door {
+    setup().with(&["--client-cert-listen", "127.0.0.1:0"]).with(more).open()
+}
+
+#[test]
+fn a_certificate_that_lets_in_nowhere_is_not_promised_and_revoked() {
+    // Nobody answers there: a port that the gateway's administrator has not published.
+    let nowhere = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let url = format!("https://{nowhere}");
+    let (home, door) = (Home::new(), with_a_port(&["--client-cert-url", &url]));
+    let said = home.log_in(&door, BOB, &["--http-headers"]).expect(0).err;
+    assert!(!said.contains("with a certificate until"), "{said}");
+    assert!(said.contains("to every engine"), "the header is the way that is left: {said}");
+    assert!(!folder(&home).join("key.pem").exists() && !folder(&home).join("cert.pem").exists());
+    assert_eq!(ids(&home), Vec::<String>::new());
+    let said = home.log_in(&door, BOB, &["--context", "other"]).expect(0).err;
+    assert!(said.contains("does not let it in") || said.contains("to every engine"), "{said}");
+}
