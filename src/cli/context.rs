@@ -96,6 +96,11 @@ fn context_name(text: &str) -> Result<ContextName, String> {
 }
 
 impl ContextArgs {
+    /// Whether there is to be none.
+    pub(super) const fn makes_none(&self) -> bool {
+        self.no_context
+    }
+
     /// What can be known to go wrong before there is a login.
     pub(super) fn check(&self) -> Outcome {
         if !self.no_context {
@@ -116,7 +121,9 @@ impl Context {
     }
 
     fn list(&self) -> Outcome {
-        let logins = LoginStore::of_this_user()?.all()?;
+        let store = LoginStore::of_this_user()?;
+        remote::warn_of_broken(&store)?;
+        let logins = store.all()?;
         let rows: Vec<Row> = logins.iter().filter_map(Row::of).collect();
         if self.json {
             report::say(serde_json::to_string(&rows)?);
@@ -134,6 +141,7 @@ impl Context {
 impl Renew {
     fn run(&self) -> Outcome {
         let store = LoginStore::of_this_user()?;
+        remote::warn_of_broken(&store)?;
         let logins = match &self.host {
             Some(host) => vec![store.pick(Some(host))?],
             None => store.all()?.into_iter().filter(|login| login.context.is_some()).collect(),
@@ -198,13 +206,12 @@ impl Row {
     }
 
     fn cells(&self, now: UnixSeconds) -> [String; 6] {
-        let certificate =
-            self.certificate_expires.map_or_else(|| "-".to_owned(), |at| remote::distance(at, now));
+        let certificate = self.certificate_expires.map_or_else(|| "-".to_owned(), |at| remote::end(at, now));
         [
             self.context.clone(),
             self.host.clone(),
             shown_in_line(&self.user),
-            remote::distance(self.login_expires, now),
+            remote::end(self.login_expires, now),
             certificate,
             if self.default { "yes" } else { "" }.to_owned(),
         ]

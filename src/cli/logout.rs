@@ -7,7 +7,7 @@ use super::context::forget;
 use super::failure::{Failure, Outcome, conclude};
 use super::remote::{self, HostArgs};
 use super::report;
-use crate::client::{Login, LoginStore};
+use crate::client::{Login, LoginStore, StoreFault};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -38,14 +38,31 @@ impl Logout {
 
     fn log_out(&self) -> Outcome {
         let store = LoginStore::of_this_user()?;
-        let logins = if self.all { store.all()? } else { vec![self.host.login()?] };
-        let mut first = None;
-        for login in &logins {
-            if let Err(failure) = end(&store, login) {
-                first = first.or(Some(failure));
-            }
+        let mut failures = Vec::new();
+        let logins = if self.all {
+            failures.extend(store.broken()?.iter().map(|fault| discard(&store, fault)));
+            store.all()?
+        } else {
+            vec![self.host.login()?]
+        };
+        failures.extend(logins.iter().filter_map(|login| end(&store, login).err()));
+        let last = failures.pop();
+        for failure in failures {
+            conclude(Err(failure));
         }
-        first.map_or(Ok(()), Err)
+        last.map_or(Ok(()), Err)
+    }
+}
+
+/// Removes an entry that cannot be used: what it holds may still be a token.
+fn discard(store: &LoginStore, broken: &StoreFault) -> Failure {
+    match store.discard(broken) {
+        Ok(true) => {
+            let said = "removed a login that could not be used; its token is good until it ends";
+            Failure::Other(anyhow::anyhow!("{broken}").context(said))
+        }
+        Ok(false) => Failure::Other(anyhow::anyhow!("{broken}")),
+        Err(error) => error.into(),
     }
 }
 
@@ -55,8 +72,7 @@ fn end(store: &LoginStore, login: &Login) -> Outcome {
     let path = "/_doorward/api/v1/logout";
     let told = remote::wait_for(login.gateway().json::<()>(Method::POST, path, None::<&()>))?;
     let forgotten = login.context.as_ref().map_or(Ok(()), |context| forget(login, &login.token, context));
-    store.remove(url)?;
-    forgotten.map_err(|failure| failure.after("the docker context is still there"))?;
+    let removed = store.remove(url);
     match told {
         Ok(_) => report::complain(format_args!("logged out of {url}")),
         Err(error) if error.is_status(401) => {
@@ -66,8 +82,14 @@ fn end(store: &LoginStore, login: &Login) -> Outcome {
             let ends = remote::until(login.expires, remote::now());
             let said = format!("logged out of {url} on this machine only; the token is good until {ends}");
             // Whatever the reason, it is no reason to log in.
-            return Err(Failure::Other(anyhow::anyhow!("{error:#}").context(said)));
+            let failure = Failure::Other(anyhow::anyhow!("{error:#}").context(said));
+            let others = [forgotten, removed.map_err(Failure::from)];
+            others.into_iter().filter_map(Result::err).for_each(|other| {
+                conclude(Err(other));
+            });
+            return Err(failure);
         }
     }
-    Ok(())
+    removed?;
+    forgotten.map_err(|failure| failure.after("not all of docker's side could be removed"))
 }

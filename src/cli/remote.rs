@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
-use nix::unistd::gethostname;
+use nix::unistd::{User, geteuid, gethostname};
 
-use super::failure::Failure;
-use crate::client::{Login, LoginStore};
+use super::failure::{Failure, Outcome};
+use super::report;
+use super::shown::shown_in_line;
+use crate::client::{Login, LoginStore, StoreFault};
 use crate::domain::{Clock, UnixSeconds, span};
 use crate::token::is_name;
 
@@ -26,8 +28,23 @@ pub(super) struct HostArgs {
 impl HostArgs {
     /// The login for it.
     pub(super) fn login(&self) -> Result<Login, Failure> {
-        Ok(LoginStore::of_this_user()?.pick(self.host.as_deref())?)
+        let store = LoginStore::of_this_user()?;
+        let login = store.pick(self.host.as_deref())?;
+        warn_of_broken(&store)?;
+        Ok(login)
     }
+}
+
+/// Says which logins are passed over, because they can be used no more.
+pub(super) fn warn_of_broken(store: &LoginStore) -> Outcome {
+    for fault in store.broken()? {
+        let why = match &fault {
+            StoreFault::File { source, .. } => format!(": {source}"),
+            _ => String::new(),
+        };
+        report::complain(format_args!("warning: {}", shown_in_line(&format!("{fault}{why}"))));
+    }
+    Ok(())
 }
 
 /// Waits for what a gateway answers.
@@ -43,7 +60,9 @@ pub(super) fn now() -> UnixSeconds {
 
 /// `bob@laptop`, so that the owner knows in a list what to revoke.
 pub(super) fn default_name() -> String {
-    let user = std::env::var("USER").ok().filter(|name| !name.is_empty());
+    // cron and systemd set no USER.
+    let own = || User::from_uid(geteuid()).ok().flatten().map(|user| user.name);
+    let user = std::env::var("USER").ok().filter(|name| !name.is_empty()).or_else(own);
     let host = gethostname().ok().and_then(|name| name.into_string().ok());
     let name = match (user, host) {
         (Some(user), Some(host)) => format!("{user}@{host}"),
@@ -70,6 +89,11 @@ pub(super) fn until(at: UnixSeconds, now: UnixSeconds) -> String {
     format!("{time} ({})", distance(at, now))
 }
 
+/// `in 11 h`, or `ended`.
+pub(super) fn end(at: UnixSeconds, now: UnixSeconds) -> String {
+    if at <= now { "ended".to_owned() } else { distance(at, now) }
+}
+
 /// `in 11 h`, `3 d ago`: the larger unit is enough for a table.
 pub(super) fn distance(at: UnixSeconds, now: UnixSeconds) -> String {
     let length = span(at.abs_diff(now));
@@ -82,12 +106,16 @@ pub(super) fn distance(at: UnixSeconds, now: UnixSeconds) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{distance, until};
+    use super::{distance, end, until};
 
     #[test]
     fn times_read_like_speech() {
         assert_eq!(until(43_200, 0), "1970-01-01 12:00 UTC (in 12 h)");
         assert_eq!(until(0, 90_000), "1970-01-01 00:00 UTC (1 d 1 h ago)");
+        assert_eq!(
+            (end(99, 99).as_str(), end(99, 100).as_str(), end(90_000, 0).as_str()),
+            ("ended", "ended", "in 1 d 1 h")
+        );
         assert_eq!((distance(10, 0).as_str(), distance(i64::MAX, 0).starts_with("in")), ("now", true));
     }
 }

@@ -40,8 +40,19 @@ impl LoginStore {
     pub fn pick(&self, wanted: Option<&str>) -> Result<Login, PickError> {
         let all = self.all()?;
         match wanted {
-            None => all.into_iter().next().ok_or(PickError::Nowhere),
-            Some(wanted) => choose(all, wanted),
+            None => match (all.into_iter().next(), self.broken()?.pop()) {
+                (Some(login), _) => Ok(login),
+                (None, Some(fault)) => Err(fault.into()),
+                (None, None) => Err(PickError::Nowhere),
+            },
+            Some(wanted) => {
+                let chosen = choose(all, wanted);
+                if let (Err(PickError::Unknown { .. }), Ok(url)) = (&chosen, GatewayUrl::parse(wanted)) {
+                    // It may be there, and be of no use.
+                    self.get(&url)?;
+                }
+                chosen
+            }
         }
     }
 }
@@ -58,7 +69,8 @@ fn choose(all: Vec<Login>, wanted: &str) -> Result<Login, PickError> {
         names_context || is_host
     };
     let mut meant: Vec<Login> = all.into_iter().filter(is_meant).collect();
-    let wanted = wanted.to_owned();
+    // Who writes a password into an address does not want to read it again.
+    let wanted = wanted.rsplit('@').next().unwrap_or_default().to_owned();
     if meant.len() > 1 {
         let hosts = meant.iter().map(|login| login.url.authority()).collect();
         return Err(PickError::Ambiguous { wanted, hosts });
@@ -106,5 +118,7 @@ mod tests {
         for wanted in ["c.example", "b.example:3", "https://a.example", "", "a.example/x"] {
             assert!(matches!(chosen(wanted), Err(PickError::Unknown { .. })), "{wanted}");
         }
+        let Err(error) = chosen("https://bob:secret@c.example") else { panic!("it was found") };
+        assert!(!error.to_string().contains("secret"), "{error}");
     }
 }

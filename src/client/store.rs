@@ -96,26 +96,53 @@ impl LoginStore {
         self.read(&self.path_of(url))
     }
 
-    /// All entries, the last login first.
+    /// All entries that can be used, the last login first. For the others see [`LoginStore::broken`].
     ///
     /// # Errors
-    /// [`StoreFault`] if one of them must not be believed, or cannot be read.
+    /// [`StoreFault`] if the store cannot be read.
     pub fn all(&self) -> Result<Vec<Login>, StoreFault> {
+        let (mut found, _) = self.scan()?;
+        found.sort_by_key(|login| std::cmp::Reverse((login.made, login.url.authority())));
+        Ok(found)
+    }
+
+    /// What is wrong with each entry that must not be believed, or cannot be read.
+    ///
+    /// # Errors
+    /// [`StoreFault`] if the store cannot be read.
+    pub fn broken(&self) -> Result<Vec<StoreFault>, StoreFault> {
+        self.scan().map(|(_, broken)| broken)
+    }
+
+    /// Removes an entry that is ours and of no use, as it may hold a token. `false` if it is not, and was left.
+    ///
+    /// # Errors
+    /// [`StoreFault`] if it cannot be removed.
+    pub fn discard(&self, broken: &StoreFault) -> Result<bool, StoreFault> {
+        let (StoreFault::Broken { path, .. } | StoreFault::Open { path, .. }) = broken else {
+            return Ok(false);
+        };
+        fs::remove_file(path).map(|()| true).map_err(|error| fault(path, error))
+    }
+
+    fn scan(&self) -> Result<(Vec<Login>, Vec<StoreFault>), StoreFault> {
         let folder = self.folder.join(FOLDER);
         let entries = match fs::read_dir(&folder) {
             Ok(entries) => entries,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok((Vec::new(), Vec::new())),
             Err(error) => return Err(fault(&folder, error)),
         };
-        let mut found = Vec::new();
+        let (mut found, mut broken) = (Vec::new(), Vec::new());
         for entry in entries {
             let path = entry.map_err(|error| fault(&folder, error))?.path();
             if path.to_string_lossy().ends_with(ENDING) {
-                found.extend(self.read(&path)?);
+                match self.read(&path) {
+                    Ok(login) => found.extend(login),
+                    Err(error) => broken.push(error),
+                }
             }
         }
-        found.sort_by_key(|login| std::cmp::Reverse((login.made, login.url.authority())));
-        Ok(found)
+        Ok((found, broken))
     }
 
     /// Writes an entry, in place of the host's old one: whole or not at all.
@@ -228,7 +255,7 @@ mod tests {
     use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
     use super::{LoginStore, StoreFault};
-    use crate::client::{GatewayUrl, Login, Secret, ServerTrust};
+    use crate::client::{GatewayUrl, Login, PickError, Secret, ServerTrust};
 
     fn login(host: &str, token: &str, made: i64) -> Login {
         Login {
@@ -278,6 +305,31 @@ mod tests {
         }
         let hosts: Vec<String> = store.all().unwrap().iter().map(|login| login.url.authority()).collect();
         assert_eq!(hosts, ["b.example:1", "[::1]:8", "a.example:8100"]);
+    }
+
+    #[test]
+    fn a_broken_entry_does_not_hide_the_others() {
+        let (_folder, store) = store();
+        let (good, bad, open) =
+            (login("a.example", "dwt_x", 1), login("b.example", "dwt_y", 2), login("c.example", "dwt_z", 3));
+        for login in [&good, &bad, &open] {
+            store.put(login).unwrap();
+        }
+        fs::write(store.path_of(&bad.url), "{").unwrap();
+        fs::set_permissions(store.path_of(&open.url), Permissions::from_mode(0o644)).unwrap();
+        let link = store.path_of(&good.url).with_file_name("link.json");
+        symlink("/nowhere", &link).unwrap();
+        let hosts = |store: &LoginStore| {
+            store.all().unwrap().iter().map(|login| login.url.host()).collect::<Vec<_>>()
+        };
+        assert_eq!(hosts(&store), ["a.example"]);
+        assert!(store.pick(None).is_ok() && store.pick(Some("a.example")).is_ok());
+        let picked = store.pick(Some("b.example"));
+        assert!(matches!(picked, Err(PickError::Store(StoreFault::Broken { .. }))));
+        let broken = store.broken().unwrap();
+        assert_eq!(broken.len(), 3);
+        let discarded = broken.iter().filter(|fault| store.discard(fault).unwrap()).count();
+        assert!(discarded == 2 && link.is_symlink() && hosts(&store) == ["a.example"]);
     }
 
     #[test]

@@ -107,3 +107,35 @@ fn docker_config_says_where_contexts_are_kept() {
     assert_eq!(fs::read_dir(home.path("elsewhere/contexts/meta")).unwrap().count(), 0);
     assert_eq!(fs::read_dir(home.path("elsewhere/contexts/tls")).unwrap().count(), 0);
 }
+
+#[test]
+fn logout_removes_what_it_can_where_dockers_configuration_is_broken() {
+    let (home, door) = (Home::new(), Door::shared());
+    home.log_in(&door, BOB, &[]).expect(0);
+    let token = home.token(&door);
+    let config = home.path(".docker/config.json");
+    fs::write(&config, "{ broken").unwrap();
+    let said = home.run(&["logout"]).expect(1).err;
+    assert!(said.contains("logged out of") && said.contains("config.json cannot be understood"), "{said}");
+    assert_eq!(home.files(), std::slice::from_ref(&config), "{said}");
+    assert_eq!(fs::read_to_string(&config).unwrap(), "{ broken");
+    assert_eq!(door.passes(|request| request.bearer(&token)), 401);
+    // A token that is in there cannot be taken out, and is told of.
+    fs::remove_file(&config).unwrap();
+    home.log_in(&door, BOB, &["--http-headers"]).expect(0);
+    fs::write(&config, "{ broken").unwrap();
+    let said = home.run(&["logout"]).expect(1).err;
+    assert!(said.contains("may still hold the login's token"), "{said}");
+    assert_eq!(home.files(), [config], "{said}");
+}
+
+#[test]
+fn a_login_that_has_ended_is_listed_as_ended() {
+    let (home, door) = (Home::new(), Door::shared());
+    home.log_in(&door, BOB, &[]).expect(0);
+    let mut entry = home.entry(&door);
+    entry["expires"] = json!(1);
+    fs::write(home.entry_path(&door), entry.to_string()).unwrap();
+    let table = home.run(&["context"]).expect(0).out;
+    assert!(table.contains(" ended "), "{table}");
+}
