@@ -14,10 +14,11 @@ use super::report;
 use super::shown::shown_in_line;
 use crate::client::Secret;
 use crate::config::parse_duration;
+use crate::domain::UnixSeconds;
 
 const EXAMPLES: &str = "\
 Examples:
-  doorward token create --name ci --expires 30d --scope read > token
+  doorward token create --name ci --expires 8h --scope read > token
   doorward token list
   doorward token revoke 5f0c9ad2b1e7
   doorward token list --all
@@ -25,6 +26,9 @@ Examples:
 
 A token made so can use the engine, but not make, list or revoke tokens, and does not outlive the
 login that made it.";
+
+/// Clocks of a gateway and of a client that differ by no more are the same, in seconds.
+const CLOCKS: UnixSeconds = 120;
 
 pub(super) const TOKENS: Kind = Kind {
     path: "tokens",
@@ -71,7 +75,7 @@ Examples:
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
-  doorward token create --name ci --expires 30d --scope read
+  doorward token create --name ci --expires 8h --scope read
   curl -H \"Authorization: Bearer $(doorward token create --name try --expires 5m)\" https://gate.example:8100/info")]
 struct Create {
     #[command(flatten)]
@@ -79,7 +83,7 @@ struct Create {
     /// What it is called in lists
     #[arg(long, value_name = "NAME")]
     name: String,
-    /// How long it lasts, such as 30d or 12h [default: as long as it may]
+    /// How long it lasts, such as 8h or 30m; not longer than the login [default: as long as the login]
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     expires: Option<Duration>,
     /// Narrow what it may do: read
@@ -130,6 +134,30 @@ impl Create {
             text("expires").and_then(moment).map(|at| remote::until(at, remote::now())).unwrap_or_default();
         let id = shown_in_line(text("id").unwrap_or("?"));
         report::complain(format_args!("token {id} at {}, until {ends}; it is shown only now", login.url));
+        if let (Some(asked), Some(at)) = (expires_in, text("expires").and_then(moment))
+            && is_shorter(at, asked, remote::now())
+        {
+            report::complain(
+                "note: that is shorter than --expires asks for: a token ends with the login that made it, at the latest",
+            );
+        }
         Ok(())
+    }
+}
+
+/// Whether a token ends earlier than was asked, by more than clocks differ.
+fn is_shorter(expires: UnixSeconds, asked: u64, now: UnixSeconds) -> bool {
+    let wanted = now.saturating_add(i64::try_from(asked).unwrap_or(i64::MAX));
+    expires < wanted.saturating_sub(CLOCKS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_shorter;
+
+    #[test]
+    fn a_token_that_ends_early_is_noticed_and_clocks_may_differ() {
+        assert!(is_shorter(43_200, 30 * 86_400, 0) && is_shorter(43_200, u64::MAX, 0));
+        assert!(!is_shorter(3600, 3600, 0) && !is_shorter(3600, 3600, 90) && !is_shorter(3600, 3600, -90));
     }
 }
