@@ -8,15 +8,16 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Args;
+use http::Method;
 
 use super::answers::Answers;
-use super::context::{ContextArgs, Making};
+use super::context::{ContextArgs, Making, forget};
 use super::failure::{Failure, Outcome, conclude};
 use super::shown::shown_in_line;
 use super::terminal::{has_person, read_line, restore_on_signals};
 use super::{remote, report, terminal};
 use crate::client::{
-    Ask, Fingerprint, Gateway, GatewayUrl, Granted, Login as Kept, LoginStore, OpenConversation, log_in,
+    Ask, Fingerprint, Gateway, GatewayUrl, Granted, Login as Kept, LoginStore, OpenConversation, Seen, log_in,
 };
 use crate::domain::{Password, Username};
 use crate::token::is_name;
@@ -36,7 +37,8 @@ prints when it starts. From then on its key must stay the same.
 
 The token is kept in ~/.config/doorward/hosts (or below DOORWARD_CONFIG_HOME or XDG_CONFIG_HOME), for
 you alone. Where the gateway issues certificates, the docker context gets one, for a key that is made
-here; else use 'doorward tunnel'.
+here; else use 'doorward tunnel'. Another login to the same gateway ends the one before, and cuts what is
+open under it.
 
 Exit codes: 0 logged in, 1 it failed, 2 nobody can be asked, 5 refused or given up, 6 the gateway has
 not proven who it is.";
@@ -46,8 +48,8 @@ not proven who it is.";
 #[command(after_help = EXAMPLES)]
 pub(super) struct Login {
     /// The gateway: https://HOST:PORT, or HOST for port 8100
-    #[arg(value_name = "URL", value_parser = GatewayUrl::parse)]
-    url: GatewayUrl,
+    #[arg(value_name = "URL")]
+    url: String,
     /// Who you are there [default: asks]
     #[arg(long, short, value_name = "NAME", value_parser = Username::parse, conflicts_with = "web")]
     user: Option<Username>,
@@ -87,6 +89,20 @@ fn token_name(text: &str) -> Result<String, String> {
     fits.ok_or_else(|| "a name is short, printable, and has no blanks at its ends".to_owned())
 }
 
+/// Ends the login in whose place another has come: nobody has its token any more. It ends by itself if this does not
+/// reach the gateway.
+fn end(before: &Kept, after: &Kept) {
+    let is_same = before.token.expose() == after.token.expose();
+    if is_same || before.url != after.url || before.has_ended(after.made) {
+        return;
+    }
+    let gateway = Gateway { token: Some(before.token.clone()), ..after.gateway() };
+    let _ = remote::wait_for(async {
+        let told = gateway.json::<()>(Method::POST, "/_doorward/api/v1/logout", None::<&()>);
+        tokio::time::timeout(remote::LAST_WORD, told).await
+    });
+}
+
 impl Login {
     /// Logs in, says so, and gives the exit code.
     pub(super) fn run(&self) -> u8 {
@@ -94,18 +110,20 @@ impl Login {
     }
 
     fn log_in(&self) -> Outcome {
+        // Not by clap, which would repeat a password that somebody wrote into it.
+        let url = GatewayUrl::parse(&self.url).map_err(|error| Failure::Usage(error.to_string()))?;
         let store = LoginStore::of_this_user()?;
         self.context.check()?;
-        let before = store.get(&self.url)?;
-        let trust = trust::find(&self.url, &self.trust, before.as_ref().map(|login| &login.trust))?;
-        let gateway = Gateway { url: self.url.clone(), trust, token: None, proof: None };
+        let before = store.get(&url)?;
+        let trust = trust::find(&url, &self.trust, before.as_ref().map(|login| &login.trust))?;
+        let gateway = Gateway { url, trust, token: None, proof: None };
         let name = self.name.clone().unwrap_or_else(remote::default_name);
         let granted = if self.web { web::log_in(&gateway, &name)? } else { self.converse(&gateway, &name)? };
         Answers::Terminal.tell(&granted.messages);
 
         let now = remote::now();
         let mut login = Kept {
-            url: self.url.clone(),
+            url: gateway.url,
             user: granted.user.to_string(),
             token: granted.token,
             expires: granted.expires,
@@ -113,19 +131,45 @@ impl Login {
             trust: gateway.trust,
             context: before.as_ref().and_then(|login| login.context.clone()),
         };
+        let left = login.context.take_if(|_| self.context.makes_none());
         login.trust.refresh(granted.seen.as_ref());
         store.put(&login)?;
         let user = shown_in_line(&login.user);
         report::complain(format_args!(
             "logged in to {} as {user} until {}",
-            self.url,
+            login.url,
             remote::until(login.expires, now)
         ));
-        let old_token = before.as_ref().map(|login| &login.token);
-        let (args, seen) = (&self.context, granted.seen);
-        Making { store: &store, args, name: &name, seen, old_token, is_new: true }
-            .make(&mut login)
-            .map_err(|failure| failure.after("you are logged in, but docker cannot use it yet"))
+        let made = self.make_context(&store, before.as_ref(), &mut login, &name, granted.seen);
+        // What an earlier login made for docker ends with its token.
+        let forgotten = match (&before, &left) {
+            (Some(before), Some(context)) => forget(&login, &before.token, context),
+            _ => Ok(()),
+        };
+        if let Some(before) = &before {
+            end(before, &login);
+        }
+        made.map_err(|failure| failure.after("you are logged in, but docker cannot use it yet"))?;
+        forgotten.map_err(|failure| {
+            failure.after("you are logged in; the docker context of the login before is still there")
+        })?;
+        if let Some(context) = left {
+            let context = shown_in_line(&context.name);
+            report::complain(format_args!("removed docker context {context}, of the login before"));
+        }
+        Ok(())
+    }
+
+    fn make_context(
+        &self,
+        store: &LoginStore,
+        before: Option<&Kept>,
+        login: &mut Kept,
+        name: &str,
+        seen: Option<Seen>,
+    ) -> Outcome {
+        let old_token = before.map(|login| &login.token);
+        Making { store, args: &self.context, name, seen, old_token, is_new: true }.make(login)
     }
 
     fn converse(&self, gateway: &Gateway, name: &str) -> Result<Granted, Failure> {

@@ -29,25 +29,32 @@ pub(super) fn find(
         if args.ca.is_some() || args.fingerprint.is_some() {
             return Err(Failure::Usage("without TLS there is no certificate; write https://".to_owned()));
         }
+        remote::wait_for(connect(url, &ServerTrust::Plain))??;
         report::complain(format_args!(
             "warning: {url} is not encrypted; whoever can listen on the way learns password and token"
         ));
         return Ok(ServerTrust::Plain);
     }
     if let Some(path) = &args.ca {
-        return by_file(path);
+        return settled(url, by_file(path)?);
     }
     if let Some(wanted) = args.fingerprint {
         return by_fingerprint(url, wanted);
     }
     if let Some(before) = before {
-        return Ok(before.clone());
+        return settled(url, before.clone());
     }
     match remote::wait_for(connect(url, &ServerTrust::System))? {
         Ok(_) => Ok(ServerTrust::System),
         Err(ConnectError::Untrusted { seen, .. }) if seen.is_of_unknown_issuer() => ask(url, &seen),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Nobody is asked anything before the server has proven who it is.
+fn settled(url: &GatewayUrl, trust: ServerTrust) -> Result<ServerTrust, Failure> {
+    remote::wait_for(connect(url, &trust))??;
+    Ok(trust)
 }
 
 fn by_file(path: &Path) -> Result<ServerTrust, Failure> {

@@ -68,6 +68,12 @@ fn refusals_end_with_5_and_keep_nothing() {
     }
     let empty = home.run_with("", &["login", "--user", "bob", "--password-stdin", "--ca", &ca, &url]);
     assert!(empty.expect(1).err.contains("standard input is empty"));
+    for arguments in
+        [vec!["login", "https://bob:secret@127.0.0.1"], vec!["whoami", "--host", "bob:secret@127.0.0.1"]]
+    {
+        let said = home.run(&arguments).err;
+        assert!(!said.is_empty() && !said.contains("secret"), "{said}");
+    }
     home.run(&["login", "https://bob:secret@127.0.0.1"]).expect(2);
     home.is_empty();
 }
@@ -126,6 +132,9 @@ fn k4_a_token_is_made_listed_and_revoked() {
     let row = rows.as_array().unwrap().iter().find(|row| row["name"] == "ci").unwrap();
     assert_eq!(row["kind"], "minted");
     let id = row["id"].as_str().unwrap();
+    assert!(!made.err.contains("shorter"), "{made:?}");
+    let long = home.run(&["token", "create", "--name", "long", "--expires", "30d"]).expect(0).err;
+    assert!(long.contains("shorter than --expires asks for"), "{long}");
     home.run(&["token", "revoke", id]).expect(0);
     assert_eq!(door.passes(|request| request.bearer(token)), 401);
     assert!(home.run(&["token", "revoke", id]).expect(1).err.contains("no such token"));
@@ -205,5 +214,47 @@ fn plain_http_is_for_private_addresses_and_warned_of() {
     let far = ["login", "--user", "bob", "--password-stdin", "http://192.0.2.1:8100"];
     let said = home.run_with("correct horse\n", &far).expect(1).err;
     assert!(said.contains("192.0.2.1 is not an address of this host or of a private network"), "{said}");
+    assert!(!said.contains("warning"), "it is refused, not warned of: {said}");
+    home.is_empty();
+}
+
+#[test]
+fn another_login_ends_the_one_before() {
+    let (home, door) = (Home::new(), Setup::usual().open());
+    home.log_in(&door, BOB, &["--http-headers"]).expect(0);
+    let old = home.token(&door);
+    let stream = door.open_stream("/silent", |request| request.bearer(&old));
+    let said = home.log_in(&door, BOB, &["--no-context"]).expect(0).err;
+    assert!(said.contains("removed docker context"), "{said}");
+    stream.await_end();
+    assert_eq!(door.passes(|request| request.bearer(&old)), 401);
+    assert_eq!(door.passes(|request| request.bearer(&home.token(&door))), 200);
+    assert_eq!(home.files(), [home.entry_path(&door)], "nothing of the old login may stay");
+    // What ended by itself, or elsewhere, is no reason to fail.
+    let token = home.token(&door);
+    door.send(&Request::post("/_doorward/api/v1/logout").bearer(&token));
+    home.log_in(&door, EVE, &[]).expect(0);
+    assert_eq!(home.run(&["token", "list", "--json"]).expect(0).out.matches("\"id\"").count(), 1);
+}
+
+#[test]
+fn a_broken_entry_does_not_stand_in_the_way_of_other_logins() {
+    let (home, door) = (Home::new(), Door::shared());
+    home.log_in(&door, BOB, &[]).expect(0);
+    let broken = home.entry_path(&door).with_file_name("broken.example:8100.json");
+    std::fs::write(&broken, "{\"token\": \"dwt_secret").unwrap();
+    std::fs::set_permissions(&broken, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let host = door.host();
+    for arguments in
+        [vec!["whoami"], vec!["whoami", "--host", &host], vec!["context"], vec!["context", "renew"]]
+    {
+        let ended = home.run(&arguments).expect(0);
+        assert!(ended.err.contains("warning: ") && ended.err.contains("broken.example"), "{ended:?}");
+        assert!(!ended.err.contains("secret"), "{ended:?}");
+    }
+    let said = home.run(&["whoami", "--host", "broken.example"]).expect(1).err;
+    assert!(said.contains("remove it and log in again"), "{said}");
+    let said = home.run(&["logout", "--all"]).expect(1).err;
+    assert!(said.contains("logged out of") && said.contains("broken.example"), "{said}");
     home.is_empty();
 }

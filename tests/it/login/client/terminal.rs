@@ -174,3 +174,18 @@ fn a_table_has_colours_at_a_terminal_only() {
     assert!(status.code() == Some(1) && shown.contains("nothing was changed"), "{shown}");
     home.run(&["whoami"]).expect(0);
 }
+
+#[test]
+fn nobody_is_asked_who_they_are_before_the_gateway_has_proven_who_it_is() {
+    let (home, server) = (Home::new(), Server::start(|_| json(500, "{}")));
+    let other = home.place.write(
+        "other.pem",
+        &rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap().cert.pem(),
+    );
+    let (status, shown) = start(&home, &["login", "--ca", other.to_str().unwrap(), &server.url()]).end();
+    assert!(status.code() == Some(6) && !shown.contains("User"), "{shown}");
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let url = format!("http://{closed}");
+    let (status, shown) = start(&home, &["login", &url]).end();
+    assert!(status.code() == Some(1) && !shown.contains("User") && !shown.contains("warning"), "{shown}");
+}
