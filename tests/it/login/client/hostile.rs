@@ -1,5 +1,6 @@
 //! A gateway that turns hostile gets nothing and hurts nothing.
 
+use rcgen::{CertificateParams, CertificateSigningRequestParams, Issuer, KeyPair};
 use serde_json::Value;
 
 use super::Home;
@@ -173,6 +174,48 @@ fn a_certificate_for_another_key_is_not_given_to_docker() {
     // The request held a public key and nothing else of this machine.
     let request = server.requests().into_iter().find(|request| request.contains("/certificates ")).unwrap();
     assert!(request.contains("BEGIN CERTIFICATE REQUEST") && !request.contains("PRIVATE KEY"), "{request}");
+}
+
+/// A certificate for whatever key is asked for, by a CA that nobody in between knows.
+fn issue(request: &str) -> String {
+    let body: Value = serde_json::from_str(request.split("\r\n\r\n").nth(1).unwrap()).unwrap();
+    let csr = CertificateSigningRequestParams::from_pem(body["csr"].as_str().unwrap()).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let issuer = Issuer::new(CertificateParams::default(), key);
+    csr.signed_by(&issuer).unwrap().pem()
+}
+
+#[test]
+fn a_certificate_is_not_promised_where_somebody_in_between_keeps_it_to_himself() {
+    for who in [
+        json_text(401, r#"{"message":"login required"}"#),
+        json_text(200, r#"{"user":"bob","door":"none"}"#),
+        "HTTP/1.1 400 X\r\nContent-Type: text/html\r\nContent-Length: 0\r\n\r\n".to_owned(),
+    ] {
+        let server = Server::start(move |request| match request.split(' ').nth(1).unwrap() {
+            path if path.ends_with("/login") => granted(),
+            path if path.ends_with("/whoami") => Reply::Bytes(who.clone().into_bytes()),
+            path if path.ends_with("/certificates") => {
+                let issued = serde_json::json!({ "id": "ab", "certificate": issue(request), "expires": "2099-01-01T00:00:00Z" });
+                json(200, &issued.to_string())
+            }
+            _ => json(200, "null"),
+        });
+        let home = Home::new();
+        let said = server.log_in(&home, "secret horse\n", &[]).expect(0).err;
+        assert!(said.contains("does not let it in") && said.contains("doorward tunnel"), "{said}");
+        let keys = home.files().into_iter().filter(|path| path.ends_with("key.pem")).count();
+        assert_eq!(keys, 0);
+        let requests = server.requests();
+        let asked = requests.iter().find(|request| request.contains("/whoami ")).unwrap();
+        assert!(!asked.to_ascii_lowercase().contains("authorization"), "with the certificate alone: {asked}");
+        assert!(requests.last().unwrap().starts_with("DELETE /_doorward/api/v1/certificates/ab "));
+    }
+}
+
+fn json_text(status: u16, body: &str) -> String {
+    let Reply::Bytes(bytes) = json(status, body) else { panic!("it has an end") };
+    String::from_utf8(bytes).unwrap()
 }
 
 #[test]
