@@ -123,7 +123,7 @@ fn words(error: &Error) -> String {
              Somebody may stand between you and the gateway, or its administrator gave it a new key. Nothing was sent.\n\
              The certificate that it shows now has the SHA-256 fingerprint\n  {}\n\
              Ask the administrator. If it is right, forget the old key and log in again:\n  \
-             doorward logout --host {} && doorward login {url}",
+             doorward logout --host {}; doorward login {url}",
             seen.fingerprint(),
             url.authority()
         ),

@@ -1,5 +1,6 @@
 //! `doorward login` and its companions, as developers run them: the real program, from an empty home folder.
 
+mod advice;
 mod certificates;
 mod commands;
 mod contexts;
