@@ -1,5 +1,7 @@
 //! How a command that works on files or asks a gateway ends: what it could not do, and the exit code that says so.
 
+mod advice;
+
 use anyhow::Error;
 
 use super::shown::shown;
@@ -115,7 +117,7 @@ fn seen_in(error: &ConnectError) -> Option<&Seen> {
     }
 }
 
-/// The error, and what to do about a server that is not who it was.
+/// The error, and what to do about it.
 fn words(error: &Error) -> String {
     match connect_error(error) {
         Some(ConnectError::Changed { url, seen }) => format!(
@@ -127,24 +129,14 @@ fn words(error: &Error) -> String {
             seen.fingerprint(),
             url.authority()
         ),
-        Some(ConnectError::Untrusted { url, seen }) => {
-            let why = seen.refused.as_ref().map(ToString::to_string).unwrap_or_default();
-            format!(
-                "the certificate of {url} cannot be verified: {why}; nothing was sent; its SHA-256 fingerprint is\n  {}",
-                seen.fingerprint()
-            )
-        }
-        _ => {
-            let retry = match client_error(error) {
-                Some(ClientError::Refused { retry_after: Some(seconds), .. }) => {
-                    format!("; try again in {seconds} s")
-                }
-                Some(error) if error.is_status(401) && error.to_string() == "login required" => {
-                    "; the login has ended: run doorward login".to_owned()
-                }
-                _ => String::new(),
-            };
-            format!("{error:#}{retry}")
-        }
+        Some(ConnectError::Untrusted { url, seen }) => format!(
+            "the certificate of {url} cannot be verified: {}; nothing was sent; its SHA-256 fingerprint is\n  {}",
+            advice::about_certificate(url, seen),
+            seen.fingerprint()
+        ),
+        _ => match advice::about(error) {
+            Some(advice) => format!("{error:#}; {advice}"),
+            None => format!("{error:#}"),
+        },
     }
 }

@@ -63,6 +63,8 @@ pub enum ClientError {
     /// The gateway says no. The sentence is its own: untrusted, to be shown escaped.
     #[error("{message}")]
     Refused {
+        /// Who says it.
+        url: Box<GatewayUrl>,
         /// What it is in HTTP.
         status: StatusCode,
         /// What it says.
@@ -138,7 +140,7 @@ impl Gateway {
             let headers = text.is_some().then_some(json).into_iter().collect();
             let body = Full::new(Bytes::from(text.unwrap_or_default()));
             let (response, seen) = self.send(method, path, headers, body).await?;
-            understand(response, seen).await
+            understand(&self.url, response, seen).await
         });
         asked.await.unwrap_or(Err(ClientError::Slow(most.as_secs())))
     }
@@ -202,6 +204,7 @@ pub fn bearer(token: &Secret) -> HeaderValue {
 }
 
 async fn understand<T: DeserializeOwned>(
+    url: &GatewayUrl,
     response: Response<Incoming>,
     seen: Option<Seen>,
 ) -> Result<Answer<T>, ClientError> {
@@ -222,7 +225,7 @@ async fn understand<T: DeserializeOwned>(
             return Err(ClientError::Strange(format!("the answer is {status}, without a word why")));
         };
         let message = message.chars().take(MOST_MESSAGE).collect();
-        return Err(ClientError::Refused { status, message, retry_after });
+        return Err(ClientError::Refused { url: Box::new(url.clone()), status, message, retry_after });
     }
     let text: &[u8] = if body.is_empty() { b"null" } else { &body };
     // The parser's own words may quote what came, and that may be a token.

@@ -37,7 +37,7 @@ fn a_login_that_was_revoked_elsewhere_says_so() {
     let token = home.token(&door);
     door.send(&Request::post("/_doorward/api/v1/logout").bearer(&token));
     let said = home.run(&["whoami"]).expect(5).err;
-    assert!(said.contains("run doorward login"), "{said}");
+    assert!(said.ends_with(&format!("run: doorward login {}\n", door.origin())), "{said}");
     home.run(&["token", "list"]).expect(5);
     assert!(home.run(&["logout"]).expect(0).err.contains("had ended already"));
     home.is_empty();
