@@ -13,6 +13,7 @@ mod doctor;
 mod env;
 mod exit;
 mod failure;
+mod flow;
 mod healthcheck;
 mod login;
 mod logout;
@@ -75,7 +76,7 @@ enum Command {
 #[must_use]
 pub fn main() -> ExitCode {
     install_crypto_provider();
-    let parsed = Cli::command().try_get_matches().and_then(|matches| {
+    let parsed = flow::flowing(Cli::command()).try_get_matches().and_then(|matches| {
         let cli = Cli::from_arg_matches(&matches)?;
         Ok((cli.command, matches))
     });
