@@ -7,6 +7,7 @@ use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
 use super::help::{Codes, Help};
+use super::synopsis::synopsis;
 use super::{MANUAL, Page, Pieces, paragraphs, see_also};
 use crate::cli::exit;
 
@@ -59,7 +60,7 @@ fn page(command: &Command, parent: Option<&Command>, date: &str) -> io::Result<P
     pieces.add(|piece| man.render_title(piece))?;
     pieces.left_aligned()?;
     pieces.add(|piece| man.render_name_section(piece))?;
-    pieces.add(|piece| man.render_synopsis_section(piece))?;
+    pieces.add_roff(&synopsis(command))?;
     pieces.add_roff(&description(command, &help))?;
     pieces.add(|piece| man.render_options_section(piece))?;
     pieces.add_roff(&commands(command))?;

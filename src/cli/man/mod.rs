@@ -3,6 +3,7 @@
 mod command;
 mod help;
 mod settings;
+mod synopsis;
 
 use std::fs;
 use std::io;
