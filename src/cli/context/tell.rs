@@ -41,7 +41,7 @@ pub(super) fn tell(context: &ContextRecord, lacks: &Lacks, is_default: bool) {
              warning: docker now sends this login's token to every engine that it talks to, until 'doorward logout'"
         )),
         None => report::complain(format_args!(
-            "docker context {name}, without a certificate: {}; docker alone cannot say who you\n\
+            "docker context {name}, without a certificate: {}; docker alone cannot say who you \
              are. Run 'doorward tunnel', and in another shell: eval \"$(doorward env)\"",
             lacks.words()
         )),
