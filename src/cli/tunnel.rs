@@ -9,7 +9,7 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{exit, report};
-use crate::client::{Login, LoginStore, PickError};
+use crate::client::{GatewayUrl, Login, LoginStore, PickError};
 use crate::startup;
 use crate::tunnel::{End, LocalSocket, SocketError, default_path, run};
 
@@ -83,7 +83,7 @@ impl Tunnel {
             startup::diagnose();
             anyhow::Ok(run(&socket, store, login, stop).await)
         })?;
-        Ok(conclude(end, &url.to_string()))
+        Ok(conclude(end, &url))
     }
 
     fn open(&self, login: &Login) -> Result<LocalSocket, SocketError> {
@@ -125,17 +125,11 @@ fn stop() -> anyhow::Result<impl Future<Output = ()>> {
     })
 }
 
-fn conclude(end: End, url: &str) -> u8 {
+fn conclude(end: End, url: &GatewayUrl) -> u8 {
     match end {
         End::Stopped => exit::OK,
-        End::LoggedOut => {
-            report::complain(format_args!("logged out of {url}; the tunnel has ended"));
-            exit::LOGIN
-        }
-        End::LoginEnded => {
-            report::complain(format_args!(
-                "the login to {url} has ended; run: doorward login {url}, then doorward tunnel again"
-            ));
+        End::LoggedOut | End::LoginEnded => {
+            report::complain(end.sentence(url));
             exit::LOGIN
         }
     }

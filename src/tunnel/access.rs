@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use http::Method;
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::{Mutex, Notify};
 
 use super::End;
-use crate::client::{Login, LoginStore, StoreFault};
+use crate::client::{GatewayUrl, Login, LoginStore, StoreFault};
 use crate::domain::Clock;
 
 /// Where the gateway says who is asking.
@@ -21,8 +21,9 @@ pub(super) struct Access {
     path: PathBuf,
     kept: RefCell<Kept>,
     clock: Clock,
-    ended: UnboundedSender<End>,
-    is_asking: Cell<bool>,
+    ended: Cell<Option<End>>,
+    told: Notify,
+    asking: Mutex<()>,
 }
 
 struct Kept {
@@ -39,15 +40,16 @@ struct Stamp {
 }
 
 impl Access {
-    pub(super) fn new(store: LoginStore, login: Login, ended: UnboundedSender<End>) -> Self {
+    pub(super) fn new(store: LoginStore, login: Login) -> Self {
         let path = store.path_of(&login.url);
         Self {
             store,
             path,
             kept: RefCell::new(Kept { stamp: None, login: Rc::new(login) }),
             clock: Clock::system(),
-            ended,
-            is_asking: Cell::new(false),
+            ended: Cell::new(None),
+            told: Notify::new(),
+            asking: Mutex::new(()),
         }
     }
 
@@ -84,29 +86,59 @@ impl Access {
         }
     }
 
-    /// The gateway has answered 401 to this login. The engine does so too, for a registry's password: so the gateway is
-    /// asked who this is, and only its own no ends the tunnel.
-    pub(super) fn doubt(self: &Rc<Self>, login: Rc<Login>) {
-        if self.is_asking.replace(true) {
+    /// Asks the gateway whether the login still holds there, without anybody waiting for it.
+    pub(super) fn ask(self: &Rc<Self>) {
+        // A question that is not answered yet is as good as another one.
+        if self.asking.try_lock().is_err() {
             return;
         }
+        let Ok(Some(login)) = self.login() else { return };
         let access = Rc::clone(self);
-        tokio::task::spawn_local(async move {
-            let asked = login.gateway().json::<serde_json::Value>(Method::GET, WHOAMI, None::<&()>).await;
-            access.is_asking.set(false);
-            if asked.is_err_and(|error| error.is_status(401)) {
-                match access.login() {
-                    Ok(Some(now)) if now.token.expose() != login.token.expose() => {}
-                    Ok(None) => access.end(End::LoggedOut),
-                    _ => access.end(End::LoginEnded),
-                }
+        tokio::task::spawn_local(async move { access.doubt(&login).await });
+    }
+
+    /// The gateway has answered 401 to this login, or may have ended it. The engine answers so too, for a registry's
+    /// password: so the gateway is asked who this is, and only its own no ends the tunnel.
+    pub(super) async fn doubt(&self, login: &Login) {
+        let _one_at_a_time = self.asking.lock().await;
+        if self.ended().is_some() {
+            return;
+        }
+        let asked = login.gateway().json::<serde_json::Value>(Method::GET, WHOAMI, None::<&()>).await;
+        if asked.is_err_and(|error| error.is_status(401)) {
+            match self.login() {
+                Ok(Some(now)) if now.token.expose() != login.token.expose() => {}
+                Ok(None) => self.end(End::LoggedOut),
+                _ => self.end(End::LoginEnded),
             }
-        });
+        }
+    }
+
+    /// Why the tunnel is about to end, once it is.
+    pub(super) fn ended(&self) -> Option<End> {
+        self.ended.get()
+    }
+
+    /// The gateway that this is the login to.
+    pub(super) fn url(&self) -> GatewayUrl {
+        self.kept.borrow().login.url.clone()
     }
 
     fn end(&self, end: End) {
-        // Nobody listens any more: it has ended already.
-        let _ = self.ended.send(end);
+        if self.ended.get().is_none() {
+            self.ended.set(Some(end));
+            self.told.notify_one();
+        }
+    }
+
+    /// Waits for the login's end.
+    pub(super) async fn end_of_login(&self) -> End {
+        loop {
+            if let Some(end) = self.ended() {
+                return end;
+            }
+            self.told.notified().await;
+        }
     }
 
     fn stamp(&self) -> Option<Stamp> {

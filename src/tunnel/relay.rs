@@ -17,6 +17,7 @@ use percent_encoding::percent_decode_str;
 use tokio::net::UnixStream;
 use tokio::time::{Interval, MissedTickBehavior};
 
+use super::End;
 use super::access::Access;
 use super::answer::{self, Body};
 use super::pool::{Pool, address};
@@ -72,7 +73,8 @@ impl Relay {
         };
         let mut response = sent.map_err(|error| unreachable(error, &login))?;
         if response.status() == StatusCode::UNAUTHORIZED {
-            self.access.doubt(login);
+            self.access.doubt(&login).await;
+            self.refuse_if_ended()?;
         }
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             let Some(local) = local else { return Err(bad_gateway("the gateway changed protocol unasked")) };
@@ -85,11 +87,23 @@ impl Relay {
     }
 
     fn login(&self) -> Result<Rc<Login>, Refusal> {
+        // Not at the next look: programs that come after a logout are not to be served until then.
+        self.access.look();
+        self.refuse_if_ended()?;
         match self.access.login() {
             Ok(Some(login)) => Ok(login),
-            Ok(None) => Err(Refusal(StatusCode::UNAUTHORIZED, "logged out; run: doorward login".to_owned())),
+            Ok(None) => Err(self.over(End::LoggedOut)),
             Err(error) => Err(bad_gateway(&format!("{:#}", anyhow::Error::from(error)))),
         }
+    }
+
+    /// With the sentence that the tunnel ends with: the program that asks has a screen, the tunnel may have none.
+    fn refuse_if_ended(&self) -> Result<(), Refusal> {
+        self.access.ended().map_or(Ok(()), |end| Err(self.over(end)))
+    }
+
+    fn over(&self, end: End) -> Refusal {
+        Refusal(StatusCode::UNAUTHORIZED, end.sentence(&self.access.url()))
     }
 }
 

@@ -67,6 +67,8 @@ fn gc1_a_revoked_token_cuts_what_is_open_and_ends_the_tunnel() {
     let (code, said) = tunnel.end();
     assert_eq!(code, Some(5), "{said}");
     assert!(said.contains("has ended") && said.contains("doorward login"), "{said}");
+    // Whoever asks first is told the same.
+    assert!(answer.contains(said.trim()), "{answer}");
 }
 
 #[test]
