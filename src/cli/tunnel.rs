@@ -27,6 +27,10 @@ For clients that cannot send a token (buildx) and gateways behind a TLS terminat
 socket is you, to the engine: it is made for your user alone, and other users are refused. A new login to
 the same gateway is taken without a restart.
 
+Without --socket it is HOST.sock, or HOST-PORT.sock for another port than 8100, in
+$XDG_RUNTIME_DIR/doorward; without a runtime folder in $XDG_STATE_HOME/doorward or
+~/.local/state/doorward, and without a home in /tmp/doorward-UID.
+
 Exit codes: 0 it was told to stop, 1 it cannot run (a tunnel is there already, the socket cannot be made),
 2 a wrong command line, 5 not logged in, or the login has ended.";
 
@@ -37,10 +41,10 @@ pub(super) struct Tunnel {
     /// The gateway: host, HOST:PORT, URL or docker context [default: that of the last login]
     #[arg(long, value_name = "HOST")]
     host: Option<String>,
-    /// The socket [default: HOST.sock in $XDG_RUNTIME_DIR/doorward]
+    /// The socket [default: see below]
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
-    /// Go to the background once the socket is there; problems go into PATH.log
+    /// Go to the background once the socket is there; problems go into SOCKET.log
     #[arg(long)]
     detach: bool,
     /// The process in the background that --detach started.
@@ -81,7 +85,11 @@ impl Tunnel {
                 report::complain(format_args!("{url} is on unix://{}", socket.path().display()));
             }
             startup::diagnose();
-            anyhow::Ok(run(&socket, store, login, stop).await)
+            let end = run(&socket, store, login, stop).await;
+            if self.detached && end != End::LoginEnded {
+                detach::forget(socket.path());
+            }
+            anyhow::Ok(end)
         })?;
         Ok(conclude(end, &url))
     }

@@ -49,7 +49,7 @@ pub(super) fn leave_terminal() -> anyhow::Result<()> {
 
 /// Tells who waits in the foreground, and lets go of its terminal: from here on problems are written to a file.
 pub(super) fn ready(socket: &Path) -> anyhow::Result<()> {
-    let log = PathBuf::from(format!("{}.log", socket.display()));
+    let log = log(socket);
     let file = OpenOptions::new()
         .write(true)
         .create(true)
@@ -65,4 +65,13 @@ pub(super) fn ready(socket: &Path) -> anyhow::Result<()> {
     dup2_stderr(&file)?;
     dup2_stdout(&file)?;
     Ok(())
+}
+
+/// Removes what [`ready`] made. For an end that somebody asked for: of any other the log says why.
+pub(super) fn forget(socket: &Path) {
+    let _ = std::fs::remove_file(log(socket));
+}
+
+fn log(socket: &Path) -> PathBuf {
+    PathBuf::from(format!("{}.log", socket.display()))
 }

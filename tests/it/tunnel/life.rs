@@ -142,6 +142,18 @@ fn in_the_background_it_listens_before_its_starter_ends() {
     assert_eq!(again.status.code(), Some(1));
     kill(pid, Signal::SIGTERM).unwrap();
     await_that("it has ended", || !exists(&socket));
+    await_that("its log is gone", || !exists(&socket.with_extension("sock.log")));
+}
+
+#[test]
+fn the_log_of_a_tunnel_in_the_background_keeps_why_it_has_ended() {
+    let (gateway, home) = usual();
+    assert!(home.command(&["tunnel", "--detach"]).stderr(Stdio::null()).status().unwrap().success());
+    let socket = home.path(&format!("doorward/127.0.0.1-{}.sock", gateway.address.port()));
+    home.log_in(&format!("http://{}", gateway.address), "dwt_one", ServerTrust::Plain, -1);
+    await_that("it has ended", || !exists(&socket));
+    let log = || std::fs::read_to_string(socket.with_extension("sock.log")).unwrap();
+    await_that("its log says why", || log().contains("run: doorward login"));
 }
 
 #[test]
