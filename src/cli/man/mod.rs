@@ -21,7 +21,7 @@ use crate::pam;
 
 const EXAMPLES: &str = "\
 Examples:
-  doorward man ca-init | man -l -
+  doorward man ca init | man -l -
       one page, read at once
   sudo doorward man --out /usr/local/share/man
       all pages, into man1, man5 and man8 below that folder; 'make install' does this";
@@ -33,9 +33,9 @@ const MANUAL: &str = "Doorward";
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct ManPages {
-    /// The page, as man(1) knows it, or without "doorward-"
-    #[arg(value_name = "PAGE", default_value = "doorward", conflicts_with = "out")]
-    page: String,
+    /// The page: its name as man(1) knows it, or the words of a command [default: doorward]
+    #[arg(value_name = "PAGE", conflicts_with = "out")]
+    page: Vec<String>,
     /// Write all pages below this folder
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -59,14 +59,18 @@ impl ManPages {
         if let Some(folder) = &self.out {
             return Ok(write_all(&pages, folder)?);
         }
-        let wanted = |page: &&Page| {
-            page.name == self.page || page.name.strip_prefix("doorward-") == Some(self.page.as_str())
-        };
+        let name = self.name();
+        let wanted = |page: &&Page| page.name == name || page.name.strip_prefix("doorward-") == Some(&name);
         let page = pages.iter().find(wanted).ok_or_else(|| {
             let names: Vec<&str> = pages.iter().map(|page| page.name.as_str()).collect();
-            Failure::Usage(format!("there is no page {}; take one of: {}", self.page, names.join(", ")))
+            Failure::Usage(format!("there is no page {name}; take one of: {}", names.join(", ")))
         })?;
         Ok(report::hand_over(&page.text)?)
+    }
+
+    /// `token create`, `token-create` and `doorward token create` are one page.
+    fn name(&self) -> String {
+        if self.page.is_empty() { "doorward".to_owned() } else { self.page.join("-") }
     }
 }
 
@@ -104,6 +108,7 @@ impl Pieces {
     fn add(&mut self, write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> io::Result<()> {
         let mut piece = Vec::new();
         write(&mut piece)?;
+        let piece = without_idle_breaks(&piece);
         self.text.extend_from_slice(piece.strip_prefix(self.definitions.as_slice()).unwrap_or(&piece));
         Ok(())
     }
@@ -122,6 +127,23 @@ impl Pieces {
     fn finish(self, name: &str, section: u8) -> Page {
         Page { name: name.to_owned(), section, text: self.text }
     }
+}
+
+/// The text without line breaks beside an empty line, which is one already: clap_mangen writes both above fixed values,
+/// and mandoc warns of each.
+fn without_idle_breaks(text: &[u8]) -> Vec<u8> {
+    let lines: Vec<&[u8]> = text.split(|byte| *byte == b'\n').collect();
+    let is_empty = |index: Option<usize>| {
+        let line = index.and_then(|index| lines.get(index));
+        line.is_some_and(|line| line.is_empty())
+    };
+    let mut kept = Vec::new();
+    for (index, line) in lines.iter().enumerate() {
+        if *line != b".br" || !(is_empty(index.checked_sub(1)) || is_empty(Some(index + 1))) {
+            kept.push(*line);
+        }
+    }
+    kept.join(&b'\n')
 }
 
 /// Paragraphs below a heading.
