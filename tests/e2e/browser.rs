@@ -30,6 +30,17 @@ fn the_pages_look_right_light_and_dark_on_a_phone_and_on_a_desk() {
 }
 
 #[test]
+fn a_program_that_waits_is_let_in_by_a_person_at_a_browser() {
+    if !gateway_ways().contains(&Way::Tls) {
+        return;
+    }
+    let gateway = Gateway::start(Way::Tls, &engine::url());
+    let mut command = script("device.py", &gateway);
+    command.arg(env!("CARGO_BIN_EXE_doorward")).arg(gateway.certificate.as_ref().expect("TLS"));
+    finish(command);
+}
+
+#[test]
 fn c7_an_imported_certificate_logs_in_on_its_own_port_until_it_is_revoked() {
     // Which certificate a browser shows is settled by a policy of the machine.
     if !gateway_ways().contains(&Way::Certificate) || !geteuid().is_root() {
