@@ -2,11 +2,11 @@
 
 use std::process::Stdio;
 
-use crate::support::cli::{Cli, Way, client_ways};
+use crate::support::cli::{Cli, Way, client_ways, programs};
 use crate::support::gateway::{self, Gateway};
-use crate::support::process;
 use crate::support::scope::Scope;
 use crate::support::tunnel::{Terminator, Tunnel};
+use crate::support::{http, process};
 
 #[test]
 fn gc3_f6_nothing_is_lost_behind_any_terminator() {
@@ -60,4 +60,24 @@ fn f9_a_stream_that_is_silent_for_longer_than_a_terminator_waits_stays_open() {
     command.stdin(Stdio::null());
     let finished = process::run(command);
     assert_eq!(finished.stdout, "after\n", "{finished:?}");
+}
+
+#[test]
+fn gc1_docker_says_that_the_login_has_ended_and_what_to_do() {
+    if !client_ways().contains(&Way::Tunnel) {
+        return;
+    }
+    for program in programs() {
+        let gateway = Gateway::start(Way::Plain, &crate::support::engine::url());
+        let tunnel = Tunnel::start(&gateway, Terminator::Nginx);
+        let docker = Cli::local(&tunnel).with_program(program);
+        docker.run(&["ps"]).ok();
+        let bearer = format!("Authorization: Bearer {}", gateway.token);
+        let logout =
+            http::send(&gateway.target(), "/_doorward/api/v1/logout", &["-X", "POST", "-H", &bearer]);
+        assert_eq!(logout.map(|answer| answer.status), Some(204));
+        let refused = docker.run(&["ps"]);
+        assert_eq!(refused.code, 1, "{refused:?}");
+        assert!(refused.stderr.contains("has ended; run: doorward login https://"), "{refused:?}");
+    }
 }

@@ -144,7 +144,8 @@ impl Cli {
         self
     }
 
-    fn with_program(mut self, program: &Path) -> Self {
+    /// The same with the client `program`.
+    pub(crate) fn with_program(mut self, program: &Path) -> Self {
         self.program = program.to_owned();
         self
     }
