@@ -1,6 +1,6 @@
 //! The end-to-end suite: a real Docker Engine, the stock docker clients, a browser and the container image.
 //!
-//! Every scenario of the command line runs four ways and must look the same in each: on the engine's own socket, through
+//! Every scenario of the command line runs five ways and must look the same in each: on the engine's own socket, through
 //! the gateway over TLS with a token, through its plain port as a TLS terminator would use it, and by client certificate
 //! with the gateway in dockerd's place.
 //! What is needed and what can be set stands in README.md beside this file.
