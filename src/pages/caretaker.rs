@@ -15,7 +15,7 @@ use crate::pages::app::PagesState;
 use crate::pages::context::PageContext;
 use crate::pages::refusals::{later, refuse};
 use crate::policy;
-use crate::store::{KeyHash, StoreError, TokenKind};
+use crate::store::{KeyHash, Store, StoreError, TokenKind};
 
 /// `?all=true`.
 #[derive(Debug, Deserialize)]
@@ -117,8 +117,130 @@ pub(super) fn last_use(
     stored.max(live.and_then(|credential| credential.last_seen()))
 }
 
+/// What people have, and can end.
+#[derive(Clone, Copy)]
+pub(super) enum Belonging {
+    /// A certificate of a login.
+    Certificate,
+    /// A browser's session.
+    Session,
+    /// A token.
+    Token,
+}
+
+impl Belonging {
+    const fn door(self) -> Door {
+        match self {
+            Self::Certificate => Door::Certificate,
+            Self::Session => Door::Session,
+            Self::Token => Door::Token,
+        }
+    }
+
+    async fn delete(self, store: &dyn Store, user: &Username, id: &str) -> Result<bool, StoreError> {
+        match self {
+            Self::Certificate => store.delete_certificate(user, id).await,
+            Self::Session => store.delete_session_by_id(user, id).await,
+            Self::Token => store.delete_token(user, id).await,
+        }
+    }
+
+    async fn delete_all(self, store: &dyn Store, user: &Username) -> Result<usize, StoreError> {
+        match self {
+            Self::Certificate => store.delete_certificates_of(user).await,
+            Self::Session => store.delete_sessions_of(user).await,
+            Self::Token => store.delete_tokens_of(user).await,
+        }
+    }
+
+    async fn owner(self, store: &dyn Store, id: &str) -> Result<Option<Username>, StoreError> {
+        Ok(match self {
+            Self::Certificate => {
+                let all = store.all_certificates().await?;
+                all.into_iter().find(|(made, _)| made.id == id).map(|(_, token)| token.user)
+            }
+            Self::Session => {
+                let all = store.all_sessions().await?;
+                all.into_iter().find(|record| record.id == id).and_then(|record| record.user)
+            }
+            Self::Token => {
+                let all = store.all_tokens().await?;
+                all.into_iter().find(|record| record.id == id).map(|record| record.user)
+            }
+        })
+    }
+}
+
+/// Ends one thing of the caller, or for administrators of anybody, and cuts its streams.
+pub(super) async fn revoke(
+    what: Belonging,
+    context: &PageContext,
+    state: &PagesState,
+    id: &str,
+) -> HttpResponse {
+    let caretaker = match Caretaker::of(context, state) {
+        Ok(caretaker) => caretaker,
+        Err(refusal) => return refusal,
+    };
+    match delete_one(what, &caretaker, &*state.doors.store, id).await {
+        Ok(Some(owner)) => {
+            state.doors.registry.revoke_id(what.door(), &owner, id);
+            caretaker.note(what.door().as_str(), &owner, id, 1);
+            HttpResponse::NoContent().finish()
+        }
+        Ok(None) => refuse(StatusCode::NOT_FOUND, &format!("no such {}", what.door().as_str())),
+        Err(error) => unavailable(&error),
+    }
+}
+
+/// Whose it was, if it was anybody's.
+async fn delete_one(
+    what: Belonging,
+    caretaker: &Caretaker<'_>,
+    store: &dyn Store,
+    id: &str,
+) -> Result<Option<Username>, StoreError> {
+    let me = caretaker.identity.user();
+    if what.delete(store, me, id).await? {
+        return Ok(Some(me.clone()));
+    }
+    if !caretaker.is_admin() {
+        return Ok(None);
+    }
+    let Some(owner) = what.owner(store, id).await? else { return Ok(None) };
+    Ok(what.delete(store, &owner, id).await?.then_some(owner))
+}
+
+/// Ends all things of one kind of one person.
+pub(super) async fn revoke_all(
+    what: Belonging,
+    context: &PageContext,
+    state: &PagesState,
+    whose: &Whose,
+) -> HttpResponse {
+    let caretaker = match Caretaker::of(context, state) {
+        Ok(caretaker) => caretaker,
+        Err(refusal) => return refusal,
+    };
+    let user = match caretaker.named(whose) {
+        Ok(user) => user,
+        Err(refusal) => return refusal,
+    };
+    match what.delete_all(&*state.doors.store, &user).await {
+        Ok(count) => {
+            match what {
+                Belonging::Certificate => state.doors.registry.revoke_issued(&user),
+                Belonging::Session | Belonging::Token => state.doors.registry.revoke_door(what.door(), &user),
+            }
+            caretaker.note(&format!("all {}s", what.door().as_str()), &user, "", count);
+            revoked(count)
+        }
+        Err(error) => unavailable(&error),
+    }
+}
+
 /// How many ended, to a program.
-pub(super) fn revoked(count: usize) -> HttpResponse {
+fn revoked(count: usize) -> HttpResponse {
     crate::pages::api::answer_json(&serde_json::json!({ "revoked": count }))
 }
 

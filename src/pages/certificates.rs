@@ -7,10 +7,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::ca::{CaError, Issued, LoginCa, PublicKeyRequest};
-use crate::domain::{ClientCertificate, Door, Username};
+use crate::domain::{ClientCertificate, Door};
 use crate::pages::api::{answer_json, unauthorized};
 use crate::pages::app::PagesState;
-use crate::pages::caretaker::{Caretaker, Which, Whose, last_use, revoked, unavailable};
+use crate::pages::caretaker::{self, Belonging, Caretaker, Which, Whose, last_use, unavailable};
 use crate::pages::certificate::elsewhere;
 use crate::pages::context::PageContext;
 use crate::pages::moments::iso;
@@ -168,37 +168,10 @@ pub(super) async fn revoke(
     id: web::Path<String>,
     state: web::Data<PagesState>,
 ) -> HttpResponse {
-    let caretaker = match open(&context, &state) {
-        Ok((caretaker, _)) => caretaker,
-        Err(refusal) => return refusal,
-    };
-    match revoke_one(&state, &caretaker, &id).await {
-        Ok(Some(owner)) => {
-            state.doors.registry.revoke_id(Door::Certificate, &owner, &id);
-            caretaker.note("certificate", &owner, &id, 1);
-            HttpResponse::NoContent().finish()
-        }
-        Ok(None) => refuse(StatusCode::NOT_FOUND, "no such certificate"),
-        Err(error) => unavailable(&error),
+    match open(&context, &state) {
+        Ok(_) => caretaker::revoke(Belonging::Certificate, &context, &state, &id).await,
+        Err(refusal) => refusal,
     }
-}
-
-/// Whose certificate it was.
-async fn revoke_one(
-    state: &PagesState,
-    caretaker: &Caretaker<'_>,
-    id: &str,
-) -> Result<Option<Username>, StoreError> {
-    let (store, me) = (&state.doors.store, caretaker.identity.user());
-    if store.delete_certificate(me, id).await? {
-        return Ok(Some(me.clone()));
-    }
-    if !caretaker.is_admin() {
-        return Ok(None);
-    }
-    let found = store.all_certificates().await?.into_iter().find(|(made, _)| made.id == id);
-    let Some((_, token)) = found else { return Ok(None) };
-    Ok(store.delete_certificate(&token.user, id).await?.then_some(token.user))
 }
 
 /// Revokes all certificates of one person's logins.
@@ -207,21 +180,9 @@ pub(super) async fn revoke_all(
     whose: web::Query<Whose>,
     state: web::Data<PagesState>,
 ) -> HttpResponse {
-    let caretaker = match open(&context, &state) {
-        Ok((caretaker, _)) => caretaker,
-        Err(refusal) => return refusal,
-    };
-    let user = match caretaker.named(&whose) {
-        Ok(user) => user,
-        Err(refusal) => return refusal,
-    };
-    match state.doors.store.delete_certificates_of(&user).await {
-        Ok(count) => {
-            state.doors.registry.revoke_issued(&user);
-            caretaker.note("all certificates", &user, "", count);
-            revoked(count)
-        }
-        Err(error) => unavailable(&error),
+    match open(&context, &state) {
+        Ok(_) => caretaker::revoke_all(Belonging::Certificate, &context, &state, &whose).await,
+        Err(refusal) => refusal,
     }
 }
 

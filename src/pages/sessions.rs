@@ -1,17 +1,15 @@
 //! Browser sessions over the API: a person's own, and everybody's for administrators. See [`super::caretaker`].
 
-use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 use serde_json::{Value, json};
 
-use crate::domain::{Door, Username};
+use crate::domain::Door;
 use crate::pages::api::answer_json;
 use crate::pages::app::PagesState;
-use crate::pages::caretaker::{Caretaker, Which, Whose, last_use, revoked, unavailable};
+use crate::pages::caretaker::{self, Belonging, Caretaker, Which, Whose, last_use, unavailable};
 use crate::pages::context::PageContext;
 use crate::pages::moments::iso;
-use crate::pages::refusals::refuse;
-use crate::store::{SessionRecord, StoreError};
+use crate::store::SessionRecord;
 
 /// Lists the caller's browser sessions, or all.
 pub(super) async fn list(
@@ -51,37 +49,7 @@ pub(super) async fn revoke(
     id: web::Path<String>,
     state: web::Data<PagesState>,
 ) -> HttpResponse {
-    let caretaker = match Caretaker::of(&context, &state) {
-        Ok(caretaker) => caretaker,
-        Err(refusal) => return refusal,
-    };
-    match revoke_one(&state, &caretaker, &id).await {
-        Ok(Some(owner)) => {
-            state.doors.registry.revoke_id(Door::Session, &owner, &id);
-            caretaker.note("session", &owner, &id, 1);
-            HttpResponse::NoContent().finish()
-        }
-        Ok(None) => refuse(StatusCode::NOT_FOUND, "no such session"),
-        Err(error) => unavailable(&error),
-    }
-}
-
-/// Whose session it was.
-async fn revoke_one(
-    state: &PagesState,
-    caretaker: &Caretaker<'_>,
-    id: &str,
-) -> Result<Option<Username>, StoreError> {
-    let (store, me) = (&state.doors.store, caretaker.identity.user());
-    if store.delete_session_by_id(me, id).await? {
-        return Ok(Some(me.clone()));
-    }
-    if !caretaker.is_admin() {
-        return Ok(None);
-    }
-    let found = store.all_sessions().await?.into_iter().find(|record| record.id == id);
-    let Some(owner) = found.and_then(|record| record.user) else { return Ok(None) };
-    Ok(store.delete_session_by_id(&owner, id).await?.then_some(owner))
+    caretaker::revoke(Belonging::Session, &context, &state, &id).await
 }
 
 /// Ends all browser sessions of one person.
@@ -90,22 +58,7 @@ pub(super) async fn revoke_all(
     whose: web::Query<Whose>,
     state: web::Data<PagesState>,
 ) -> HttpResponse {
-    let caretaker = match Caretaker::of(&context, &state) {
-        Ok(caretaker) => caretaker,
-        Err(refusal) => return refusal,
-    };
-    let user = match caretaker.named(&whose) {
-        Ok(user) => user,
-        Err(refusal) => return refusal,
-    };
-    match state.doors.store.delete_sessions_of(&user).await {
-        Ok(count) => {
-            state.doors.registry.revoke_door(Door::Session, &user);
-            caretaker.note("all sessions", &user, "", count);
-            revoked(count)
-        }
-        Err(error) => unavailable(&error),
-    }
+    caretaker::revoke_all(Belonging::Session, &context, &state, &whose).await
 }
 
 fn session_json(record: &SessionRecord) -> Value {

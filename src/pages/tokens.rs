@@ -5,15 +5,15 @@ use actix_web::{HttpResponse, web};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::domain::{Door, Scope, Username};
+use crate::domain::{Door, Scope};
 use crate::identity::Identity;
 use crate::pages::api::{answer_json, unauthorized};
 use crate::pages::app::PagesState;
-use crate::pages::caretaker::{Caretaker, Which, Whose, last_use, revoked, unavailable};
+use crate::pages::caretaker::{self, Belonging, Caretaker, Which, Whose, last_use, unavailable};
 use crate::pages::context::PageContext;
 use crate::pages::moments::iso;
 use crate::pages::refusals::refuse;
-use crate::store::{StoreError, TokenKind, TokenRecord};
+use crate::store::{TokenKind, TokenRecord};
 use crate::token::{self, IssueError, MintRequest, Token, TokenRequest};
 
 /// `{"name": "ci", "expires_in": 3600, "scope": "read"}`.
@@ -135,37 +135,7 @@ pub(super) async fn revoke(
     id: web::Path<String>,
     state: web::Data<PagesState>,
 ) -> HttpResponse {
-    let caretaker = match Caretaker::of(&context, &state) {
-        Ok(caretaker) => caretaker,
-        Err(refusal) => return refusal,
-    };
-    match revoke_one(&state, &caretaker, &id).await {
-        Ok(Some(owner)) => {
-            state.doors.registry.revoke_id(Door::Token, &owner, &id);
-            caretaker.note("token", &owner, &id, 1);
-            HttpResponse::NoContent().finish()
-        }
-        Ok(None) => refuse(StatusCode::NOT_FOUND, "no such token"),
-        Err(error) => unavailable(&error),
-    }
-}
-
-/// Whose token it was.
-async fn revoke_one(
-    state: &PagesState,
-    caretaker: &Caretaker<'_>,
-    id: &str,
-) -> Result<Option<Username>, StoreError> {
-    let (store, me) = (&state.doors.store, caretaker.identity.user());
-    if store.delete_token(me, id).await? {
-        return Ok(Some(me.clone()));
-    }
-    if !caretaker.is_admin() {
-        return Ok(None);
-    }
-    let all = store.all_tokens().await?;
-    let Some(found) = all.into_iter().find(|record| record.id == id) else { return Ok(None) };
-    Ok(store.delete_token(&found.user, id).await?.then_some(found.user))
+    caretaker::revoke(Belonging::Token, &context, &state, &id).await
 }
 
 /// Revokes all tokens of one person, the one of this request too if it is theirs.
@@ -174,22 +144,7 @@ pub(super) async fn revoke_all(
     whose: web::Query<Whose>,
     state: web::Data<PagesState>,
 ) -> HttpResponse {
-    let caretaker = match Caretaker::of(&context, &state) {
-        Ok(caretaker) => caretaker,
-        Err(refusal) => return refusal,
-    };
-    let user = match caretaker.named(&whose) {
-        Ok(user) => user,
-        Err(refusal) => return refusal,
-    };
-    match state.doors.store.delete_tokens_of(&user).await {
-        Ok(count) => {
-            state.doors.registry.revoke_door(Door::Token, &user);
-            caretaker.note("all tokens", &user, "", count);
-            revoked(count)
-        }
-        Err(error) => unavailable(&error),
-    }
+    caretaker::revoke_all(Belonging::Token, &context, &state, &whose).await
 }
 
 fn token_json(record: &TokenRecord) -> Value {
