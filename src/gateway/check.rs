@@ -55,12 +55,13 @@ pub(super) fn certificate(
     if connection.is_inner {
         return Ok(connection.certificate.clone());
     }
-    let passed_on = trusted.certificate(connection.peer, &request.headers)?;
-    let proto = trusted.read(connection.peer, &request.headers).proto;
-    if passed_on.is_some() && proto.as_deref() == Some("http") {
+    let Some(passed_on) = trusted.certificate(connection.peer, &request.headers)? else {
+        return Ok(connection.certificate.clone());
+    };
+    if trusted.read(connection.peer, &request.headers).proto.as_deref() == Some("http") {
         return Err(Malformed::InTheClear);
     }
-    Ok(passed_on.map(Arc::new).or_else(|| connection.certificate.clone()))
+    Ok(Some(Arc::new(passed_on)))
 }
 
 fn holds_token(query: &str) -> bool {

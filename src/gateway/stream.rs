@@ -40,7 +40,7 @@ impl Wish {
         worker: &Worker,
         connection: &Connection,
         request: &mut Request<Incoming>,
-    ) -> Option<Self> {
+    ) -> Option<Box<Self>> {
         let is_asked = request.uri().path() == STREAM_PATH
             && request.method() == Method::GET
             && request.version() == Version::HTTP_11
@@ -60,7 +60,8 @@ impl Wish {
             is_inner: true,
             ..connection.clone()
         };
-        Some(Self { upgrade: hyper::upgrade::on(request), connection: inner })
+        // Boxed: no other request shall need its room.
+        Some(Box::new(Self { upgrade: hyper::upgrade::on(request), connection: inner }))
     }
 
     /// Serves what follows the change of protocol until it ends.

@@ -177,7 +177,10 @@ impl Doors {
             let Some(raw) = raw_credential(headers) else {
                 return Box::pin(self.ask(headers, address)).await;
             };
-            return self.known_or_asked(raw, address, now, || Box::pin(self.ask(headers, address))).await;
+            if let Some(identity) = self.recall_live(raw, address, now) {
+                return Outcome::Authenticated(identity);
+            }
+            return Box::pin(self.known_or_asked(raw, address, now, || self.ask(headers, address))).await;
         };
         Box::pin(self.identify_beside(headers, certificate, address, now)).await
     }
@@ -255,13 +258,10 @@ impl Doors {
     where
         F: Future<Output = Outcome>,
     {
-        if let Some(identity) = self.recall(raw, address) {
-            if identity.credential().is_live(now) {
-                identity.credential().touch(now);
-                return Outcome::Authenticated(identity);
-            }
-            self.forget(raw);
+        if let Some(identity) = self.recall_live(raw, address, now) {
+            return Outcome::Authenticated(identity);
         }
+        self.forget(raw);
         let outcome = ask().await;
         if let Outcome::Authenticated(identity) = &outcome {
             if let Some(refusal) = self.account_refusal(identity, address).await {
@@ -332,6 +332,13 @@ impl Doors {
             tracing::info!(target: "doorward::login", %address, why = reason.as_str(), "login refused");
         }
         counted.map_or_else(Outcome::Throttled, |_| outcome)
+    }
+
+    /// What is remembered and still holds; it is noted as used.
+    fn recall_live(&self, raw: Raw<'_>, address: IpAddr, now: UnixSeconds) -> Option<Identity> {
+        let identity = self.recall(raw, address).filter(|identity| identity.credential().is_live(now))?;
+        identity.credential().touch(now);
+        Some(identity)
     }
 
     fn recall(&self, raw: Raw<'_>, address: IpAddr) -> Option<Identity> {
