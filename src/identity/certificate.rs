@@ -87,12 +87,6 @@ impl CertificateDoor {
         (has_changed || is_over).then(|| self.judge_again(registry, now))
     }
 
-    /// The same at once, for who has just changed what counts.
-    pub fn reload(&self, registry: &Registry, now: UnixSeconds) -> usize {
-        self.trust.reload();
-        self.judge_again(registry, now)
-    }
-
     fn judge_again(&self, registry: &Registry, now: UnixSeconds) -> usize {
         self.next_end.store(self.trust.next_end(now).unwrap_or(i64::MAX), Ordering::Relaxed);
         registry.recheck_certificates(|credential| {

@@ -52,10 +52,7 @@ pub(super) async fn look(
     form: web::Form<CodeForm>,
     state: web::Data<PagesState>,
 ) -> HttpResponse {
-    if let Some(refusal) = refuse_foreign(&context) {
-        return refusal;
-    }
-    let identity = match person(&context, &state) {
+    let identity = match person_who_sent(&context, &state) {
         Ok(identity) => identity,
         Err(refusal) => return refusal,
     };
@@ -97,10 +94,7 @@ pub(super) async fn answer(
     form: web::Form<AnswerForm>,
     state: web::Data<PagesState>,
 ) -> HttpResponse {
-    if let Some(refusal) = refuse_foreign(&context) {
-        return refusal;
-    }
-    let identity = match person(&context, &state) {
+    let identity = match person_who_sent(&context, &state) {
         Ok(identity) => identity,
         Err(refusal) => return refusal,
     };
@@ -118,6 +112,12 @@ pub(super) async fn answer(
         "answered a program that wants to be let in"
     );
     page(StatusCode::OK, &DeviceDonePage { host: context.host(), approved })
+}
+
+/// The same for a form, which our own page must have sent.
+#[expect(clippy::result_large_err, reason = "the refusal is the answer, moved once")]
+fn person_who_sent<'a>(context: &'a PageContext, state: &PagesState) -> Result<&'a Identity, HttpResponse> {
+    refuse_foreign(context).map_or_else(|| person(context, state), Err)
 }
 
 /// The person in front of a browser, who has signed in there; others are sent to do so.

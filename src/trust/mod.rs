@@ -35,7 +35,7 @@ use crate::domain::{ClientCertificate, UnixSeconds};
 pub use error::TrustError;
 pub use refusal::Refusal;
 pub use rules::Person;
-pub use subject::{CertificateFacts, describe};
+pub use subject::CertificateFacts;
 
 use load::Loaded;
 use stamp::Stamps;
@@ -149,8 +149,8 @@ impl ClientTrust {
         self.reload()
     }
 
-    /// Reads the files again at once, changed or not; `true` if it was done. For who has just changed one.
-    pub fn reload(&self) -> bool {
+    /// Reads the files again; `true` if anything else counts now.
+    fn reload(&self) -> bool {
         let loaded = match Loaded::read(&self.settings, &self.own, self.login.as_deref()) {
             Ok(loaded) => loaded,
             Err(error) => {

@@ -120,8 +120,7 @@ fn principal(value: &[u8]) -> Option<String> {
 }
 
 /// A name as RFC 4514 writes it, and `openssl x509 -nameopt RFC2253`: the last part first.
-#[must_use]
-pub fn describe(name: &X509Name<'_>) -> String {
+pub(super) fn describe(name: &X509Name<'_>) -> String {
     let mut parts: Vec<String> =
         name.iter().map(|part| part.iter().map(attribute).collect::<Vec<_>>().join("+")).collect();
     parts.reverse();
