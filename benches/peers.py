@@ -321,7 +321,7 @@ class Doorward(Server):
         }
         status, fields, text = self.post("/_doorward/login", form, headers)
         for value in fields.get_all("Set-Cookie") or []:
-            if match := re.match(r"(__Host-doorward=[^;]+)", value):
+            if match := re.match(r"(__Host-doorward-[0-9a-f]{8}=[^;]+)", value):
                 return match.group(1)
         raise Failed(f"doorward gave no session: {status} {text[:200]!r}")
 

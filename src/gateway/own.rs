@@ -85,7 +85,8 @@ impl Worker {
         };
         let is_head = context.method == Method::HEAD;
         let uri = Uri::from(target.forwarded().clone());
-        let mut response = pages::call(&self.pages, &uri, context, body).await;
+        let names = self.gateway.doors.cookie_key.names();
+        let mut response = pages::call(&self.pages, &uri, context, body, names).await;
         if response.status() == StatusCode::UNAUTHORIZED
             && let Some(version) = self.pool.api_version()
         {

@@ -17,7 +17,7 @@ use crate::identity::credential::{Credential, Identity};
 use crate::identity::origin::Origin;
 use crate::identity::registry::Registry;
 use crate::identity::{bearer, cookie, issued};
-use crate::session::{self, CookieKey, RawCookie};
+use crate::session::{self, CookieKey, CookieNames, RawCookie};
 use crate::store::Store;
 use crate::throttle::Throttle;
 use crate::trust::Refusal;
@@ -174,7 +174,7 @@ impl Doors {
         }
         // The look-ups are boxed: once a credential is known, no request needs their room.
         let Some(certificate) = certificate.filter(|_| self.shared.certificates.is_some()) else {
-            let Some(raw) = raw_credential(headers) else {
+            let Some(raw) = raw_credential(headers, self.shared.cookie_key.names()) else {
                 return Box::pin(self.ask(headers, address)).await;
             };
             if let Some(identity) = self.recall_live(raw, address, now) {
@@ -225,7 +225,7 @@ impl Doors {
         address: IpAddr,
         now: UnixSeconds,
     ) -> Outcome {
-        let raw = raw_credential(headers);
+        let raw = raw_credential(headers, self.shared.cookie_key.names());
         let first = match raw {
             Some(raw) => {
                 self.known_or_asked(raw, address, now, || Box::pin(self.ask(headers, address))).await
@@ -374,12 +374,12 @@ impl Doors {
 }
 
 /// The bytes that a cached answer belongs to: the single `Authorization` value, else the single session cookie.
-fn raw_credential(headers: &HeaderMap) -> Option<Raw<'_>> {
+fn raw_credential<'a>(headers: &'a HeaderMap, names: &CookieNames) -> Option<Raw<'a>> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     match (values.next(), values.next()) {
         (Some(value), None) => Some(Raw::Authorization(value.as_bytes())),
         (Some(_), Some(_)) => None,
-        (None, _) => match session::raw_value(headers) {
+        (None, _) => match session::raw_value(headers, names) {
             RawCookie::One(value) => Some(Raw::Cookie(value)),
             RawCookie::Absent | RawCookie::Many => None,
         },

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode, Uri, header};
 
 use crate::pages::context::PageContext;
-use crate::session;
+use crate::session::{self, CookieNames};
 
 /// The application, ready to be called on one thread.
 pub type PageService = BoxService<ActixRequest, ServiceResponse<BoxBody>, Error>;
@@ -32,9 +32,15 @@ const SAFETY: [(HeaderName, &str); 7] = [
     (header::CACHE_CONTROL, "no-store"),
 ];
 
-/// Calls the application with a request whose body has been read, and gives its answer.
-pub async fn call(service: &PageService, uri: &Uri, context: PageContext, body: Bytes) -> Response<Bytes> {
-    let Some(request) = convert(uri, context, body) else { return empty(StatusCode::BAD_REQUEST) };
+/// Calls the application with a request whose body has been read, and gives its answer. `names` are those of the cookies.
+pub async fn call(
+    service: &PageService,
+    uri: &Uri,
+    context: PageContext,
+    body: Bytes,
+    names: &CookieNames,
+) -> Response<Bytes> {
+    let Some(request) = convert(uri, context, body, names) else { return empty(StatusCode::BAD_REQUEST) };
     let mut response = match service.call(request).await {
         Ok(response) => convert_back(response).await,
         Err(error) => {
@@ -53,7 +59,7 @@ fn add_safety(headers: &mut http::HeaderMap) {
     }
 }
 
-fn convert(uri: &Uri, context: PageContext, body: Bytes) -> Option<ActixRequest> {
+fn convert(uri: &Uri, context: PageContext, body: Bytes, names: &CookieNames) -> Option<ActixRequest> {
     let mut request = ActixRequest::with_payload(Payload::from(body));
     let head = request.head_mut();
     // `HEAD` is answered like `GET`; the caller leaves the body out.
@@ -63,7 +69,7 @@ fn convert(uri: &Uri, context: PageContext, body: Bytes) -> Option<ActixRequest>
     head.uri = uri.path_and_query()?.as_str().parse().ok()?;
     let mut headers = context.headers.clone();
     // actix-web is lenient about cookie names; only the exact one may reach its session middleware.
-    session::drop_doubtful(&mut headers);
+    session::drop_doubtful(&mut headers, names);
     for (name, value) in &headers {
         let name = ActixName::from_bytes(name.as_str().as_bytes()).ok()?;
         head.headers.append(name, ActixValue::from_bytes(value.as_bytes()).ok()?);

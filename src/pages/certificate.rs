@@ -11,7 +11,9 @@ use crate::domain::{Door, ReturnTo};
 use crate::identity::Identity;
 use crate::pages::app::PagesState;
 use crate::pages::context::PageContext;
-use crate::pages::login::{Entrant, begin_session, refuse_insecure, see_other, with_next};
+use crate::pages::login::{
+    Entrant, begin_session, refuse_insecure, remove_former_cookies, see_other, with_next,
+};
 use crate::pages::refusals::page;
 use crate::pages::views::ErrorPage;
 
@@ -95,7 +97,11 @@ pub(super) async fn exchange(
         messages: &[],
     };
     match begin_session(&state, &context, &session, &entrant).await {
-        Ok(()) => see_other(&format!("{back}{return_to}")),
+        Ok(()) => {
+            let mut response = see_other(&format!("{back}{return_to}"));
+            remove_former_cookies(&context, &mut response);
+            response
+        }
         Err(refusal) => refusal,
     }
 }

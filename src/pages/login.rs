@@ -77,7 +77,8 @@ pub(super) async fn submit(
     let form = form.into_inner();
     let return_to = ReturnTo::parse(&form.next);
     let typed = form.user.clone();
-    let key = LoginKey::read(&context.headers);
+    let names = state.doors.cookie_key.names();
+    let key = LoginKey::read(&context.headers, names);
     if !form.again.is_empty() {
         let origin = context.origin(&state.doors).in_browser(key.as_ref().map(LoginKey::hash));
         state.doors.conversations.cancel(form.conversation.as_deref().unwrap_or_default(), &origin);
@@ -92,7 +93,7 @@ pub(super) async fn submit(
         Reply::Ask { conversation, user, prompts, messages } => {
             let mut response = ask(&state, &context, &return_to, &conversation, &user, &prompts, &messages);
             // It fails only for a cookie that cannot be written, and then the next step is refused.
-            let _ = response.add_cookie(&key.cookie());
+            let _ = response.add_cookie(&key.cookie(names));
             response
         }
         Reply::Refused(messages) => {
@@ -232,6 +233,7 @@ async fn enter(
         see_other(&with_next(welcome::PATH, return_to))
     };
     remember_device(state, &verified, &mut response);
+    remove_former_cookies(context, &mut response);
     response
 }
 
@@ -279,6 +281,16 @@ fn remember_device(state: &PagesState, verified: &Verified, response: &mut HttpR
         && let Ok(value) = cookie.parse()
     {
         response.headers_mut().append(SET_COOKIE, value);
+    }
+}
+
+/// Cookies of before an update mean nothing any more; a login is a good moment to take them out of the browser.
+pub(super) fn remove_former_cookies(context: &PageContext, response: &mut HttpResponse) {
+    for name in session::former_names(&context.headers) {
+        let removal = format!("{name}=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0");
+        if let Ok(value) = removal.parse() {
+            response.headers_mut().append(SET_COOKIE, value);
+        }
     }
 }
 

@@ -179,7 +179,7 @@ fn strip_own_set_cookie(headers: &mut HeaderMap) {
     let kept: Vec<HeaderValue> = headers
         .get_all(header::SET_COOKIE)
         .iter()
-        .filter(|value| !value.as_bytes().trim_ascii_start().starts_with(session::COOKIE_NAME.as_bytes()))
+        .filter(|value| !value.as_bytes().trim_ascii_start().starts_with(session::COOKIE_PREFIX.as_bytes()))
         .cloned()
         .collect();
     headers.remove(header::SET_COOKIE);

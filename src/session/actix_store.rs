@@ -12,7 +12,7 @@ use actix_web::cookie::{SameSite, time};
 use anyhow::{Context, Error, anyhow};
 use serde::de::DeserializeOwned;
 
-use super::{COOKIE_NAME, CookieKey, SessionKeyText, hash, is_live};
+use super::{CookieKey, SessionKeyText, hash, is_live};
 use crate::config::SessionLimits;
 use crate::domain::{ClientCertificate, Clock, UnixSeconds, Username};
 use crate::store::{LastUses, SessionRecord, Store, public_id};
@@ -63,7 +63,7 @@ pub fn middleware(adapter: StoreAdapter, key: &CookieKey) -> SessionMiddleware<S
         .session_ttl(max_age)
         .session_ttl_extension_policy(TtlExtensionPolicy::OnStateChanges);
     SessionMiddleware::builder(adapter, key.actix())
-        .cookie_name(COOKIE_NAME.to_owned())
+        .cookie_name(key.names().session().to_owned())
         .cookie_content_security(CookieContentSecurity::Private)
         .cookie_secure(true)
         .cookie_http_only(true)

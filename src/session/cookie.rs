@@ -12,11 +12,8 @@ use http::header::{COOKIE, Entry};
 use http::{HeaderMap, HeaderValue};
 use percent_encoding::percent_decode;
 
-use super::device::DEVICE_COOKIE;
-use super::{CookieKey, LOGIN_COOKIE, SessionKeyText};
-
-/// The session cookie's name. `__Host-`: only over TLS, only this host, whole site (RFC 6265bis, 4.1.3.2).
-pub const COOKIE_NAME: &str = "__Host-doorward";
+use super::names::FORMER_NAMES;
+use super::{COOKIE_PREFIX, CookieKey, CookieNames, SessionKeyText};
 
 /// Longest value worth decrypting; browsers keep no longer cookie, ours has about 110 bytes.
 const MAX_VALUE_BYTES: usize = 4096;
@@ -45,7 +42,7 @@ pub enum RawCookie<'a> {
 /// Finds and decrypts the session cookie. Never looks at the store.
 #[must_use]
 pub fn read(headers: &HeaderMap, key: &CookieKey) -> CookieOutcome {
-    match raw_value(headers) {
+    match raw_value(headers, key.names()) {
         RawCookie::Absent => CookieOutcome::Absent,
         RawCookie::Many => CookieOutcome::Invalid,
         RawCookie::One(value) => open(value, key).map_or(CookieOutcome::Invalid, CookieOutcome::Key),
@@ -54,10 +51,10 @@ pub fn read(headers: &HeaderMap, key: &CookieKey) -> CookieOutcome {
 
 /// Finds the session cookie without decrypting it.
 #[must_use]
-pub fn raw_value(headers: &HeaderMap) -> RawCookie<'_> {
+pub fn raw_value<'a>(headers: &'a HeaderMap, names: &CookieNames) -> RawCookie<'a> {
     let mut found = RawCookie::Absent;
     for pair in pairs(headers) {
-        match (whose(pair), found) {
+        match (whose(pair, names), found) {
             (Whose::Ours(value), RawCookie::Absent) => found = RawCookie::One(value),
             (Whose::Ours(_), _) => return RawCookie::Many,
             (Whose::Device(_) | Whose::Lookalike | Whose::Other, _) => {}
@@ -67,8 +64,8 @@ pub fn raw_value(headers: &HeaderMap) -> RawCookie<'_> {
 }
 
 /// The device cookie, if there is exactly one with the exact name. Not checked in any way yet.
-pub(super) fn raw_device(headers: &HeaderMap) -> Option<&[u8]> {
-    let mut found = pairs(headers).filter_map(|pair| match whose(pair) {
+pub(super) fn raw_device<'a>(headers: &'a HeaderMap, names: &CookieNames) -> Option<&'a [u8]> {
+    let mut found = pairs(headers).filter_map(|pair| match whose(pair, names) {
         Whose::Device(value) => Some(value),
         Whose::Lookalike | Whose::Other | Whose::Ours(_) => None,
     });
@@ -84,24 +81,35 @@ pub fn open(raw: &[u8], key: &CookieKey) -> Option<SessionKeyText> {
         return None;
     }
     let value = percent_decode(raw).decode_utf8().ok()?.into_owned();
-    let decrypted = CookieJar::new().private(key.plain()).decrypt(Cookie::new(COOKIE_NAME, value))?;
+    let sealed = Cookie::new(key.names().session().to_owned(), value);
+    let decrypted = CookieJar::new().private(key.plain()).decrypt(sealed)?;
     Some(SessionKeyText::new(decrypted.value().to_owned()))
 }
 
-/// Takes our cookies, and every look-alike, out of a request that goes to the engine. All other cookies keep their bytes;
-/// a header that held nothing else is dropped.
+/// Takes the cookies of every gateway on this host name, and every look-alike, out of a request that goes to the engine.
+/// All other cookies keep their bytes; a header that held nothing else is dropped.
 pub fn strip(headers: &mut HeaderMap) {
-    retain(headers, |whose| matches!(whose, Whose::Other));
+    retain(headers, is_foreign);
 }
 
 /// For the pages, before actix-session reads the cookies in its own, more lenient way: look-alikes go, and unless there
 /// is exactly one session cookie with the exact name, all of them go.
-pub fn drop_doubtful(headers: &mut HeaderMap) {
-    if raw_value(headers) == RawCookie::Many {
+pub fn drop_doubtful(headers: &mut HeaderMap, names: &CookieNames) {
+    if raw_value(headers, names) == RawCookie::Many {
         strip(headers);
     } else {
-        retain(headers, |whose| !matches!(whose, Whose::Lookalike));
+        retain(headers, |pair| !matches!(whose(pair, names), Whose::Lookalike));
     }
+}
+
+/// Names of cookies that this request carries and that gateways used before names carried an identifier.
+pub fn former_names(headers: &HeaderMap) -> impl Iterator<Item = &'static str> {
+    let is_there = |name: &&str| {
+        pairs(headers).any(|pair| {
+            trim_start(pair).strip_prefix(name.as_bytes()).is_some_and(|rest| rest.starts_with(b"="))
+        })
+    };
+    FORMER_NAMES.into_iter().filter(is_there)
 }
 
 /// All `name=value` pairs of all `Cookie` headers (HTTP/2 may send several: RFC 9113, 8.2.3).
@@ -109,11 +117,11 @@ pub(super) fn pairs(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     headers.get_all(COOKIE).iter().flat_map(|header| header.as_bytes().split(|byte| *byte == b';'))
 }
 
-fn retain(headers: &mut HeaderMap, keep: fn(&Whose<'_>) -> bool) {
+fn retain(headers: &mut HeaderMap, keep: impl Fn(&[u8]) -> bool) {
     let (mut count, mut kept) = (0, 0);
     for pair in pairs(headers) {
         count += 1;
-        kept += usize::from(keep(&whose(pair)));
+        kept += usize::from(keep(pair));
     }
     if kept == count {
         return;
@@ -126,7 +134,7 @@ fn retain(headers: &mut HeaderMap, keep: fn(&Whose<'_>) -> bool) {
         return;
     };
     let (name, values) = entry.remove_entry_mult();
-    let kept: Vec<HeaderValue> = values.filter_map(|value| retain_pairs(value, keep)).collect();
+    let kept: Vec<HeaderValue> = values.filter_map(|value| retain_pairs(value, &keep)).collect();
     for value in kept {
         headers.append(name.clone(), value);
     }
@@ -140,36 +148,45 @@ enum Whose<'a> {
     Ours(&'a [u8]),
 }
 
-fn whose(pair: &[u8]) -> Whose<'_> {
+fn whose<'a>(pair: &'a [u8], names: &CookieNames) -> Whose<'a> {
+    if is_foreign(pair) {
+        return Whose::Other;
+    }
     let pair = trim_start(pair);
     let value_of = |name: &str| pair.strip_prefix(name.as_bytes()).and_then(|rest| rest.strip_prefix(b"="));
-    if let Some(value) = value_of(COOKIE_NAME) {
+    if let Some(value) = value_of(names.session()) {
         return Whose::Ours(value.trim_ascii_end());
     }
-    if let Some(value) = value_of(DEVICE_COOKIE) {
-        return Whose::Device(value.trim_ascii_end());
-    }
-    let name = pair.split(|byte| *byte == b'=').next().unwrap_or_default();
-    if could_be_ours(name) { Whose::Lookalike } else { Whose::Other }
+    value_of(names.device()).map_or(Whose::Lookalike, |value| Whose::Device(value.trim_ascii_end()))
 }
 
-/// Whether some reader, after trimming and decoding, would take this name for ours.
-fn could_be_ours(name: &[u8]) -> bool {
-    // As short as ours, it can only be so letter by letter.
-    if name.len() < COOKIE_NAME.len() {
+/// Whether a pair belongs neither to this gateway nor to another one on the same host name, and looks like none of theirs.
+fn is_foreign(pair: &[u8]) -> bool {
+    let pair = trim_start(pair);
+    if pair.starts_with(COOKIE_PREFIX.as_bytes()) {
+        return false;
+    }
+    let name = pair.split(|byte| *byte == b'=').next().unwrap_or_default();
+    !could_be_a_gateways(name)
+}
+
+/// Whether some reader, after trimming and decoding, would take this name for a gateway's.
+fn could_be_a_gateways(name: &[u8]) -> bool {
+    // As short as the prefix, it can only be so letter by letter.
+    if name.len() < COOKIE_PREFIX.len() {
         return false;
     }
     let text = String::from_utf8_lossy(name);
     let decoded: Cow<'_, [u8]> = percent_decode(text.trim().as_bytes()).into();
     let text = String::from_utf8_lossy(&decoded);
-    let name = text.trim();
-    [COOKIE_NAME, DEVICE_COOKIE, LOGIN_COOKIE].iter().any(|ours| name.eq_ignore_ascii_case(ours))
+    let start = text.trim().as_bytes().get(..COOKIE_PREFIX.len());
+    start.is_some_and(|start| start.eq_ignore_ascii_case(COOKIE_PREFIX.as_bytes()))
 }
 
 /// The header with the pairs to keep; `None` if nothing is left of it.
-fn retain_pairs(header: HeaderValue, keep: fn(&Whose<'_>) -> bool) -> Option<HeaderValue> {
+fn retain_pairs(header: HeaderValue, keep: impl Fn(&[u8]) -> bool) -> Option<HeaderValue> {
     let pairs: Vec<&[u8]> = header.as_bytes().split(|byte| *byte == b';').collect();
-    let kept: Vec<&[u8]> = pairs.iter().copied().filter(|pair| keep(&whose(pair))).collect();
+    let kept: Vec<&[u8]> = pairs.iter().copied().filter(|pair| keep(pair)).collect();
     if kept.len() == pairs.len() {
         return Some(header);
     }

@@ -4,10 +4,12 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+use super::CookieNames;
 use crate::store::{NoEntropy, create_private, fill};
 
 const KEY_BYTES: usize = 64;
@@ -17,6 +19,7 @@ const KEY_BYTES: usize = 64;
 pub struct CookieKey {
     actix: actix_web::cookie::Key,
     plain: cookie::Key,
+    names: Arc<CookieNames>,
 }
 
 /// Why there is no cookie key.
@@ -86,13 +89,23 @@ impl CookieKey {
         self.actix.clone()
     }
 
+    /// The names of the cookies that it encrypts.
+    #[must_use]
+    pub fn names(&self) -> &CookieNames {
+        &self.names
+    }
+
     pub(super) fn plain(&self) -> &cookie::Key {
         &self.plain
     }
 
     /// The two constructors panic below 64 bytes; the array's type rules that out.
     fn from_bytes(bytes: &[u8; KEY_BYTES]) -> Self {
-        Self { actix: actix_web::cookie::Key::from(bytes), plain: cookie::Key::from(bytes) }
+        Self {
+            actix: actix_web::cookie::Key::from(bytes),
+            plain: cookie::Key::from(bytes),
+            names: Arc::new(CookieNames::of(bytes)),
+        }
     }
 }
 

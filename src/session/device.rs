@@ -13,9 +13,6 @@ use super::cookie::raw_device;
 use crate::domain::{UnixSeconds, Username};
 use crate::store::{NoEntropy, public_id};
 
-/// The cookie's name; the engine neither sees nor sets it.
-pub const DEVICE_COOKIE: &str = "__Host-doorward-device";
-
 /// How long a device stays known without a login: half a year.
 const LIFE_SECONDS: i64 = 180 * 86_400;
 /// The form of the content, so that another one can follow.
@@ -36,10 +33,11 @@ impl Device {
     /// The device that a request comes from, if its cookie is ours, the only one of its name, and not too old.
     #[must_use]
     pub fn read(headers: &HeaderMap, key: &CookieKey, now: UnixSeconds) -> Option<Self> {
-        let raw = raw_device(headers).filter(|raw| raw.len() <= MAX_VALUE_BYTES)?;
+        let raw = raw_device(headers, key.names()).filter(|raw| raw.len() <= MAX_VALUE_BYTES)?;
         let value = percent_decode(raw).decode_utf8().ok()?.into_owned();
         // Authenticated, and bound to the cookie's name: no session cookie passes for a device.
-        let opened = CookieJar::new().private(key.plain()).decrypt(Cookie::new(DEVICE_COOKIE, value))?;
+        let sealed = Cookie::new(key.names().device().to_owned(), value);
+        let opened = CookieJar::new().private(key.plain()).decrypt(sealed)?;
         let mut parts = opened.value().splitn(4, ' ');
         let (form, id, issued, user) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
         let issued: UnixSeconds = issued.parse().ok()?;
@@ -53,7 +51,8 @@ impl Device {
     /// [`NoEntropy`] if the system gives no random bytes.
     pub fn set_cookie(user: &Username, key: &CookieKey, now: UnixSeconds) -> Result<String, NoEntropy> {
         let content = format!("{FORM} {} {now} {user}", public_id()?);
-        let cookie = Cookie::build((DEVICE_COOKIE, content))
+        let name = key.names().device();
+        let cookie = Cookie::build((name.to_owned(), content))
             .path("/")
             .secure(true)
             .http_only(true)
@@ -62,7 +61,7 @@ impl Device {
             .build();
         let mut jar = CookieJar::new();
         jar.private_mut(key.plain()).add(cookie);
-        let sealed = jar.get(DEVICE_COOKIE).ok_or(NoEntropy)?;
+        let sealed = jar.get(name).ok_or(NoEntropy)?;
         Ok(sealed.encoded().to_string())
     }
 }
@@ -72,9 +71,8 @@ mod tests {
     use http::HeaderMap;
     use http::header::COOKIE;
 
-    use super::{CookieKey, DEVICE_COOKIE, Device, LIFE_SECONDS};
+    use super::{CookieKey, Device, LIFE_SECONDS};
     use crate::domain::Username;
-    use crate::session::COOKIE_NAME;
 
     fn bob() -> Username {
         Username::parse("bob smith").unwrap()
@@ -118,17 +116,22 @@ mod tests {
         let key = CookieKey::generate().unwrap();
         let good = pair(&key);
         let foreign = pair(&CookieKey::generate().unwrap());
-        let as_session = good.replace(DEVICE_COOKIE, COOKIE_NAME);
+        let (device, session) = (key.names().device().to_owned(), key.names().session().to_owned());
+        let as_session = good.replace(&device, &session);
+        let of_another = good.replace(&device, CookieKey::generate().unwrap().names().device());
+        let former = good.replace(&device, "__Host-doorward-device");
         let disguised = good.replace("__Host", "%5F_Host");
-        let huge = format!("{DEVICE_COOKIE}={}", "A".repeat(5000));
+        let huge = format!("{device}={}", "A".repeat(5000));
         for cookies in [
             &[&*foreign][..],
             &[&*as_session],
+            &[&*of_another],
+            &[&*former],
             &[&*disguised],
             &[&*huge],
             &[&*good, &*good],
-            &["__Host-doorward-device=1 0123456789ab 1000 bob"],
-            &["__Host-doorward-device="],
+            &[&*format!("{device}=1 0123456789ab 1000 bob")],
+            &[&*format!("{device}=")],
             &[&good[..good.len() - 1]],
         ] {
             assert_eq!(read(cookies, &key, 1000), None, "{cookies:?}");
@@ -136,10 +139,10 @@ mod tests {
         // A session's cookie under the device's name.
         let session = {
             let mut jar = cookie::CookieJar::new();
-            jar.private_mut(key.plain()).add((COOKIE_NAME, "1 0123456789ab 1000 bob"));
-            jar.get(COOKIE_NAME).unwrap().value().to_owned()
+            jar.private_mut(key.plain()).add((session.clone(), "1 0123456789ab 1000 bob"));
+            jar.get(&session).unwrap().value().to_owned()
         };
-        let moved = cookie::Cookie::new(DEVICE_COOKIE, session).encoded().to_string();
+        let moved = cookie::Cookie::new(device, session).encoded().to_string();
         assert_eq!(read(&[&moved], &key, 1000), None);
     }
 }

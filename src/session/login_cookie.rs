@@ -8,11 +8,8 @@ use data_encoding::BASE64URL_NOPAD;
 use http::HeaderMap;
 
 use super::cookie::{pairs, trim_start};
-use super::{SessionKeyText, hash};
+use super::{CookieNames, SessionKeyText, hash};
 use crate::store::{KeyHash, NoEntropy};
-
-/// The cookie's name; see [`super::COOKIE_NAME`] for the prefix.
-pub const LOGIN_COOKIE: &str = "__Host-doorward-login";
 
 /// Browsers ask `Strict` cookies to travel only with navigation that began on this site: a login does.
 const LIFE: time::Duration = time::Duration::hours(1);
@@ -23,9 +20,9 @@ pub struct LoginKey(SessionKeyText);
 impl LoginKey {
     /// The key of the request's only cookie of the exact name. Two of them, or one that we did not make, count as none.
     #[must_use]
-    pub fn read(headers: &HeaderMap) -> Option<Self> {
+    pub fn read(headers: &HeaderMap, names: &CookieNames) -> Option<Self> {
         let mut values = pairs(headers).filter_map(|pair| {
-            trim_start(pair).strip_prefix(LOGIN_COOKIE.as_bytes()).and_then(|rest| rest.strip_prefix(b"="))
+            trim_start(pair).strip_prefix(names.login().as_bytes()).and_then(|rest| rest.strip_prefix(b"="))
         });
         let value = values.next().filter(|_| values.next().is_none())?.trim_ascii_end();
         let is_key = BASE64URL_NOPAD.decode(value).is_ok_and(|bytes| bytes.len() == 32);
@@ -49,8 +46,8 @@ impl LoginKey {
 
     /// The cookie to set. All tabs of a browser share it, so it is left alone when one of them is done.
     #[must_use]
-    pub fn cookie(&self) -> Cookie<'static> {
-        Cookie::build(LOGIN_COOKIE, self.0.expose().to_owned())
+    pub fn cookie(&self, names: &CookieNames) -> Cookie<'static> {
+        Cookie::build(names.login().to_owned(), self.0.expose().to_owned())
             .path("/")
             .secure(true)
             .http_only(true)
@@ -64,7 +61,7 @@ impl LoginKey {
 mod tests {
     use http::HeaderMap;
 
-    use super::{LOGIN_COOKIE, LoginKey};
+    use super::{CookieNames, LoginKey};
 
     fn headers(values: &[String]) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -76,20 +73,23 @@ mod tests {
 
     #[test]
     fn the_key_that_was_set_is_read_and_nothing_else_is() {
-        let key = LoginKey::generate().unwrap();
-        let text = key.cookie().value().to_owned();
-        let pair = format!("{LOGIN_COOKIE}={text}");
-        let read = |values: &[String]| LoginKey::read(&headers(values)).map(|key| key.hash());
+        let (key, names) = (LoginKey::generate().unwrap(), CookieNames::of(&[1; 64]));
+        let text = key.cookie(&names).value().to_owned();
+        let name = names.login();
+        let pair = format!("{name}={text}");
+        let read = |values: &[String]| LoginKey::read(&headers(values), &names).map(|key| key.hash());
         assert_eq!(read(&[format!("a=b; {pair}; c=d")]), Some(key.hash()));
         for values in [
             vec![],
             vec![format!("{pair}; {pair}")],
             vec![pair.clone(), pair.clone()],
-            vec![format!("{LOGIN_COOKIE}=")],
-            vec![format!("{LOGIN_COOKIE}=short")],
-            vec![format!("{LOGIN_COOKIE}={text}x")],
+            vec![format!("{name}=")],
+            vec![format!("{name}=short")],
+            vec![format!("{name}={text}x")],
             vec![format!("x{pair}")],
-            vec![format!("__host-doorward-login={text}")],
+            vec![pair.replace("__Host", "__host")],
+            vec![format!("__Host-doorward-login={text}")],
+            vec![format!("{}={text}", CookieNames::of(&[2; 64]).login())],
         ] {
             assert_eq!(read(&values), None, "{values:?}");
         }
@@ -97,8 +97,9 @@ mod tests {
 
     #[test]
     fn s2_the_cookie_has_every_protection() {
-        let cookie = LoginKey::generate().unwrap().cookie().to_string();
-        for word in ["__Host-doorward-login=", "Secure", "HttpOnly", "SameSite=Strict", "Path=/", "Max-Age="]
+        let cookie = LoginKey::generate().unwrap().cookie(&CookieNames::of(&[1; 64])).to_string();
+        for word in
+            ["__Host-doorward-c33d8163-login=", "Secure", "HttpOnly", "SameSite=Strict", "Path=/", "Max-Age="]
         {
             assert!(cookie.contains(word), "{word} in {cookie}");
         }

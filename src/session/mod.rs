@@ -10,11 +10,13 @@ mod device;
 mod expiry;
 mod key_text;
 mod login_cookie;
+mod names;
 
 pub use actix_store::{ADDRESS, CERTIFICATE, GROUPS, StoreAdapter, USER, certificate_of, middleware};
-pub use cookie::{COOKIE_NAME, CookieOutcome, RawCookie, drop_doubtful, open, raw_value, read, strip};
+pub use cookie::{CookieOutcome, RawCookie, drop_doubtful, former_names, open, raw_value, read, strip};
 pub use cookie_key::{CookieKey, CookieKeyError};
-pub use device::{DEVICE_COOKIE, Device};
+pub use device::Device;
 pub use expiry::is_live;
 pub use key_text::{SessionKeyText, hash};
-pub use login_cookie::{LOGIN_COOKIE, LoginKey};
+pub use login_cookie::LoginKey;
+pub use names::{COOKIE_PREFIX, CookieNames};

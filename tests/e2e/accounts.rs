@@ -40,7 +40,9 @@ fn cookie(gateway: &Gateway, name: &str) -> String {
     let set = answer
         .header("set-cookie")
         .into_iter()
-        .find(|set| set.starts_with("__Host-doorward="))
+        .find(|set| {
+            set.starts_with("__Host-doorward-") && set.find('=') == Some("__Host-doorward-12345678".len())
+        })
         .expect("a cookie");
     set.split(';').next().unwrap_or_default().to_owned()
 }

@@ -13,7 +13,7 @@ use http::HeaderMap;
 use super::{StoreAdapter, middleware};
 use crate::config::SessionLimits;
 use crate::domain::{Clock, Username};
-use crate::session::{COOKIE_NAME, CookieKey, CookieOutcome, SessionKeyText, read};
+use crate::session::{CookieKey, CookieOutcome, SessionKeyText, read};
 use crate::store::{MemoryStore, SessionRecord, Store};
 
 const HOUR: i64 = 3600;
@@ -23,7 +23,7 @@ async fn s2_gb4_the_cookie_has_every_protection() {
     let house = House::new();
     let set = house.request("/visit", None).await.set_cookie.unwrap();
     let (pair, attributes) = set.split_once("; ").unwrap();
-    assert!(pair.starts_with(&format!("{COOKIE_NAME}=")));
+    assert!(pair.starts_with(&format!("{}=", house.key.names().session())), "{pair}");
     let mut attributes: Vec<&str> = attributes.split("; ").collect();
     attributes.sort_unstable();
     assert_eq!(attributes, ["HttpOnly", "Max-Age=28800", "Path=/", "SameSite=Lax", "Secure"]);

@@ -4,8 +4,16 @@ use http::header::COOKIE;
 use http::{HeaderMap, HeaderValue};
 use proptest::prelude::*;
 
-use super::{COOKIE_NAME, CookieOutcome, RawCookie, drop_doubtful, raw_value, read, strip};
-use crate::session::CookieKey;
+use super::{CookieOutcome, RawCookie, drop_doubtful, former_names, raw_value, read, strip};
+use crate::session::{CookieKey, CookieNames};
+
+/// The session cookie's name under [`names`].
+const NAME: &str = "__Host-doorward-c33d8163";
+
+/// The names of a gateway whose key is known.
+fn names() -> CookieNames {
+    CookieNames::of(&[1; 64])
+}
 
 const UNICODE_SPACES: [&str; 4] = ["\u{a0}", "\u{2000}", "\u{3000}", "\u{85}"];
 
@@ -24,6 +32,11 @@ fn no_cookie_of_ours_is_absent() {
         [&[][..], &[""], &["a=b"], &["doorward=x"], &["__Host-doorward2=x"], &["a=__Host-doorward"]]
     {
         assert_eq!(outcome(cookies, &key), Ok(None), "{cookies:?}");
+    }
+    // Of another gateway on this host name, and of this one before names carried an identifier.
+    for name in [CookieKey::generate().unwrap().names().session(), "__Host-doorward"] {
+        let moved = sealed(&key, "k").replace(key.names().session(), name);
+        assert_eq!(outcome(&[&moved], &key), Ok(None), "{moved}");
     }
 }
 
@@ -44,14 +57,44 @@ fn b2_the_engine_does_not_see_the_device_cookie_in_any_spelling() {
 }
 
 #[test]
+fn i16_cookies_of_every_gateway_on_the_host_name_are_kept_from_the_engine() {
+    for name in [
+        NAME,
+        "__Host-doorward-c33d8163-device",
+        "__Host-doorward-c33d8163-login",
+        "__Host-doorward-0badcafe",
+        "__HOST-DOORWARD-0badcafe-Device",
+        "__Host-doorward",
+        "__Host-doorward-login",
+        "__Host-doorward-of-a-later-version",
+        "%5f_Host%2Ddoorward-0badcafe",
+        "\u{a0}__Host-doorward-0badcafe",
+    ] {
+        let mut headers = headers(&[format!("a=b; {name}=secret; c=d").as_bytes()]);
+        strip(&mut headers);
+        assert_eq!(headers[COOKIE], "a=b; c=d", "{name}");
+    }
+}
+
+#[test]
+fn i16_former_names_are_found_only_exactly() {
+    let found = |cookie: &str| former_names(&headers(&[cookie.as_bytes()])).collect::<Vec<_>>();
+    assert_eq!(
+        found("a=b; __Host-doorward=x; __Host-doorward-login=y"),
+        ["__Host-doorward", "__Host-doorward-login"]
+    );
+    assert!(found(&format!("{NAME}=x; __host-doorward-device=x; __Host-doorwards=x")).is_empty());
+}
+
+#[test]
 fn s3_two_cookies_of_one_name_are_refused() {
     let key = CookieKey::generate().unwrap();
-    let good = sealed(&key, "good");
+    let (good, name) = (sealed(&key, "good"), key.names().session());
     for cookies in [
-        &[&*format!("{good}; {COOKIE_NAME}=planted")][..],
-        &[&*format!("{COOKIE_NAME}=planted; {good}")],
+        &[&*format!("{good}; {name}=planted")][..],
+        &[&*format!("{name}=planted; {good}")],
         &[&*good, &*good],
-        &[&*good, "__Host-doorward="],
+        &[&*good, &*format!("{name}=")],
     ] {
         assert_eq!(outcome(cookies, &key), Err(()), "{cookies:?}");
     }
@@ -72,18 +115,19 @@ fn s3_a_name_that_a_sibling_site_could_plant_is_not_ours() {
 fn s4_a_cookie_that_we_did_not_write_is_invalid() {
     let key = CookieKey::generate().unwrap();
     let good = sealed(&key, "k");
-    let other = sealed(&CookieKey::generate().unwrap(), "k");
-    let huge = format!("{COOKIE_NAME}={}", "A".repeat(64 * 1024));
+    let name = key.names().session();
+    let other = sealed_as(name, &CookieKey::generate().unwrap(), "k");
+    let huge = format!("{name}={}", "A".repeat(64 * 1024));
     let truncated = &good[..good.len() - 1];
-    let swapped = sealed_as("other", &key, "k").replacen("other", COOKIE_NAME, 1);
+    let swapped = sealed_as("other", &key, "k").replacen("other", name, 1);
     let mut flipped = good.clone().into_bytes();
     let last = flipped.len() - 6;
     flipped[last] = if flipped[last] == b'A' { b'B' } else { b'A' };
     let flipped = String::from_utf8(flipped).unwrap();
     for value in [
-        "__Host-doorward=",
-        "__Host-doorward=%ff%00",
-        "__Host-doorward=é",
+        &format!("{name}="),
+        &format!("{name}=%ff%00"),
+        &format!("{name}=é"),
         &other,
         &huge,
         truncated,
@@ -96,8 +140,8 @@ fn s4_a_cookie_that_we_did_not_write_is_invalid() {
 
 #[test]
 fn the_raw_value_is_what_was_sent() {
-    let headers = headers(&[b"a=b;\t__Host-doorward=x%3D=y \t; c=d"]);
-    assert!(raw_value(&headers) == RawCookie::One(b"x%3D=y"));
+    let headers = headers(&[format!("a=b;\t{NAME}=x%3D=y \t; c=d").as_bytes()]);
+    assert!(raw_value(&headers, &names()) == RawCookie::One(b"x%3D=y"));
 }
 
 #[test]
@@ -131,21 +175,23 @@ fn s12_all_cookie_headers_are_searched() {
 
 #[test]
 fn s3_the_pages_see_one_certain_cookie_or_none() {
-    let good = "__Host-doorward=x";
+    let good = &*format!("{NAME}=x");
     for (before, after) in [
-        ("a=1; __Host-doorward=x", Some("a=1; __Host-doorward=x")),
-        ("a=1; __Host-doorward=x; __Host-doorward=x", Some("a=1")),
+        (format!("a=1; {good}"), Some(format!("a=1; {good}"))),
+        (format!("a=1; {good}; {good}"), Some("a=1".to_owned())),
+        (format!("a=1; __Host-doorward=x; {good}"), Some(format!("a=1; {good}"))),
+        ("a=1; __Host-doorward-0badcafe=x".to_owned(), Some("a=1".to_owned())),
     ] {
         let mut headers = headers(&[before.as_bytes()]);
-        drop_doubtful(&mut headers);
-        assert_eq!(headers.get(COOKIE).map(HeaderValue::as_bytes), after.map(str::as_bytes));
+        drop_doubtful(&mut headers, &names());
+        assert_eq!(headers.get(COOKIE).map(HeaderValue::as_bytes), after.as_deref().map(str::as_bytes));
     }
-    for planted in disguises("__Host-doorward=evil") {
+    for planted in disguises(&format!("{NAME}=evil")) {
         let mut only = headers(&[planted.as_bytes()]);
-        drop_doubtful(&mut only);
+        drop_doubtful(&mut only, &names());
         assert_eq!(only.get(COOKIE), None, "{planted:?}");
         let mut both = headers(&[format!("{planted}; {good}").as_bytes()]);
-        drop_doubtful(&mut both);
+        drop_doubtful(&mut both, &names());
         assert_eq!(both.get(COOKIE).map(HeaderValue::as_bytes), Some(good.as_bytes()), "{planted:?}");
     }
 }
@@ -154,7 +200,7 @@ proptest! {
     #[test]
     fn s4_no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
         let key = CookieKey::generate().unwrap();
-        let mut value = b"__Host-doorward=".to_vec();
+        let mut value = format!("{}=", key.names().session()).into_bytes();
         value.extend(bytes.iter().filter(|byte| **byte >= 32 && **byte != 127 && **byte != b';'));
         let mut headers = headers(&[&value]);
         prop_assert!(!matches!(read(&headers, &key), CookieOutcome::Key(_)));
@@ -184,18 +230,18 @@ proptest! {
     /// The pages must not take for our cookie what the data plane does not.
     #[test]
     fn s3_actix_finds_no_cookie_of_ours_but_the_certain_one(
-        name in "(%5F|%5f|_|\u{a0}|\u{2000}| |\t|%20){0,4}(__|%5F_|_)(H|h|%48)ost(-|%2D)doorward(%20| |\u{3000}|\"){0,2}",
+        name in "(%5F|%5f|_|\u{a0}|\u{2000}| |\t|%20){0,4}(__|%5F_|_)(H|h|%48)ost(-|%2D)doorward-c33d8163(%20| |\u{3000}|\"){0,2}",
         before in "(a=b;|;| ;){0,2}",
     ) {
         let mut headers = headers(&[format!("{before}{name}=v").as_bytes()]);
-        drop_doubtful(&mut headers);
+        drop_doubtful(&mut headers, &names());
         let mut request = TestRequest::default();
         if let Some(left) = headers.get(COOKIE) {
             let value = actix_web::http::header::HeaderValue::from_bytes(left.as_bytes()).unwrap();
             request = request.insert_header(("cookie", value));
         }
-        let seen = request.to_http_request().cookie(COOKIE_NAME).map(|cookie| cookie.value().to_owned());
-        let certain = match raw_value(&headers) {
+        let seen = request.to_http_request().cookie(NAME).map(|cookie| cookie.value().to_owned());
+        let certain = match raw_value(&headers, &names()) {
             RawCookie::One(value) => Some(String::from_utf8(value.to_vec()).unwrap()),
             _ => None,
         };
@@ -238,11 +284,11 @@ fn outcome(cookies: &[&str], key: &CookieKey) -> Result<Option<String>, ()> {
 }
 
 fn sealed(key: &CookieKey, text: &str) -> String {
-    sealed_as(COOKIE_NAME, key, text)
+    sealed_as(key.names().session(), key, text)
 }
 
-fn sealed_as(name: &'static str, key: &CookieKey, text: &str) -> String {
+fn sealed_as(name: &str, key: &CookieKey, text: &str) -> String {
     let mut jar = CookieJar::new();
-    jar.private_mut(key.plain()).add(Cookie::new(name, text.to_owned()));
+    jar.private_mut(key.plain()).add(Cookie::new(name.to_owned(), text.to_owned()));
     jar.get(name).unwrap().stripped().encoded().to_string()
 }

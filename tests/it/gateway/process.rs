@@ -191,7 +191,11 @@ impl TestGateway {
             let answer = self.submit_login("");
             assert_eq!(answer.status, 303, "{}", answer.text());
             let set = answer.values("set-cookie");
-            let set = set.iter().find(|set| set.starts_with("__Host-doorward=")).unwrap();
+            let set = set.iter().find(|set| {
+                let name = set.split('=').next().unwrap_or_default();
+                name.len() == "__Host-doorward-12345678".len() && name.starts_with("__Host-doorward-")
+            });
+            let set = set.unwrap();
             set.split(';').next().unwrap().to_owned()
         })
     }

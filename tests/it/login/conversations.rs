@@ -163,7 +163,7 @@ fn a_conversation_is_no_credential_and_says_nothing_about_its_user() {
     let door = Door::shared();
     let id = begin(&door);
     assert_eq!(door.passes(|request| request.bearer(&id)), 401);
-    assert_eq!(door.passes(|request| request.cookie(&format!("__Host-doorward={id}"))), 401);
+    assert_eq!(door.passes(|request| request.cookie(&format!("{}={id}", door.cookie_name()))), 401);
     let decoded = data_encoding::BASE64URL_NOPAD.decode(id.as_bytes()).unwrap();
     assert_eq!(decoded.len(), 32);
     // The person who began it cannot be exchanged.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use doorward::session::CookieKey;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, User, geteuid};
 use rustls::pki_types::CertificateDer;
@@ -186,6 +187,16 @@ impl Door {
 
     pub(super) fn state(&self) -> PathBuf {
         self.folder.path().join("state")
+    }
+
+    /// The key of its cookies.
+    pub(super) fn cookie_key(&self) -> CookieKey {
+        CookieKey::load_or_create(&self.state().join("session.key")).unwrap()
+    }
+
+    /// The name of its session cookie.
+    pub(super) fn cookie_name(&self) -> String {
+        self.cookie_key().names().session().to_owned()
     }
 
     /// The first process: the launcher as root, else the gateway itself.

@@ -16,6 +16,7 @@ mod client;
 mod codes;
 #[cfg(test)]
 mod conversations;
+mod cookies;
 #[cfg(test)]
 mod devices;
 #[cfg(test)]

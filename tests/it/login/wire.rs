@@ -158,25 +158,27 @@ impl Reply {
 
     /// The `name=value` of the session cookie that it sets.
     pub(super) fn new_cookie(&self) -> Option<String> {
-        self.set_cookie("__Host-doorward=")
+        self.set_pair("")
     }
 
     /// The same for the cookie that makes a browser known.
     pub(super) fn new_device(&self) -> Option<String> {
-        self.set_cookie("__Host-doorward-device=")
+        self.set_pair("-device")
     }
 
-    fn set_cookie(&self, start: &str) -> Option<String> {
-        let set = self.all("set-cookie").into_iter().find(|value| value.starts_with(start))?;
-        let pair = set.split(';').next().unwrap_or_default();
+    fn set_pair(&self, kind: &str) -> Option<String> {
+        let pair = self.set_cookie(kind)?.split(';').next().unwrap_or_default();
         (!pair.ends_with('=')).then(|| pair.to_owned())
+    }
+
+    /// The whole `Set-Cookie` of the gateway's cookie of a kind: `""` for the session, `"-device"`, `"-login"`.
+    pub(super) fn set_cookie(&self, kind: &str) -> Option<&str> {
+        self.all("set-cookie").into_iter().find(|set| is_own_cookie(set, kind))
     }
 
     /// The `name=value` of the cookie that ties a login under way to its browser.
     pub(super) fn login_cookie(&self) -> Option<String> {
-        let set =
-            self.all("set-cookie").into_iter().find(|value| value.starts_with("__Host-doorward-login="))?;
-        set.split(';').next().map(str::to_owned)
+        self.set_cookie("-login")?.split(';').next().map(str::to_owned)
     }
 
     /// Fails the test unless this is an error as the engine writes them.
@@ -187,6 +189,13 @@ impl Reply {
         assert_eq!(body.as_object().map(serde_json::Map::len), Some(1), "{self:?}");
         body["message"].as_str().unwrap_or_else(|| panic!("{self:?}")).to_owned()
     }
+}
+
+/// Whether a cookie's name is the gateway's: the prefix, eight hex digits that differ by gateway, and the kind.
+pub(super) fn is_own_cookie(text: &str, kind: &str) -> bool {
+    let name = text.split('=').next().unwrap_or_default();
+    let rest = name.strip_prefix("__Host-doorward-").and_then(|rest| rest.strip_suffix(kind));
+    rest.is_some_and(|id| id.len() == 8 && id.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 /// A connection on which an answer's head was read.
