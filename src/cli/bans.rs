@@ -75,6 +75,8 @@ struct Line<'a> {
     subject: &'a str,
     seconds_left: i64,
     bans_in_a_row: u32,
+    /// It may be the work of an outage: it ends with it, or with the process.
+    provisional: bool,
 }
 
 impl Bans {
@@ -134,6 +136,7 @@ impl Bans {
                 subject: &ban.subject,
                 seconds_left: left,
                 bans_in_a_row: ban.strikes,
+                provisional: ban.is_provisional,
             };
             if self.json {
                 report::say(serde_json::to_string(&line).unwrap_or_default());

@@ -24,6 +24,8 @@ const ASKS_NOTHING: [&str; 11] = [
     "pam_umask.so",
     "pam_warn.so",
 ];
+/// Modules that say no by a code that means an outage, whatever the reason; the code as a control field names it.
+const REFUSE_AS_OUTAGE: [(&str, &str); 1] = [("pam_exec.so", "system_err")];
 /// Debian's package of a module whose name does not tell.
 const PACKAGES: [(&str, &str); 10] = [
     ("pam_faillock.so", "libpam-modules"),
@@ -148,6 +150,7 @@ fn modules(stack: &Stack, paths: &Paths) -> Vec<Finding> {
         findings.extend(a_module(entry, paths));
     }
     findings.extend(used.iter().filter_map(|entry| file_of_a_module(entry)));
+    findings.extend(used.iter().filter_map(|entry| refuses_as_outage(entry)));
     if findings.is_empty() && !used.is_empty() {
         findings.push(Finding::ok("pam.modules", format!("all {} modules are there", seen.len())));
     }
@@ -173,6 +176,26 @@ fn a_module(entry: &Entry, paths: &Paths) -> Option<Finding> {
     (!is_roots).then(|| {
         let text = format!("others than root can write {path}, which the broker runs");
         Finding::problem("pam.modules", text, format!("chown root:root {path} && chmod go-w {path}"))
+    })
+}
+
+/// People are told "try again later" for a wrong password, and bans by it end sooner.
+fn refuses_as_outage(entry: &Entry) -> Option<Finding> {
+    let (name, code) = REFUSE_AS_OUTAGE.iter().find(|(name, _)| *name == entry.name())?;
+    let is_judge = matches!(entry.stage, Stage::Auth | Stage::Account) && entry.passes_on(code);
+    is_judge.then(|| {
+        let (place, upper) = (&entry.place, code.to_uppercase());
+        let text = format!(
+            "{name} of {place} reports every refusal as an outage ({upper}): a wrong password looks like a directory \
+             that is down"
+        );
+        let stage = entry.stage.word();
+        let fix = format!(
+            "write [success=1 default=ignore] in place of {}, and below it: {stage} requisite pam_deny.so and \
+             {stage} required pam_permit.so",
+            entry.control
+        );
+        Finding::warning("pam.outage", text, fix)
     })
 }
 

@@ -42,6 +42,8 @@ impl Stage {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Entry {
     pub(super) stage: Stage,
+    /// As written: one word, or pairs in brackets.
+    pub(super) control: String,
     /// As written: a name, or a path from `/`.
     pub(super) module: String,
     pub(super) arguments: Vec<String>,
@@ -55,6 +57,20 @@ impl Entry {
     /// The module's file name without its folder.
     pub(super) fn name(&self) -> &str {
         self.module.rsplit('/').next().unwrap_or(&self.module)
+    }
+
+    /// Whether this code of the module becomes the stack's, unless a line before has failed already (pam.d(5)).
+    pub(super) fn passes_on(&self, code: &str) -> bool {
+        let Some(pairs) = self.control.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) else {
+            return ["required", "requisite"].iter().any(|word| word.eq_ignore_ascii_case(&self.control));
+        };
+        let action = |wanted: &str| {
+            let mut pairs = pairs.split_whitespace().filter_map(|pair| pair.split_once('='));
+            pairs.find(|(value, _)| value.eq_ignore_ascii_case(wanted)).map(|(_, action)| action)
+        };
+        // What is not named is ignored, as libpam has it.
+        let action = action(code).or_else(|| action("default")).unwrap_or("ignore");
+        ["bad", "die", "ok", "done"].iter().any(|word| word.eq_ignore_ascii_case(action))
     }
 
     /// The value of an argument `name=value`.
@@ -146,6 +162,7 @@ impl Reader<'_> {
         match words.next() {
             Some(module) => self.stack.entries.push(Entry {
                 stage,
+                control: control.to_owned(),
                 module: module.to_owned(),
                 arguments: words
                     .map(|word| word.trim_start_matches('[').trim_end_matches(']').to_owned())

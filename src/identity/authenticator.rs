@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::domain::{Level, Message, Password, Prompt, PromptStyle, Username};
 use crate::identity::credential::Identity;
-use crate::pam::{Mode, PamClient, PamConversation, PamError, PamEvent, PamRequest, Phase};
+use crate::pam::{Mode, Outage, PamClient, PamConversation, PamError, PamEvent, PamRequest, Phase};
 use crate::users::{UserFile, Users, Verdict};
 
 /// How passwords are checked here.
@@ -51,7 +51,7 @@ pub enum Step {
         proven: bool,
     },
     /// The stack could not decide. Never to be shown as "wrong password".
-    Unavailable(String),
+    Unavailable(Outage),
 }
 
 /// Who proved to be whom.
@@ -71,7 +71,7 @@ impl Authenticator {
     /// Begins a conversation about `user` and gives its first step.
     pub async fn begin(&self, user: &Username, address: IpAddr, trace: [u8; 16]) -> (Option<Dialogue>, Step) {
         match self {
-            Self::Off => (None, Step::Unavailable("password login is switched off".to_owned())),
+            Self::Off => (None, unavailable(&"password login is switched off")),
             Self::Pam(client) => begin_pam(client, user, address, trace).await,
             Self::Users(users) => {
                 let prompt = Prompt { style: PromptStyle::Secret, text: "Password: ".to_owned() };
@@ -132,7 +132,7 @@ async fn begin_pam(
             let step = dialogue.next().await;
             (Some(dialogue), step)
         }
-        Err(error) => (None, Step::Unavailable(error.to_string())),
+        Err(error) => (None, unavailable(&error)),
     }
 }
 
@@ -152,7 +152,7 @@ impl Dialogue {
                 match sent {
                     Ok(()) => self.next().await,
                     Err(PamError::InvalidAnswer) => refused("no answer"),
-                    Err(error) => Step::Unavailable(error.to_string()),
+                    Err(error) => unavailable(&error),
                 }
             }
             Self::Users(users, user) => match password {
@@ -164,7 +164,7 @@ impl Dialogue {
 
     async fn next(&mut self) -> Step {
         let Self::Pam(conversation, style) = self else {
-            return Step::Unavailable("out of order".to_owned());
+            return unavailable(&"out of order");
         };
         let mut messages = Vec::new();
         loop {
@@ -179,7 +179,7 @@ impl Dialogue {
                 // must be changed is said with the first question.
                 PamEvent::NeedChange { .. } => match conversation.change_expired().await {
                     Ok(()) => continue,
-                    Err(error) => Step::Unavailable(error.to_string()),
+                    Err(error) => unavailable(&error),
                 },
                 PamEvent::Done(done) => {
                     let typed = done.user.clone();
@@ -193,7 +193,7 @@ impl Dialogue {
                     let proven = matches!(phase, Phase::Acct | Phase::Chauthtok);
                     Step::Refused { delay, why: format!("{phase:?} {code}"), messages, proven }
                 }
-                PamEvent::Unavailable { reason } => Step::Unavailable(reason),
+                PamEvent::Unavailable(outage) => Step::Unavailable(outage),
                 PamEvent::Busy { retry_after } => Step::Busy(retry_after),
             };
         }
@@ -204,7 +204,7 @@ impl Dialogue {
 async fn verify(users: Arc<Users>, user: Username, password: Password) -> Step {
     let name = user.clone();
     let Some(turn) = users.turn().await else {
-        return Step::Unavailable("password checks have ended".to_owned());
+        return unavailable(&"password checks have ended");
     };
     // The turn goes with the work: a client that leaves frees its place only when the work is done.
     let check = move || {
@@ -216,8 +216,13 @@ async fn verify(users: Arc<Users>, user: Username, password: Password) -> Step {
             Step::Done(Verified { typed: user.clone(), user, groups, messages: Vec::new() })
         }
         Ok(Verdict::Refused) => refused("users file"),
-        Err(_) => Step::Unavailable("the password check ended early".to_owned()),
+        Err(_) => unavailable(&"the password check ended early"),
     }
+}
+
+/// Nobody decided, and there is no code that says why.
+fn unavailable(reason: &impl ToString) -> Step {
+    Step::Unavailable(Outage { reason: reason.to_string(), ..Outage::default() })
 }
 
 fn refused(why: &str) -> Step {

@@ -1,29 +1,22 @@
 //! Login conversations under way: who is asked what, for how long, and what a refusal costs.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use aws_lc_rs::{digest, rand};
-use data_encoding::BASE64URL_NOPAD;
+use aws_lc_rs::rand;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
-use crate::domain::{Clock, Message, Password, Prompt, PromptStyle, UnixSeconds, Username};
+use crate::domain::{Clock, Message, Password, Prompt, PromptStyle, Username};
 use crate::identity::accounts::Accounts;
-use crate::identity::authenticator::{Authenticator, Dialogue, Step, Verified};
+use crate::identity::authenticator::{Authenticator, Step, Verified};
 use crate::identity::decoy::FirstQuestion;
 use crate::identity::exchange::{Begin, Limits, Reply};
 use crate::identity::origin::Origin;
-use crate::throttle::{Attempt, Throttle};
-
-/// Most conversations of one address that wait for an answer; a further one ends the oldest.
-const MOST_WAITING_OF_ONE: usize = 8;
-
-/// Hash of a conversation's id: the table holds no value that could be replayed.
-type IdHash = [u8; 32];
+use crate::identity::pending::{NotStored, Pending, Waiting};
+use crate::throttle::{Attempt, Throttle, Transcript};
 
 /// All conversations of this process. One conversation belongs to one client, each of its steps has an id of its own
 /// that works once, and it ends by itself.
@@ -31,31 +24,13 @@ pub struct Conversations {
     authenticator: Authenticator,
     throttle: Arc<Throttle>,
     failure_delay: Duration,
-    prompt_seconds: i64,
-    login_seconds: i64,
-    most: usize,
     /// Logins that are being computed, not those that wait for a person or pay for a failure.
     running: Semaphore,
-    waiting: Mutex<HashMap<IdHash, Waiting>>,
+    pending: Pending,
     first_question: FirstQuestion,
     clock: Clock,
     /// Told of every login.
     accounts: Option<Arc<Accounts>>,
-}
-
-/// A conversation that waits for its person.
-struct Waiting {
-    dialogue: Dialogue,
-    user: Username,
-    address: IpAddr,
-    /// The browser that it belongs to, see [`Origin`].
-    browser: Option<[u8; 32]>,
-    /// A password given at the start, until a secret prompt comes.
-    password: Option<Password>,
-    asked: UnixSeconds,
-    begun: UnixSeconds,
-    /// As `asked`, but finer: which of an address's conversations is the oldest.
-    order: Instant,
 }
 
 impl Conversations {
@@ -66,11 +41,8 @@ impl Conversations {
             authenticator,
             throttle,
             failure_delay: limits.failure_delay,
-            prompt_seconds: seconds(limits.prompt_deadline),
-            login_seconds: seconds(limits.login_deadline),
-            most: limits.max_logins,
             running: Semaphore::new(limits.max_logins),
-            waiting: Mutex::default(),
+            pending: Pending::new(limits, clock.clone()),
             first_question: FirstQuestion::default(),
             clock,
             accounts: None,
@@ -92,14 +64,21 @@ impl Conversations {
     /// Begins a login.
     pub async fn begin(&self, begin: Begin) -> Reply {
         let submitted = Instant::now();
-        let attempt = match self.admit(submitted, &begin.origin, &begin.user).await {
+        let transcript = self.transcript(&begin.user, begin.password.as_deref());
+        let attempt = match self.admit(submitted, &begin.origin, &begin.user, transcript).await {
             Ok(attempt) => attempt,
             Err(reply) => return reply,
         };
-        self.begin_admitted(submitted, attempt, begin).await
+        self.begin_admitted(submitted, attempt, begin, transcript).await
     }
 
-    async fn begin_admitted(&self, submitted: Instant, attempt: Attempt, begin: Begin) -> Reply {
+    async fn begin_admitted(
+        &self,
+        submitted: Instant,
+        attempt: Attempt,
+        begin: Begin,
+        transcript: Transcript,
+    ) -> Reply {
         let (address, browser) = (begin.origin.address, begin.origin.browser);
         let Ok(permit) = self.running.try_acquire() else {
             attempt.release();
@@ -127,6 +106,8 @@ impl Conversations {
             address,
             browser,
             password,
+            has_answered: false,
+            transcript,
             asked: now,
             begun: now,
             order: submitted,
@@ -140,7 +121,7 @@ impl Conversations {
     pub async fn answer(&self, conversation: &str, answers: Vec<String>, origin: Origin) -> Reply {
         let (submitted, address) = (Instant::now(), origin.address);
         let Ok(permit) = self.running.try_acquire() else { return self.busy(submitted).await };
-        let Some(mut waiting) = self.take(conversation, &origin) else {
+        let Some(mut waiting) = self.pending.take(conversation, &origin) else {
             drop(permit);
             if let Err(wait) = self.throttle.bad_credential(address, conversation.as_bytes()) {
                 return self.throttled(submitted, address, "", wait).await;
@@ -150,7 +131,10 @@ impl Conversations {
             return Reply::Refused(Vec::new());
         };
         let user = waiting.user.clone();
-        let attempt = match self.throttle.admit(address, user.as_str(), origin.device_of(user.as_str())) {
+        let answer = Zeroizing::new(answers.into_iter().next().unwrap_or_default());
+        waiting.transcript = self.throttle.answered(waiting.transcript, &answer);
+        let device = origin.device_of(user.as_str());
+        let attempt = match self.throttle.admit(address, user.as_str(), device, Some(waiting.transcript)) {
             Ok(attempt) => attempt.relayed(origin.is_relayed),
             Err(wait) => {
                 // The child goes before the delay is paid.
@@ -158,7 +142,7 @@ impl Conversations {
                 return self.throttled(submitted, address, user.as_str(), wait).await;
             }
         };
-        let answer = Zeroizing::new(answers.into_iter().next().unwrap_or_default());
+        waiting.has_answered = true;
         let step = waiting.dialogue.answer(&answer).await;
         let (waiting, step) = prefill(Some(waiting), step).await;
         drop(permit);
@@ -167,7 +151,7 @@ impl Conversations {
 
     /// Ends a login that its person gave up, which frees its PAM child at once.
     pub fn cancel(&self, conversation: &str, origin: &Origin) {
-        drop(self.take(conversation, origin));
+        drop(self.pending.take(conversation, origin));
     }
 
     /// One prompt, one answer, for doors that cannot ask (Basic): a second question is a refusal.
@@ -181,20 +165,21 @@ impl Conversations {
         origin: Origin,
     ) -> Reply {
         let (submitted, address) = (Instant::now(), origin.address);
-        let attempt = match self.admit(submitted, &origin, user.as_str()).await {
+        let transcript = self.transcript(user.as_str(), Some(password.expose()));
+        let attempt = match self.admit(submitted, &origin, user.as_str(), transcript).await {
             Ok(attempt) => attempt.with(credential),
             Err(reply) => return reply,
         };
         let device = origin.device_of(user.as_str()).map(str::to_owned);
         let begin =
             Begin { user: user.as_str().to_owned(), password: Some(password.expose().to_owned()), origin };
-        match self.begin_admitted(submitted, attempt, begin).await {
+        match self.begin_admitted(submitted, attempt, begin, transcript).await {
             // Refused at once, this would tell a right password from a wrong one.
             Reply::Ask { conversation, user, .. } => {
                 self.cancel(&conversation, &Origin::unknown(address));
                 let why = "more questions than Basic can answer";
                 tracing::info!(target: "doorward::login", %address, %user, why, "login refused");
-                if let Ok(attempt) = self.throttle.admit(address, user.as_str(), device.as_deref()) {
+                if let Ok(attempt) = self.throttle.admit(address, user.as_str(), device.as_deref(), None) {
                     attempt.with(credential).fail();
                 }
                 self.pay(submitted, Duration::ZERO).await;
@@ -206,16 +191,26 @@ impl Conversations {
 
     /// Drops conversations whose time is up, which frees their PAM children.
     pub fn sweep(&self) {
-        let now = self.clock.now();
-        self.lock().retain(|_, waiting| self.is_open(waiting, now));
+        self.pending.sweep();
     }
 
     /// Asked before anybody looks at the password.
-    async fn admit(&self, submitted: Instant, origin: &Origin, user: &str) -> Result<Attempt, Reply> {
-        match self.throttle.admit(origin.address, user, origin.device_of(user)) {
+    async fn admit(
+        &self,
+        submitted: Instant,
+        origin: &Origin,
+        user: &str,
+        transcript: Transcript,
+    ) -> Result<Attempt, Reply> {
+        match self.throttle.admit(origin.address, user, origin.device_of(user), Some(transcript)) {
             Ok(attempt) => Ok(attempt.relayed(origin.is_relayed)),
             Err(wait) => Err(self.throttled(submitted, origin.address, user, wait).await),
         }
+    }
+
+    fn transcript(&self, user: &str, password: Option<&str>) -> Transcript {
+        let begun = self.throttle.transcript(user);
+        password.map_or(begun, |password| self.throttle.answered(begun, password))
     }
 
     /// Dropped early: no place is taken and none waited for. Told at once, whoever guesses would come again at once.
@@ -242,16 +237,26 @@ impl Conversations {
         waiting: Option<Waiting>,
         step: Step,
     ) -> Reply {
+        let has_answered = waiting.as_ref().is_some_and(|waiting| waiting.has_answered);
         // Before the delay is paid, which a client may not wait for.
-        if matches!(step, Step::Refused { .. }) {
-            attempt.fail()
-        } else {
-            attempt.release()
+        match &step {
+            Step::Ask(..) => attempt.go_on(),
+            Step::Done(_) => attempt.succeed(),
+            Step::Refused { .. } => attempt.fail(),
+            Step::Unavailable(outage) if has_answered => {
+                attempt.fail_without_verdict(outage.code.map(|(_, code)| code.0));
+            }
+            // Nothing was looked at.
+            Step::Busy(_) | Step::Unavailable(_) => attempt.release(),
         }
         match (step, waiting) {
-            (Step::Ask(prompt, messages), Some(waiting)) => self.park(waiting, prompt, messages),
+            (Step::Ask(prompt, messages), Some(waiting)) => self.store_pending(waiting, prompt, messages),
             (Step::Ask(..), None) => Reply::Unavailable,
-            (Step::Busy(retry_after), _) => Reply::Busy(retry_after),
+            (Step::Busy(retry_after), waiting) => {
+                drop(waiting);
+                self.pay(submitted, Duration::ZERO).await;
+                Reply::Busy(retry_after)
+            }
             (Step::Done(verified), _) => {
                 tracing::info!(target: "doorward::login", %address, user = %verified.user, "login accepted");
                 if let Some(accounts) = &self.accounts {
@@ -266,47 +271,24 @@ impl Conversations {
                 self.pay(submitted, delay).await;
                 Reply::Refused(messages)
             }
-            (Step::Unavailable(reason), _) => {
-                tracing::error!(target: "doorward::login", %address, %user, reason, "login unavailable");
+            (Step::Unavailable(outage), waiting) => {
+                drop(waiting);
+                let (reason, counted) = (outage.reason, has_answered);
+                tracing::error!(target: "doorward::login", %address, %user, reason, counted, "login unavailable");
+                // A stack that refuses in this way must not be asked faster than others.
+                self.pay(submitted, outage.delay).await;
                 Reply::Unavailable
             }
         }
     }
 
-    fn park(&self, mut waiting: Waiting, prompt: Prompt, messages: Vec<Message>) -> Reply {
-        let Some((conversation, hash)) = new_id() else { return Reply::Unavailable };
+    fn store_pending(&self, waiting: Waiting, prompt: Prompt, messages: Vec<Message>) -> Reply {
         let user = waiting.user.clone();
-        waiting.asked = self.clock.now();
-        waiting.order = Instant::now();
-        let mut table = self.lock();
-        // Whoever asks without answering must not use up the places: one address keeps its newest few, all together
-        // keep half, and the other half is for logins that bring their password along.
-        let own: Vec<(IdHash, Instant)> = table
-            .iter()
-            .filter(|(_, other)| other.address == waiting.address)
-            .map(|(id, other)| (*id, other.order))
-            .collect();
-        if own.len() >= MOST_WAITING_OF_ONE
-            && let Some((oldest, _)) = own.iter().min_by_key(|(_, order)| *order)
-        {
-            table.remove(oldest);
+        match self.pending.store(waiting) {
+            Ok(conversation) => Reply::Ask { conversation, user, prompts: vec![prompt], messages },
+            Err(NotStored::Full) => Reply::Busy(Duration::from_secs(5)),
+            Err(NotStored::NoEntropy) => Reply::Unavailable,
         }
-        if table.len() >= self.most.div_ceil(2) {
-            return Reply::Busy(Duration::from_secs(5));
-        }
-        table.insert(hash, waiting);
-        Reply::Ask { conversation, user, prompts: vec![prompt], messages }
-    }
-
-    fn take(&self, conversation: &str, origin: &Origin) -> Option<Waiting> {
-        let now = self.clock.now();
-        let waiting = self.lock().remove(&hash(conversation))?;
-        let is_same = waiting.address == origin.address && waiting.browser == origin.browser;
-        (is_same && self.is_open(&waiting, now)).then_some(waiting)
-    }
-
-    const fn is_open(&self, waiting: &Waiting, now: UnixSeconds) -> bool {
-        now - waiting.asked < self.prompt_seconds && now - waiting.begun < self.login_seconds
     }
 
     /// Every refusal is answered at one time after the submission, give or take a quarter: unknown, locked and wrong
@@ -318,10 +300,6 @@ impl Conversations {
         let delay = if asked > self.failure_delay.mul_f64(1.6) { asked } else { floor };
         tokio::time::sleep_until(submitted + delay).await;
     }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<IdHash, Waiting>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// A password given at once answers the first secret prompt, whenever that comes.
@@ -331,6 +309,7 @@ async fn prefill(waiting: Option<Waiting>, step: Step) -> (Option<Waiting>, Step
             if prompt.style == PromptStyle::Secret && waiting.password.is_some() =>
         {
             let password = waiting.password.take();
+            waiting.has_answered = true;
             let next = waiting.dialogue.answer(password.as_ref().map_or("", Password::expose)).await;
             (Some(waiting), next)
         }
@@ -338,27 +317,9 @@ async fn prefill(waiting: Option<Waiting>, step: Step) -> (Option<Waiting>, Step
     }
 }
 
-fn new_id() -> Option<(String, IdHash)> {
-    let mut bytes = [0_u8; 32];
-    rand::fill(&mut bytes).ok()?;
-    let id = BASE64URL_NOPAD.encode(&bytes);
-    let hash = hash(&id);
-    Some((id, hash))
-}
-
-fn hash(id: &str) -> IdHash {
-    let mut out = [0; 32];
-    out.copy_from_slice(digest::digest(&digest::SHA256, id.as_bytes()).as_ref());
-    out
-}
-
 /// Names one login in the broker's log. All zeros if the machine has no randomness: it is only a label.
 fn trace_id() -> [u8; 16] {
     let mut bytes = [0; 16];
     let _ = rand::fill(&mut bytes);
     bytes
-}
-
-fn seconds(duration: Duration) -> i64 {
-    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
 }

@@ -15,6 +15,7 @@ mod exchange;
 mod issued;
 mod look_up;
 mod origin;
+mod pending;
 mod registry;
 
 pub use accounts::{Accounts, CHECKS_AT_ONCE, Standing};

@@ -58,18 +58,22 @@ pub(super) async fn look(
     };
     // A guess counts as a failed login of this session: it must not find other people's programs.
     let throttle = &state.doors.throttle;
-    let attempt =
-        match throttle.admit(context.client, identity.user().as_str(), Some(identity.credential_id())) {
-            Ok(attempt) => attempt,
-            Err(wait) => {
-                let seconds = wait.as_secs().max(1);
-                let text = format!("Too many wrong codes. Try again in {}.", span(seconds));
-                let mut response =
-                    page(StatusCode::TOO_MANY_REQUESTS, &code_page(&context, identity, Some(&text)));
-                response.headers_mut().insert(RETRY_AFTER, seconds.into());
-                return response;
-            }
-        };
+    let attempt = match throttle.admit(
+        context.client,
+        identity.user().as_str(),
+        Some(identity.credential_id()),
+        None,
+    ) {
+        Ok(attempt) => attempt,
+        Err(wait) => {
+            let seconds = wait.as_secs().max(1);
+            let text = format!("Too many wrong codes. Try again in {}.", span(seconds));
+            let mut response =
+                page(StatusCode::TOO_MANY_REQUESTS, &code_page(&context, identity, Some(&text)));
+            response.headers_mut().insert(RETRY_AFTER, seconds.into());
+            return response;
+        }
+    };
     let Some(shown) = state.devices.look(&form.code, identity.credential().key()) else {
         attempt.fail();
         return page(StatusCode::BAD_REQUEST, &code_page(&context, identity, Some(UNKNOWN)));

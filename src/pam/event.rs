@@ -43,10 +43,19 @@ pub enum PamEvent {
         messages: Vec<Message>,
     },
     /// The stack did not do its work: "try later", and look into the broker's log.
-    Unavailable {
-        /// For the log.
-        reason: String,
-    },
+    Unavailable(Outage),
+}
+
+/// Why the stack gave no verdict. Some stacks report every refusal in this way (`pam_exec` returns `SYSTEM_ERR`), so
+/// whoever counts guesses must count these too.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Outage {
+    /// For the log.
+    pub reason: String,
+    /// Where the stack failed and with which code; absent if the broker or its child gave no result at all.
+    pub code: Option<(Phase, PamCode)>,
+    /// Delay that modules asked for.
+    pub delay: Duration,
 }
 
 /// A person whom the PAM stack let in.
@@ -68,7 +77,7 @@ pub struct PamSuccess {
 
 impl PamEvent {
     pub(super) fn unavailable(reason: &impl ToString) -> Self {
-        Self::Unavailable { reason: reason.to_string() }
+        Self::Unavailable(Outage { reason: reason.to_string(), ..Outage::default() })
     }
 
     /// The texts that the person at the door may see.
@@ -82,13 +91,13 @@ impl PamEvent {
             | Self::NeedChange { messages }
             | Self::Done(PamSuccess { messages, .. })
             | Self::Refused { phase: Phase::Acct | Phase::Chauthtok, messages, .. } => messages,
-            Self::Busy { .. } | Self::Refused { .. } | Self::Unavailable { .. } => &[],
+            Self::Busy { .. } | Self::Refused { .. } | Self::Unavailable(_) => &[],
         }
     }
 
     /// The meaning of the last frame. `groups` came in the frames before it.
     pub(super) fn of_done(done: Done, groups: Vec<String>) -> Self {
-        let code = PamCode(done.code);
+        let (code, delay) = (PamCode(done.code), Duration::from_micros(u64::from(done.delay_us)));
         if (done.phase == Phase::Ok) != (code == PamCode::SUCCESS) {
             return Self::unavailable(&format_args!("{code} in phase {:?} contradicts itself", done.phase));
         }
@@ -97,15 +106,10 @@ impl PamEvent {
         }
         // ABORT of chauthtok is how pam_unix reports two new passwords that differ.
         if code.is_outage() || (code == PamCode::ABORT && done.phase != Phase::Chauthtok) {
-            return Self::unavailable(&format_args!("PAM returned {code} in phase {:?}", done.phase));
+            let reason = format!("PAM returned {code} in phase {:?}", done.phase);
+            return Self::Unavailable(Outage { reason, code: Some((done.phase, code)), delay });
         }
-        Self::Refused {
-            phase: done.phase,
-            code,
-            uid: done.uid,
-            delay: Duration::from_micros(u64::from(done.delay_us)),
-            messages: messages(done.messages),
-        }
+        Self::Refused { phase: done.phase, code, uid: done.uid, delay, messages: messages(done.messages) }
     }
 
     fn success(done: Done, groups: Vec<String>) -> Self {
@@ -173,18 +177,15 @@ mod tests {
             (Phase::Ok, 0, Some("")),
             (Phase::Ok, 0, Some("../x")),
         ] {
-            assert!(
-                matches!(done(phase, code, user), PamEvent::Unavailable { .. }),
-                "{phase:?} {code} {user:?}"
-            );
+            assert!(matches!(done(phase, code, user), PamEvent::Unavailable(_)), "{phase:?} {code} {user:?}");
         }
     }
 
     #[test]
     fn a_dead_directory_is_unavailable_and_a_wrong_password_refused() {
-        assert!(matches!(done(Phase::Auth, 9, None), PamEvent::Unavailable { .. }));
-        assert!(matches!(done(Phase::Auth, 28, None), PamEvent::Unavailable { .. }));
-        assert!(matches!(done(Phase::Acct, 26, None), PamEvent::Unavailable { .. }));
+        assert!(matches!(done(Phase::Auth, 9, None), PamEvent::Unavailable(_)));
+        assert!(matches!(done(Phase::Auth, 28, None), PamEvent::Unavailable(_)));
+        assert!(matches!(done(Phase::Acct, 26, None), PamEvent::Unavailable(_)));
         assert!(matches!(done(Phase::Chauthtok, 26, None), PamEvent::Refused { .. }));
         assert!(
             matches!(done(Phase::Auth, 7, None), PamEvent::Refused { delay, .. } if delay.as_secs() == 2)

@@ -12,5 +12,5 @@ pub mod turn;
 
 pub use client::{PamClient, PamConversation, PamError, PamRequest};
 pub use code::PamCode;
-pub use event::{PamEvent, PamSuccess};
+pub use event::{Outage, PamEvent, PamSuccess};
 pub use frames::{Mode, Phase};

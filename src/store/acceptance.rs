@@ -274,7 +274,7 @@ async fn b8_bans_come_back_as_they_were_put_the_last_to_end_first(store: &dyn St
 }
 
 async fn a_ban_that_is_put_again_replaces_the_old_one(store: &dyn Store) {
-    let new = BanRecord { strikes: 2, since: 30, ..ban(BanKind::User, "bob", 50) };
+    let new = BanRecord { strikes: 2, since: 30, is_provisional: true, ..ban(BanKind::User, "bob", 50) };
     store.put_bans(vec![ban(BanKind::User, "bob", 30), ban(BanKind::Device, "bob", 40)]).await.unwrap();
     store.put_bans(vec![new.clone()]).await.unwrap();
     assert_eq!(store.bans().await.unwrap(), [new, ban(BanKind::Device, "bob", 40)]);
@@ -313,7 +313,15 @@ async fn ping_answers(store: &dyn Store) {
 }
 
 fn ban(kind: BanKind, subject: &str, until: i64) -> BanRecord {
-    BanRecord { kind, subject: subject.to_owned(), strikes: 1, since: until - 10, until, forget: until + 100 }
+    BanRecord {
+        kind,
+        subject: subject.to_owned(),
+        strikes: 1,
+        since: until - 10,
+        until,
+        forget: until + 100,
+        is_provisional: false,
+    }
 }
 
 fn key(number: u8) -> KeyHash {

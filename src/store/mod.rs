@@ -154,6 +154,8 @@ pub struct BanRecord {
     pub until: UnixSeconds,
     /// When its strikes are forgiven too, and the record can go.
     pub forget: UnixSeconds,
+    /// It may be the work of an outage: it ends with the process, and is kept for operators to see.
+    pub is_provisional: bool,
 }
 
 /// Most ban records kept: as many as the tables in memory hold.

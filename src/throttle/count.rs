@@ -8,6 +8,15 @@ const FORGIVEN_AFTER: i64 = 6;
 /// Most credentials that are remembered as having failed here already.
 const MOST_REPEATS: usize = 8;
 
+/// Why a failure counts.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Cause {
+    /// The password was wrong, or the account is refused.
+    Refused,
+    /// There was no verdict: an outage, or a stack that reports every refusal as one.
+    NoVerdict,
+}
+
 /// The rules of one kind of counter.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rules {
@@ -38,6 +47,12 @@ impl Rules {
         self.ban_max.saturating_mul(FORGIVEN_AFTER)
     }
 
+    /// A provisional ban: until one failure has been given back, so that guesses come no faster than the bucket refills.
+    /// It does not grow.
+    fn provisional(&self) -> i64 {
+        self.period.max(self.ban).min(self.ban_max)
+    }
+
     /// The ban after so many before it.
     fn length(&self, strikes: u32) -> i64 {
         let doublings = strikes.saturating_sub(1).min(32);
@@ -52,11 +67,15 @@ pub(super) struct Count {
     pending: u32,
     /// When all failures will have been given back.
     clear: i64,
+    /// When those of them will have been given back that had no verdict. Never later than `clear`.
+    doubtful: i64,
     /// When the ban began and when it ends; equal if there never was one.
     since: i64,
     until: i64,
     /// Bans in a row.
     strikes: u32,
+    /// When a provisional ban ends: one to which failures without a verdict belong. It is no strike.
+    provisional: i64,
     repeats: [u64; MOST_REPEATS],
     next_repeat: usize,
 }
@@ -68,11 +87,17 @@ pub(super) struct Ban {
     pub(super) since: i64,
     pub(super) until: i64,
     pub(super) forget: i64,
+    /// It may be the work of an outage, and ends with it.
+    pub(super) is_provisional: bool,
 }
 
 impl Count {
-    /// A ban that was written down.
+    /// A ban that was written down. A provisional one does not outlive the process that could end it; the strikes beside
+    /// it do.
     pub(super) fn restored(rules: &Rules, ban: &Ban) -> Self {
+        if ban.is_provisional {
+            return Self { strikes: ban.strikes, since: ban.since, until: ban.since, ..Self::default() };
+        }
         Self {
             // The bucket was empty when it began.
             clear: ban.since.saturating_add(rules.burst * rules.period),
@@ -83,9 +108,15 @@ impl Count {
         }
     }
 
-    /// Takes a place for an attempt, or says how long there is none.
-    pub(super) fn reserve(&mut self, rules: &Rules, now: i64) -> Result<(), i64> {
-        self.banned(now)?;
+    /// Takes a place for an attempt, or says how long there is none. A provisional ban keeps no `harmless` attempt out:
+    /// one that can tell its sender nothing new.
+    pub(super) fn reserve(&mut self, rules: &Rules, harmless: bool, now: i64) -> Result<(), i64> {
+        if let Err(left) = self.banned(now) {
+            let passes = harmless && self.until <= now;
+            if !passes || self.pending > 0 {
+                return Err(if passes { 1000 } else { left });
+            }
+        }
         let spent = (self.clear - now).max(0) + i64::from(self.pending) * rules.period;
         // After a ban the bucket may still be empty: then one attempt at a time.
         if self.pending > 0 && spent > (rules.burst - 1) * rules.period {
@@ -96,8 +127,9 @@ impl Count {
     }
 
     /// For how long there is a ban, if there is one.
-    pub(super) const fn banned(&self, now: i64) -> Result<(), i64> {
-        if self.until > now { Err(self.until - now) } else { Ok(()) }
+    pub(super) fn banned(&self, now: i64) -> Result<(), i64> {
+        let until = self.until.max(self.provisional);
+        if until > now { Err(until - now) } else { Ok(()) }
     }
 
     /// Gives a place back: the attempt was no failure.
@@ -106,11 +138,19 @@ impl Count {
     }
 
     /// Counts a failure; gives the ban if it brought one.
-    pub(super) fn fail(&mut self, rules: &Rules, now: i64) -> Option<Ban> {
+    pub(super) fn fail(&mut self, rules: &Rules, cause: Cause, now: i64) -> Option<Ban> {
         let full = (rules.burst - 1) * rules.period;
-        self.clear = (self.clear.max(now) + rules.period).min(now + full + rules.period);
+        let later = |clear: i64| (clear.max(now) + rules.period).min(now + full + rules.period);
+        self.clear = later(self.clear);
+        if cause == Cause::NoVerdict {
+            self.doubtful = later(self.doubtful);
+        }
         if self.banned(now).is_err() || self.clear - now <= full {
             return None;
+        }
+        if self.clear - self.doubtful.max(now) <= full {
+            self.provisional = now + rules.provisional();
+            return self.ban(rules);
         }
         self.forgive(rules, now);
         self.strikes = self.strikes.saturating_add(1);
@@ -132,27 +172,43 @@ impl Count {
         false
     }
 
+    /// There was an outage: what had no verdict counts no more. Says whether that ended a ban.
+    pub(super) fn pardon(&mut self, now: i64) -> bool {
+        self.clear -= (self.doubtful - now).max(0);
+        self.doubtful = now;
+        let had_ban = self.provisional > now;
+        self.provisional = self.provisional.min(now);
+        had_ban
+    }
+
     /// The ban in force or remembered.
     pub(super) fn ban(&self, rules: &Rules) -> Option<Ban> {
         let lasting = rules.forgiven_after().saturating_mul(i64::from(self.strikes));
-        (self.strikes > 0).then(|| Ban {
+        let is_provisional = self.provisional > self.until;
+        let (since, until) = if is_provisional {
+            (self.provisional - rules.provisional(), self.provisional)
+        } else {
+            (self.since, self.until)
+        };
+        (self.strikes > 0 || is_provisional).then(|| Ban {
             strikes: self.strikes,
-            since: self.since,
-            until: self.until,
-            forget: self.until.saturating_add(lasting),
+            since,
+            until,
+            forget: until.saturating_add(lasting),
+            is_provisional,
         })
     }
 
     /// Whether it says nothing any more.
     pub(super) fn is_idle(&mut self, rules: &Rules, now: i64) -> bool {
         self.forgive(rules, now);
-        self.pending == 0 && self.clear <= now && self.until <= now && self.strikes == 0
+        self.pending == 0 && self.clear <= now && self.banned(now).is_ok() && self.strikes == 0
     }
 
     /// How much would be lost with it; `None` if it must not be lost.
     pub(super) fn weight(&self, rules: &Rules, now: i64) -> Option<i64> {
         let spent = (self.clear - now).max(0) / rules.period;
-        (self.pending == 0 && self.until <= now).then(|| spent + i64::from(self.strikes) * rules.burst)
+        (self.pending == 0 && self.banned(now).is_ok()).then(|| spent + i64::from(self.strikes) * rules.burst)
     }
 
     fn forgive(&mut self, rules: &Rules, now: i64) {
@@ -168,7 +224,7 @@ impl Count {
 mod tests {
     use std::time::Duration;
 
-    use super::{Count, Rules};
+    use super::{Cause, Count, Rules};
     use crate::config::Rate;
 
     const MINUTE: i64 = 60_000;
@@ -179,16 +235,20 @@ mod tests {
     }
 
     fn try_wrong(count: &mut Count, now: i64) -> Result<bool, i64> {
-        count.reserve(&rules(), now)?;
+        fail(count, Cause::Refused, now)
+    }
+
+    fn fail(count: &mut Count, cause: Cause, now: i64) -> Result<bool, i64> {
+        count.reserve(&rules(), false, now)?;
         count.release();
-        Ok(count.fail(&rules(), now).is_some())
+        Ok(count.fail(&rules(), cause, now).is_some())
     }
 
     #[test]
     fn b1_the_tenth_failure_bans_and_a_success_costs_nothing() {
         let mut count = Count::default();
         for _ in 0..100 {
-            count.reserve(&rules(), 0).unwrap();
+            count.reserve(&rules(), false, 0).unwrap();
             count.release();
         }
         for number in 1..=10 {
@@ -223,16 +283,60 @@ mod tests {
     #[test]
     fn b1_a_thousand_at_once_are_no_more_than_one_after_another() {
         let mut count = Count::default();
-        let admitted = (0..1000).filter(|_| count.reserve(&rules(), 0).is_ok()).count();
+        let admitted = (0..1000).filter(|_| count.reserve(&rules(), false, 0).is_ok()).count();
         assert_eq!(admitted, 10);
         let bans = (0..10).filter(|_| {
             count.release();
-            count.fail(&rules(), 0).is_some()
+            count.fail(&rules(), Cause::Refused, 0).is_some()
         });
         assert_eq!(bans.count(), 1);
         // After the ban the bucket is still empty: one at a time.
-        let admitted = (0..1000).filter(|_| count.reserve(&rules(), MINUTE).is_ok()).count();
+        let admitted = (0..1000).filter(|_| count.reserve(&rules(), false, MINUTE).is_ok()).count();
         assert_eq!(admitted, 1);
+    }
+
+    #[test]
+    fn i6_failures_without_a_verdict_ban_as_others_do_and_guesses_come_no_faster_than_the_bucket_refills() {
+        let mut count = Count::default();
+        for number in 1..=10 {
+            assert_eq!(fail(&mut count, Cause::NoVerdict, 0), Ok(number == 10), "{number}");
+        }
+        let looked_at =
+            (0..24 * 60).filter(|minute| fail(&mut count, Cause::NoVerdict, minute * MINUTE).is_ok()).count();
+        assert!((230..=240).contains(&looked_at), "{looked_at} in a day, at ten an hour");
+        assert_eq!(count.strikes, 0);
+    }
+
+    #[test]
+    fn i6_a_pardon_takes_back_what_had_no_verdict_and_nothing_else() {
+        let mut count = Count::default();
+        for number in 1..=10 {
+            let cause = if number > 4 { Cause::NoVerdict } else { Cause::Refused };
+            let _ = fail(&mut count, cause, 0);
+        }
+        assert_eq!(fail(&mut count, Cause::Refused, 0), Err(6 * MINUTE));
+        assert!(count.pardon(0) && !count.pardon(0));
+        for number in 5..=10 {
+            assert_eq!(try_wrong(&mut count, 0), Ok(number == 10), "{number}");
+        }
+        assert!(!count.pardon(0), "a ban by refusals stands");
+        assert_eq!(try_wrong(&mut count, 0), Err(MINUTE));
+    }
+
+    #[test]
+    fn i6_a_provisional_ban_keeps_out_whatever_could_be_a_guess_and_a_ban_by_refusals_everything() {
+        let mut count = Count::default();
+        for _ in 0..10 {
+            let _ = fail(&mut count, Cause::NoVerdict, 0);
+        }
+        assert!(count.reserve(&rules(), false, 0).is_err());
+        assert!(count.reserve(&rules(), true, 0).is_ok());
+        assert_eq!(count.reserve(&rules(), true, 0), Err(1000), "one at a time");
+        let mut count = Count::default();
+        for _ in 0..10 {
+            let _ = try_wrong(&mut count, 0);
+        }
+        assert_eq!(count.reserve(&rules(), true, 0), Err(MINUTE));
     }
 
     #[test]

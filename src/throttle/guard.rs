@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::count::{Ban, Rules};
-use super::key::Key;
+use super::count::{Ban, Cause, Rules};
+use super::key::{Key, network_of};
+use super::outage::{OutageCode, Outages, Seen};
 use super::table::{Failed, Place, Table};
 use crate::config::ThrottleSettings;
 use crate::domain::Clock;
@@ -32,10 +33,27 @@ pub(super) struct State {
     addresses: Table,
     devices: Table,
     users: Table,
+    outages: Outages,
     /// Bans that the store does not know yet.
     pub(super) changed: HashSet<Key>,
     /// Wall clock less steady clock, in milliseconds, when bans were last written down.
     pub(super) offset: i64,
+}
+
+/// What a login has said so far: its name and its answers, hashed with a key of this process.
+#[derive(Clone, Copy, Debug)]
+pub struct Transcript {
+    /// Of the name as it is counted.
+    name: u64,
+    /// Of the name as typed and all answers.
+    said: u64,
+    has_secret: bool,
+}
+
+impl Transcript {
+    const fn credential(self) -> Option<u64> {
+        if self.has_secret { Some(self.said) } else { None }
+    }
 }
 
 /// One attempt under way. Dropped without a verdict it counts as a failure: who hangs up early must not get it for
@@ -45,7 +63,17 @@ pub struct Attempt {
     throttle: Arc<Throttle>,
     places: Vec<(Key, Place)>,
     credential: Option<u64>,
+    seen: Option<Seen>,
     is_relayed: bool,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Copy, Debug)]
+enum Ending {
+    /// Nobody waited for it.
+    Abandoned,
+    NoVerdict(OutageCode),
+    Refused,
 }
 
 impl Throttle {
@@ -58,6 +86,7 @@ impl Throttle {
                 addresses: Table::new(rules(settings.address), MOST),
                 devices: Table::new(rules(settings.user), MOST),
                 users: Table::new(rules(settings.user), MOST),
+                outages: Outages::default(),
                 changed: HashSet::new(),
                 offset: clock.now_millis() - clock.steady_millis(),
             })
@@ -72,9 +101,24 @@ impl Throttle {
         self.state.is_some()
     }
 
+    /// The transcript of a login that has said its name.
+    #[must_use]
+    pub fn transcript(&self, user: &str) -> Transcript {
+        let name = self.hasher.hash_one(Key::user(user));
+        Transcript { name, said: self.hasher.hash_one(user), has_secret: false }
+    }
+
+    /// The same with one more answer.
+    #[must_use]
+    pub fn answered(&self, transcript: Transcript, answer: &str) -> Transcript {
+        let said = self.hasher.hash_one((transcript.said, answer));
+        Transcript { said, has_secret: true, ..transcript }
+    }
+
     /// Asks for an attempt of `user` from `address`, before the password is looked at. The name counts as typed,
     /// whether anybody has it or not. A known `device` of that user is counted in the name's stead, so that nobody can
-    /// lock a person out from elsewhere; once it has failed too often itself, it is known no more.
+    /// lock a person out from elsewhere; once it has failed too often itself, it is known no more. The `transcript`
+    /// tells repetitions, which a provisional ban does not keep out.
     ///
     /// # Errors
     /// How long to wait. It does not tell which counter says so.
@@ -83,15 +127,27 @@ impl Throttle {
         address: IpAddr,
         user: &str,
         device: Option<&str>,
+        transcript: Option<Transcript>,
     ) -> Result<Attempt, Duration> {
-        let mut attempt =
-            Attempt { throttle: Arc::clone(self), places: Vec::new(), credential: None, is_relayed: false };
+        let mut attempt = Attempt {
+            throttle: Arc::clone(self),
+            places: Vec::new(),
+            credential: None,
+            seen: transcript.map(|transcript| Seen {
+                name: transcript.name,
+                credential: transcript.credential(),
+                client: network_of(address),
+            }),
+            is_relayed: false,
+        };
         let Some(mut state) = self.lock() else { return Ok(attempt) };
         let now = self.clock.steady_millis();
+        let is_repeated =
+            attempt.seen.is_some_and(|seen| state.outages.is_repeated(seen.name, seen.credential));
         let device = device.map(Key::device).filter(|device| state.devices.banned(device, now).is_ok());
         let address = (!self.is_exempt(address)).then(|| Key::address(address));
         for key in address.into_iter().chain([device.unwrap_or_else(|| Key::user(user))]) {
-            match state.table(key.kind()).reserve(&key, now) {
+            match state.table(key.kind()).reserve(&key, is_repeated, now) {
                 Ok(place) => attempt.places.push((key, place)),
                 Err(millis) => {
                     state.release(&std::mem::take(&mut attempt.places), now);
@@ -115,7 +171,8 @@ impl Throttle {
         let Some(mut state) = self.lock() else { return Ok(true) };
         let (key, now) = (Key::address(address), self.clock.steady_millis());
         state.addresses.banned(&key, now).map_err(duration)?;
-        Ok(state.fail(&key, Some(self.hasher.hash_one(credential)), now) != Failed::Again)
+        let credential = Some(self.hasher.hash_one(credential));
+        Ok(state.fail(&key, Cause::Refused, credential, now) != Failed::Again)
     }
 
     fn is_exempt(&self, address: IpAddr) -> bool {
@@ -148,13 +205,27 @@ impl State {
         }
     }
 
-    fn fail(&mut self, key: &Key, credential: Option<u64>, now: i64) -> Failed {
-        let failed = self.table(key.kind()).fail(key, credential, now);
+    fn fail(&mut self, key: &Key, cause: Cause, credential: Option<u64>, now: i64) -> Failed {
+        let failed = self.table(key.kind()).fail(key, cause, credential, now);
         if let Failed::Banned(ban) = &failed {
             self.changed.insert(key.clone());
             report(key, ban);
         }
         failed
+    }
+
+    /// A credential was accepted: if that shows an outage that has ended, takes back what it has brought.
+    fn accept(&mut self, credential: Option<u64>, is_login: bool, now: i64) {
+        if !self.outages.is_ended_by(credential, is_login, now) {
+            return;
+        }
+        for table in [&mut self.addresses, &mut self.devices, &mut self.users] {
+            self.changed.extend(table.pardon(now));
+        }
+        tracing::info!(
+            target: "doorward::login",
+            "logins that got no verdict before are accepted again: provisional bans are lifted"
+        );
     }
 }
 
@@ -172,32 +243,57 @@ impl Attempt {
         self
     }
 
-    /// It was no failure: right, or not decided yet, or nobody could decide.
-    pub fn release(mut self) {
-        let places = std::mem::take(&mut self.places);
-        if let Some(mut state) = self.throttle.lock() {
-            state.release(&places, self.throttle.clock.steady_millis());
-        }
+    /// There is no verdict yet and none is due: nobody was asked, or an answer is still to come.
+    pub fn release(self) {
+        self.free(|_, _| ());
+    }
+
+    /// The stack went on: it accepted what was answered so far, and asks for more.
+    pub fn go_on(self) {
+        let credential = self.seen.and_then(|seen| seen.credential);
+        self.free(|state, now| state.accept(credential, false, now));
+    }
+
+    /// The login is complete.
+    pub fn succeed(self) {
+        let credential = self.seen.and_then(|seen| seen.credential);
+        self.free(|state, now| state.accept(credential, true, now));
     }
 
     /// It was a failure.
-    pub fn fail(self) {
-        drop(self);
+    pub fn fail(mut self) {
+        self.end(Ending::Refused);
     }
-}
 
-impl Drop for Attempt {
-    fn drop(&mut self) {
-        if self.places.is_empty() {
-            return;
+    /// A secret was given, and the stack had no verdict. It counts as a failure, since some stacks refuse in this way; if
+    /// it turns out to have been an outage, it is taken back.
+    pub fn fail_without_verdict(mut self, code: OutageCode) {
+        self.end(Ending::NoVerdict(code));
+    }
+
+    fn free(mut self, then: impl FnOnce(&mut State, i64)) {
+        let places = std::mem::take(&mut self.places);
+        if let Some(mut state) = self.throttle.lock() {
+            let now = self.throttle.clock.steady_millis();
+            state.release(&places, now);
+            then(&mut state, now);
         }
+    }
+
+    fn end(&mut self, ending: Ending) {
         let places = std::mem::take(&mut self.places);
         let Some(mut state) = self.throttle.lock() else { return };
         let now = self.throttle.clock.steady_millis();
         state.release(&places, now);
+        match (ending, self.seen) {
+            (Ending::NoVerdict(code), Some(seen)) => state.outages.note(code, seen, now),
+            (Ending::Abandoned, Some(seen)) => state.outages.note_abandoned(seen),
+            (Ending::Refused, _) | (_, None) => {}
+        }
+        let cause = if matches!(ending, Ending::Refused) { Cause::Refused } else { Cause::NoVerdict };
         for (key, _) in &places {
             let credential = self.credential.filter(|_| key.kind() == BanKind::Address);
-            let is_banned = matches!(state.fail(key, credential, now), Failed::Banned(_));
+            let is_banned = matches!(state.fail(key, cause, credential, now), Failed::Banned(_));
             if is_banned && key.kind() == BanKind::Address && self.is_relayed {
                 tracing::warn!(
                     address = key.subject(),
@@ -209,6 +305,14 @@ impl Drop for Attempt {
     }
 }
 
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        if !self.places.is_empty() {
+            self.end(Ending::Abandoned);
+        }
+    }
+}
+
 fn report(key: &Key, ban: &Ban) {
     tracing::warn!(
         target: "doorward::login",
@@ -216,6 +320,7 @@ fn report(key: &Key, ban: &Ban) {
         subject = key.subject(),
         seconds = (ban.until - ban.since) / 1000,
         bans_in_a_row = ban.strikes,
+        provisional = ban.is_provisional,
         "too many failures: banned"
     );
 }

@@ -24,7 +24,13 @@ impl Throttle {
             if let (Some(key), Some(ban)) =
                 (Key::parse(record.kind, &record.subject), in_process(record, wall, steady))
             {
-                state.table(record.kind).restore(key, &ban);
+                if ban.is_provisional {
+                    // It is over by now, and no longer to be listed.
+                    state.changed.insert(key.clone());
+                }
+                if !ban.is_provisional || ban.strikes > 0 {
+                    state.table(record.kind).restore(key, &ban);
+                }
             }
         }
     }
@@ -65,23 +71,27 @@ impl Throttle {
             keys.extend(state.tables().into_iter().flat_map(|table| table.struck().cloned()));
             state.offset = offset;
         }
-        let records = keys.iter().filter_map(|key| record(&mut state, key, offset)).collect();
+        let records = keys.iter().map(|key| record(&mut state, key, offset, steady)).collect();
         (keys, records)
     }
 }
 
-fn record(state: &mut State, key: &Key, offset: i64) -> Option<BanRecord> {
-    let ban = state.table(key.kind()).ban(key)?;
+/// What is to be written down: the key's ban, or in its place one that is over.
+fn record(state: &mut State, key: &Key, offset: i64, steady: i64) -> BanRecord {
+    let over = Ban { strikes: 0, since: steady, until: steady, forget: steady, is_provisional: false };
+    let ban = state.table(key.kind()).ban(key).unwrap_or(over);
     let date = |steady: i64| steady.saturating_add(offset).div_euclid(1000);
-    Some(BanRecord {
+    // Not a second too short.
+    let end = |steady: i64| if steady > ban.since { date(steady.saturating_add(999)) } else { date(steady) };
+    BanRecord {
         kind: key.kind(),
         subject: key.subject(),
         strikes: ban.strikes,
         since: date(ban.since),
-        // Not a second too short.
-        until: date(ban.until.saturating_add(999)),
+        until: end(ban.until),
         forget: date(ban.forget),
-    })
+        is_provisional: ban.is_provisional,
+    }
 }
 
 /// The dates as lengths of time from now. What lies in the future lasts no longer than it was to last, so that a clock
@@ -96,5 +106,6 @@ fn in_process(record: &BanRecord, wall: UnixSeconds, steady: i64) -> Option<Ban>
         since: from_now(left.saturating_sub(length)),
         until: from_now(left),
         forget: from_now(remembered),
+        is_provisional: record.is_provisional,
     })
 }

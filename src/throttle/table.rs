@@ -2,7 +2,7 @@
 
 use indexmap::IndexMap;
 
-use super::count::{Ban, Count, Rules};
+use super::count::{Ban, Cause, Count, Rules};
 use super::key::Key;
 
 /// Counters looked at when a place is needed.
@@ -51,10 +51,10 @@ impl Table {
         }
     }
 
-    /// Takes a place for an attempt, or says how long there is none.
-    pub(super) fn reserve(&mut self, key: &Key, now: i64) -> Result<Place, i64> {
+    /// Takes a place for an attempt, or says how long there is none; see [`Count::reserve`].
+    pub(super) fn reserve(&mut self, key: &Key, harmless: bool, now: i64) -> Result<Place, i64> {
         let (count, rules, place) = self.count(key, now);
-        count.reserve(&rules, now).map(|()| place)
+        count.reserve(&rules, harmless, now).map(|()| place)
     }
 
     /// For how long there is a ban, if there is one. Adds nothing to the table.
@@ -78,12 +78,19 @@ impl Table {
     }
 
     /// Counts a failure, unless this very credential has failed here before.
-    pub(super) fn fail(&mut self, key: &Key, credential: Option<u64>, now: i64) -> Failed {
+    pub(super) fn fail(&mut self, key: &Key, cause: Cause, credential: Option<u64>, now: i64) -> Failed {
         let (count, rules, _) = self.count(key, now);
         if credential.is_some_and(|credential| count.is_repeat(credential)) {
             return Failed::Again;
         }
-        count.fail(&rules, now).map_or(Failed::Counted, Failed::Banned)
+        count.fail(&rules, cause, now).map_or(Failed::Counted, Failed::Banned)
+    }
+
+    /// There was an outage: see [`Count::pardon`]. Gives the keys whose ban has ended by it.
+    pub(super) fn pardon(&mut self, now: i64) -> Vec<Key> {
+        self.shared.pardon(now);
+        let counts = self.counts.iter_mut();
+        counts.filter_map(|(key, count)| count.pardon(now).then(|| key.clone())).collect()
     }
 
     /// The ban in force or remembered.
@@ -153,7 +160,7 @@ impl Table {
 mod tests {
     use std::time::Duration;
 
-    use super::{Key, Table};
+    use super::{Cause, Key, Table};
     use crate::config::Rate;
     use crate::throttle::count::Rules;
 
@@ -166,9 +173,9 @@ mod tests {
 
     fn fail(table: &mut Table, name: &str, now: i64) -> Result<(), i64> {
         let key = Key::user(name);
-        let place = table.reserve(&key, now)?;
+        let place = table.reserve(&key, false, now)?;
         table.release(&key, place, now);
-        table.fail(&key, None, now);
+        table.fail(&key, Cause::Refused, None, now);
         Ok(())
     }
 
@@ -209,7 +216,7 @@ mod tests {
     #[test]
     fn a_good_login_leaves_nothing_behind() {
         let mut table = table();
-        let place = table.reserve(&Key::user("bob"), 0).unwrap();
+        let place = table.reserve(&Key::user("bob"), false, 0).unwrap();
         assert_eq!(table.len(), 1);
         table.release(&Key::user("bob"), place, 0);
         assert_eq!(table.len(), 0);

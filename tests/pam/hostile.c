@@ -182,6 +182,7 @@ static int misdeed(pam_handle_t *pamh, int argc, const char **argv) {
     if (!strcmp(what, "nameless")) return pam_set_item(pamh, PAM_USER, NULL);
     if (!strcmp(what, "escape")) return ask(pamh, PAM_PROMPT_ECHO_ON, "a\r\nb\033[2Jc\xff: ", "x");
     if (!strcmp(what, "unavail")) return PAM_AUTHINFO_UNAVAIL;
+    if (!strcmp(what, "code")) return argc > 1 ? atoi(argv[1]) : PAM_SYSTEM_ERR;
     if (!strcmp(what, "rename")) return pam_set_item(pamh, PAM_USER, argv[1]);
     if (!strcmp(what, "env")) return pam_putenv(pamh, "DOORWARD_ONE=1") | pam_putenv(pamh, "DOORWARD_TWO=2");
     if (!strcmp(what, "ask-hang")) { ask(pamh, PAM_PROMPT_ECHO_ON, "Then hang: ", ""); hang(); }

@@ -17,7 +17,7 @@ use crate::cli::shown::shown;
 use crate::config::{LoginMode, PamSettings, Settings};
 use crate::doctor::socket_of;
 use crate::domain::{Message, Password, PromptStyle, Username};
-use crate::pam::{Mode, PamClient, PamCode, PamConversation, PamEvent, PamRequest, Phase};
+use crate::pam::{Mode, Outage, PamClient, PamCode, PamConversation, PamEvent, PamRequest, Phase};
 use crate::startup::TemporaryBroker;
 use crate::users::{UserFile, Verdict};
 
@@ -286,8 +286,11 @@ impl Told {
                     retry_after.as_millis()
                 ));
             }
-            PamEvent::Unavailable { reason } => {
-                self.hint = Some(format!("{reason}; 'doorward doctor' without --login may tell why"));
+            PamEvent::Unavailable(outage) => {
+                if let Some((phase, code)) = outage.code {
+                    self.said(name_of(phase), code);
+                }
+                self.hint = Some(unavailable_hint(&outage));
             }
             PamEvent::Ask { .. } => {}
         }
@@ -324,6 +327,20 @@ impl Told {
         let hint = self.hint.as_ref().map(|hint| format!(": {}", shown(hint))).unwrap_or_default();
         lines.push(format!("{verdict}{hint}"));
         lines.join("\n")
+    }
+}
+
+/// A wrong password that comes out as an outage is a fault of the stack, and only who typed it can tell.
+fn unavailable_hint(outage: &Outage) -> String {
+    let reason = &outage.reason;
+    match outage.code {
+        Some((Phase::Auth, code)) => format!(
+            "{reason}; if the password was wrong, this stack reports refusals as an outage: people are told to try \
+             again later, and their failures ban for a short time only. After 'auth [success=1 default=ignore] MODULE', the \
+             lines 'auth requisite pam_deny.so' and 'auth required pam_permit.so' turn it into AUTH_ERR. If the password \
+             was right, {code} is in the broker's log"
+        ),
+        _ => format!("{reason}; 'doorward doctor' without --login may tell why"),
     }
 }
 

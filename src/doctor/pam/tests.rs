@@ -151,3 +151,30 @@ fn a_broken_line_is_named() {
     let place = Place::with(&[("s", &format!("{GOOD}auth wanted pam_unix.so\n"))]);
     only(&place.faults("s"), "pam.stack", &["/s:4", "'wanted' is not a control word"]);
 }
+
+#[test]
+fn i6_a_stack_that_reports_every_refusal_as_an_outage_is_named_and_the_way_out_is_taken() {
+    let rest = "auth required pam_unix.so\naccount required pam_unix.so\npassword required pam_unix.so\n";
+    let of = |line: &str| {
+        let place = Place::with(&[("s", &format!("{line}\n{rest}"))]);
+        place.write("security/pam_exec.so", "");
+        place.faults("s")
+    };
+    for control in
+        ["required", "REQUISITE", "[success=ok default=die]", "[success=ok system_err=bad default=ignore]"]
+    {
+        let faults = of(&format!("auth {control} pam_exec.so expose_authtok"));
+        only(&faults, "pam.outage", &["every refusal as an outage", "/s:1", "pam_deny.so"]);
+    }
+    only(&of("account required pam_exec.so"), "pam.outage", &["account requisite pam_deny.so"]);
+    for harmless in [
+        "auth [success=1 default=ignore] pam_exec.so expose_authtok",
+        "auth optional pam_exec.so",
+        "auth sufficient pam_exec.so expose_authtok",
+        "auth [success=ok system_err=ignore default=die] pam_exec.so",
+        "session required pam_exec.so",
+        "password required pam_exec.so",
+    ] {
+        assert_eq!(of(harmless), [""; 0], "{harmless}");
+    }
+}

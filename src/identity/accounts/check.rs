@@ -43,7 +43,7 @@ fn meaning(event: PamEvent, user: &Username) -> Answer {
              give it a service of its own with --pam-account-service"
                 .to_owned(),
         ),
-        PamEvent::Unavailable { reason } => Answer::Unavailable(reason),
+        PamEvent::Unavailable(outage) => Answer::Unavailable(outage.reason),
         PamEvent::Busy { .. } => {
             Answer::Unavailable("the PAM broker has no place free for checks".to_owned())
         }
@@ -66,7 +66,7 @@ pub(super) fn spread() -> f64 {
 #[cfg(test)]
 mod tests {
     use crate::domain::{Level, Message, Username};
-    use crate::pam::{PamCode, PamEvent, PamSuccess, Phase};
+    use crate::pam::{Outage, PamCode, PamEvent, PamSuccess, Phase};
 
     use super::super::account::Answer;
     use super::{meaning, why};
@@ -114,7 +114,7 @@ mod tests {
     fn what_cannot_be_found_out_is_no_refusal() {
         let bob = Username::parse("bob").unwrap();
         for event in [
-            PamEvent::Unavailable { reason: String::new() },
+            PamEvent::Unavailable(Outage::default()),
             PamEvent::Busy { retry_after: std::time::Duration::ZERO },
             PamEvent::NeedChange { messages: Vec::new() },
         ] {

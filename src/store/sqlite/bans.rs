@@ -9,7 +9,8 @@ use crate::store::{BanKind, BanRecord, MOST_BANS};
 /// A ban that was lifted and is put again is a new ban.
 pub(super) fn put(connection: &Connection, bans: &[BanRecord]) -> rusqlite::Result<()> {
     let mut insert = connection.prepare_cached(
-        "INSERT OR REPLACE INTO bans (kind, subject, strikes, since, until, forget) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        "INSERT OR REPLACE INTO bans (kind, subject, strikes, since, until, forget, provisional)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     )?;
     for ban in bans {
         insert.execute(params![
@@ -18,7 +19,8 @@ pub(super) fn put(connection: &Connection, bans: &[BanRecord]) -> rusqlite::Resu
             ban.strikes,
             ban.since,
             ban.until,
-            ban.forget
+            ban.forget,
+            ban.is_provisional
         ])?;
     }
     shorten(connection, MOST_BANS)
@@ -38,7 +40,7 @@ fn shorten(connection: &Connection, most: usize) -> rusqlite::Result<()> {
 pub(super) fn all(connection: &Connection) -> rusqlite::Result<Vec<BanRecord>> {
     connection
         .prepare_cached(
-            "SELECT kind, subject, strikes, since, until, forget FROM bans WHERE lifted = 0
+            "SELECT kind, subject, strikes, since, until, forget, provisional FROM bans WHERE lifted = 0
              ORDER BY until DESC, kind, subject",
         )?
         .query_map([], record)?
@@ -81,6 +83,7 @@ fn record(row: &Row<'_>) -> rusqlite::Result<BanRecord> {
         since: row.get(3)?,
         until: row.get(4)?,
         forget: row.get(5)?,
+        is_provisional: row.get(6)?,
     })
 }
 
@@ -108,7 +111,7 @@ mod tests {
         connection
             .execute_batch(
                 "CREATE TABLE bans (kind TEXT, subject TEXT, strikes INTEGER, since INTEGER, until INTEGER,
-                 forget INTEGER, lifted INTEGER DEFAULT 0, PRIMARY KEY (kind, subject))",
+                 forget INTEGER, lifted INTEGER DEFAULT 0, provisional INTEGER DEFAULT 0, PRIMARY KEY (kind, subject))",
             )
             .unwrap();
         let ban = |number: i64| BanRecord {
@@ -118,6 +121,7 @@ mod tests {
             since: 0,
             until: number,
             forget: 100,
+            is_provisional: false,
         };
         put(&connection, &[ban(3), ban(1), ban(2)]).unwrap();
         shorten(&connection, 2).unwrap();

@@ -72,6 +72,9 @@ const MIGRATIONS: &[&str] = &[
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX certificates_by_token ON certificates (token);
 ",
+    "
+    ALTER TABLE bans ADD COLUMN provisional INTEGER NOT NULL DEFAULT 0; -- ends with the process that made it
+",
 ];
 
 /// Brings the tables up to date, as one transaction: two processes that start together do not do it twice, and after a

@@ -47,6 +47,8 @@ mod openapi;
 #[cfg(test)]
 mod origins;
 #[cfg(test)]
+mod outages;
+#[cfg(test)]
 mod output;
 #[cfg(test)]
 mod pam;
