@@ -115,7 +115,8 @@ pub fn unknown_variables(names: impl IntoIterator<Item = OsString>) -> Vec<Strin
 }
 
 fn settings_file(given: &RawSettings, default_file: &Path) -> Option<PathBuf> {
-    let default = || default_file.exists().then(|| default_file.to_owned());
+    // One in a folder that may not be entered is there, for all that is known: reading it says what is wrong.
+    let default = || default_file.try_exists().unwrap_or(true).then(|| default_file.to_owned());
     let given = given.config.as_ref().filter(|path| !path.is_empty());
     given.map(PathBuf::from).or_else(default)
 }

@@ -3,6 +3,7 @@
 use actix_session::Session;
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
+use http::HeaderValue;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -257,20 +258,28 @@ pub(super) async fn forward_auth(context: PageContext) -> HttpResponse {
 
 /// Whether the request that the other proxy holds may have been caused by another site.
 fn is_foreign(context: &PageContext) -> bool {
-    let named = ["x-forwarded-method", "x-original-method"].iter().find_map(|name| context.header(name));
     // Proxies drop `Upgrade`, as it belongs to the hop; what else marks a WebSocket's beginning they pass on.
     let is_upgrade = context.headers.contains_key("sec-websocket-key")
         || context.header("sec-fetch-mode") == Some("websocket");
-    let foreign_site = matches!(context.header("sec-fetch-site"), Some("cross-site" | "same-site"));
-    let method = match named {
+    let ours = |site: &HeaderValue| site == "same-origin" || site == "none";
+    let foreign_site = !context.headers.get_all("sec-fetch-site").iter().all(ours);
+    let method = match named_method(&context.headers) {
         _ if is_upgrade => http::Method::POST,
-        Some(name) => http::Method::from_bytes(name.as_bytes()).unwrap_or(http::Method::POST),
+        Some(method) => method,
         // A method that is not told: browsers name the origin with a form or a script's request, not with a link.
         None if context.headers.contains_key("origin") => http::Method::POST,
         None if foreign_site && context.header("sec-fetch-mode") != Some("navigate") => return true,
         None => http::Method::GET,
     };
     policy::check_same_origin(&method, &context.headers, context.authority.as_deref()).is_err()
+}
+
+/// The method that the other proxy tells. Of several, and of one that cannot be read, the one that needs most proof.
+fn named_method(headers: &http::HeaderMap) -> Option<http::Method> {
+    let names = ["x-forwarded-method", "x-original-method"];
+    let told = names.into_iter().flat_map(|name| headers.get_all(name));
+    let methods = told.map(|name| http::Method::from_bytes(name.as_bytes()).unwrap_or(http::Method::POST));
+    methods.reduce(|first, other| if first.is_safe() { other } else { first })
 }
 
 /// The description of this API.

@@ -76,7 +76,7 @@ pub(super) async fn exchange(
     }
     // A script could hold on to what a link makes; and a link from elsewhere would end the session that is there. Another
     // port of this host is not elsewhere.
-    if context.is_by_script() || context.header("sec-fetch-site") == Some("cross-site") {
+    if context.is_by_script() || context.is_cross_site() {
         return page(StatusCode::FORBIDDEN, &ErrorPage::standard(403, &context.request_id));
     }
     let return_to = ReturnTo::parse(&query.next);

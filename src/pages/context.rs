@@ -47,7 +47,7 @@ impl PageContext {
         self.authority.as_deref().unwrap_or("this host")
     }
 
-    /// A header as text.
+    /// A header as text; `None` also for one that is none. Not for what must be refused if it cannot be read.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
@@ -64,7 +64,15 @@ impl PageContext {
     /// what belongs to the person (CVE-2024-39315). `Sec-Fetch-Dest` cannot be set by scripts.
     #[must_use]
     pub fn is_by_script(&self) -> bool {
-        self.header("sec-fetch-dest").is_some_and(|dest| dest != "document")
+        self.headers.get_all("sec-fetch-dest").iter().any(|dest| dest != "document")
+    }
+
+    /// Whether another site caused this request, or the browser says of its origin what cannot be understood.
+    #[must_use]
+    pub fn is_cross_site(&self) -> bool {
+        let ours =
+            |site: &http::HeaderValue| ["same-origin", "same-site", "none"].iter().any(|word| site == word);
+        !self.headers.get_all("sec-fetch-site").iter().all(ours)
     }
 }
 

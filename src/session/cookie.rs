@@ -92,13 +92,14 @@ pub fn strip(headers: &mut HeaderMap) {
     retain(headers, is_foreign);
 }
 
-/// For the pages, before actix-session reads the cookies in its own, more lenient way: look-alikes go, and unless there
-/// is exactly one session cookie with the exact name, all of them go.
+/// For the pages, before actix-session reads the cookies in its own way: only the session cookie stays, if there is
+/// exactly one with the exact name. actix-web is more lenient about names, and finds no cookie at all where another
+/// application has set one that it cannot read.
 pub fn drop_doubtful(headers: &mut HeaderMap, names: &CookieNames) {
     if raw_value(headers, names) == RawCookie::Many {
-        strip(headers);
+        headers.remove(COOKIE);
     } else {
-        retain(headers, |pair| !matches!(whose(pair, names), Whose::Lookalike));
+        retain(headers, |pair| matches!(whose(pair, names), Whose::Ours(_)));
     }
 }
 

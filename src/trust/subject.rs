@@ -103,6 +103,20 @@ fn alternative(name: &GeneralName<'_>) -> Option<(Alternative, Option<String>)> 
         GeneralName::URI(name) => (Alternative::Uri, Some((*name).to_owned())),
         GeneralName::IPAddress(bytes) => (Alternative::Ip, address(bytes)),
         GeneralName::OtherName(kind, value) if *kind == UPN => (Alternative::Upn, principal(value)),
+        // Its place must be known: beside a second name of its kind it must not count as none.
+        GeneralName::Invalid(tag, _) => (invalid(tag.0)?, None),
+        _ => return None,
+    })
+}
+
+/// The kind of a name that is broken, by its tag (RFC 5280 section 4.2.1.6). Of `otherName` nobody knows which it is.
+const fn invalid(tag: u32) -> Option<Alternative> {
+    Some(match tag {
+        0 => Alternative::Upn,
+        1 => Alternative::Email,
+        2 => Alternative::Dns,
+        6 => Alternative::Uri,
+        7 => Alternative::Ip,
         _ => return None,
     })
 }

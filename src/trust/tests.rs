@@ -218,3 +218,27 @@ fn a_ca_of_our_own_may_come_later_and_lets_nobody_in_before() {
     assert!(trust.refresh());
     assert_eq!(trust.identify(&shown, now).unwrap().user.as_str(), "bob");
 }
+
+/// A certificate of somebody with these alternative names, of which one is no text once `broken` is in it.
+fn with_broken_name(issuer: &Issuer<'static, KeyPair>, names: Vec<SanType>) -> CertificateFacts {
+    let made = client(issuer, |parameters| parameters.subject_alt_names = names);
+    let mut der = made.leaf().to_vec();
+    let at = der.windows(6).position(|part| part == b"broken").expect("the name to break");
+    der[at] = 0xff;
+    CertificateFacts::of(&der.into()).unwrap()
+}
+
+#[test]
+fn i3_a_second_name_that_is_no_text_does_not_leave_the_first_one_alone() {
+    let (_folder, issuer) = folder();
+    let text = |text: &str| text.try_into().unwrap();
+    for (good, broken, by) in [
+        (SanType::Rfc822Name(text("bob@x")), SanType::Rfc822Name(text("broken@x")), CertField::Email),
+        (SanType::DnsName(text("bob")), SanType::DnsName(text("broken")), CertField::Dns),
+        (SanType::URI(text("bob")), SanType::URI(text("broken")), CertField::Uri),
+    ] {
+        let facts = with_broken_name(&issuer, vec![good, broken]);
+        assert_eq!(facts.alternatives.len(), 2, "{facts:?}");
+        assert!(super::field::user(&facts, by).is_err(), "{by:?}");
+    }
+}
