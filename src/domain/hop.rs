@@ -19,17 +19,14 @@ static HOP_BY_HOP: [HeaderName; 8] = [
 #[must_use]
 pub fn requested_upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
     let protocol = headers.get(header::UPGRADE)?;
-    let names_upgrade = connection_tokens(headers).any(|token| token.eq_ignore_ascii_case("upgrade"));
+    let names_upgrade = connection_tokens(headers).any(|token| token.eq_ignore_ascii_case(b"upgrade"));
     names_upgrade.then(|| protocol.clone())
 }
 
-fn connection_tokens(headers: &HeaderMap) -> impl Iterator<Item = &str> {
-    headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(str::trim)
+/// Bytes and not text: an element that cannot be read must not hide the others.
+fn connection_tokens(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    let values = headers.get_all(header::CONNECTION).iter();
+    values.flat_map(|value| value.as_bytes().split(|b| *b == b',')).map(<[u8]>::trim_ascii)
 }
 
 /// Deletes what belongs to this hop alone, and what `Connection` names.
@@ -44,7 +41,7 @@ pub fn strip_named_by_connection(headers: &mut HeaderMap) {
         return;
     }
     let named: Vec<HeaderName> =
-        connection_tokens(headers).filter_map(|token| HeaderName::try_from(token).ok()).collect();
+        connection_tokens(headers).filter_map(|token| HeaderName::from_bytes(token).ok()).collect();
     for name in named {
         // `Content-Length` and `Host` are not the hop's to take away: a request would change its meaning.
         if name != header::CONTENT_LENGTH && name != header::HOST {

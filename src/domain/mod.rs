@@ -1,5 +1,6 @@
 //! Plain types with no I/O. Every stage may import these; they import nothing of ours.
 
+pub mod authority;
 mod certificate;
 mod clock;
 mod conversation;

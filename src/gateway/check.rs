@@ -3,19 +3,29 @@
 use std::sync::Arc;
 
 use http::request::Parts;
-use http::{Method, StatusCode, Version};
+use http::{Method, Request, StatusCode, Version};
 
 use crate::domain::ClientCertificate;
+use crate::gateway::hop::check_hop;
 use crate::gateway::host::check_host;
-use crate::listener::{Connection, Malformed, TrustedProxies, check_framing};
+use crate::listener::{BadHead, Connection, Forwarded, Malformed, Proto, TrustedProxies};
 use crate::policy::Target;
 use crate::token::{self, Token};
 
-/// Refuses what could be read in two ways, and gives the target in its one meaning.
+/// Compares an HTTP/1 request with the bytes that it was read from; see [`crate::listener::HeadLog::check`].
+pub(super) fn check_framing<B>(connection: &Connection, request: &Request<B>) -> Result<(), BadHead> {
+    if connection.is_http2 {
+        return Ok(());
+    }
+    connection.head_log.check(request.method(), request.uri(), request.headers())
+}
+
+/// Refuses what could be read in two ways, and gives the target in its one meaning. `framing` is what
+/// [`check_framing`] said.
 ///
 /// # Errors
 /// The status and the sentence to refuse it with.
-pub(super) fn check(connection: &Connection, request: &Parts) -> Result<Target, (StatusCode, String)> {
+pub(super) fn check(request: &Parts, framing: Result<(), BadHead>) -> Result<Target, (StatusCode, String)> {
     let bad = |text: &str| (StatusCode::BAD_REQUEST, text.to_owned());
     let method = &request.method;
     if method == Method::CONNECT || method == Method::TRACE {
@@ -31,15 +41,11 @@ pub(super) fn check(connection: &Connection, request: &Parts) -> Result<Target, 
             "a token must not stand in the address: send it as Authorization: Bearer, and revoke this one",
         ));
     }
-    if !connection.is_http2 {
-        let checked = connection
-            .head_log
-            .with(|read| check_framing(method, &request.uri, &request.headers, read))
-            .map_err(|framing| bad(&framing.to_string()))?;
-        connection.head_log.forget(checked);
-    }
     let is_http2 = request.version == Version::HTTP_2;
-    Target::parse(&request.uri, is_http2).map_err(|invalid| bad(&invalid.to_string()))
+    let target = Target::parse(&request.uri, is_http2).map_err(|invalid| bad(&invalid.to_string()))?;
+    framing.map_err(|framing| bad(&framing.to_string()))?;
+    check_hop(request)?;
+    Ok(target)
 }
 
 /// The client's certificate: the one that a believed terminator passes on, or the connection's own.
@@ -51,6 +57,7 @@ pub(super) fn certificate(
     trusted: &TrustedProxies,
     connection: &Connection,
     request: &Parts,
+    forwarded: &Forwarded,
 ) -> Result<Option<Arc<ClientCertificate>>, Malformed> {
     if connection.is_inner {
         return Ok(connection.certificate.clone());
@@ -58,7 +65,7 @@ pub(super) fn certificate(
     let Some(passed_on) = trusted.certificate(connection.peer, &request.headers)? else {
         return Ok(connection.certificate.clone());
     };
-    if trusted.read(connection.peer, &request.headers).proto.as_deref() == Some("http") {
+    if forwarded.proto == Some(Proto::Http) {
         return Err(Malformed::InTheClear);
     }
     Ok(Some(Arc::new(passed_on)))

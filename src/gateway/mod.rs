@@ -3,6 +3,7 @@
 mod body;
 mod check;
 mod entry;
+mod hop;
 mod host;
 mod hsts;
 mod own;

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use tokio::time::Instant;
 
 use crate::audit::Closing;
@@ -12,11 +12,12 @@ use crate::domain::ClientCertificate;
 use crate::gateway::body::GatewayBody;
 use crate::gateway::check::{certificate, check};
 use crate::gateway::entry::{Entry, Facts, Noted, RequestId, millis, shown_user};
+use crate::gateway::host::named_host;
 use crate::gateway::refuse::{drain, error, failed, failure_reason, is_navigation, throttled, unauthorized};
 use crate::gateway::stream;
 use crate::gateway::worker::{Mode, Place, Worker};
 use crate::identity::{Identity, Outcome, Reason};
-use crate::listener::{Connection, Forwarded, address_text};
+use crate::listener::{BadHead, Connection, Forwarded, Proto, Unreadable, address_text};
 use crate::pages;
 use crate::policy::{self, Target};
 use crate::proxy::{self, Incoming, TunnelReport};
@@ -28,13 +29,14 @@ impl Worker {
         connection: &Connection,
         place: &Place,
         request: Request<hyper::body::Incoming>,
+        framing: Result<(), BadHead>,
     ) -> Response<GatewayBody> {
         let mut incoming = Incoming::new(request);
-        let (certificate, unclear) = match certificate(&self.gateway.trusted, connection, &incoming.parts) {
-            Ok(certificate) => (certificate, None),
-            Err(malformed) => (None, Some(malformed)),
-        };
-        let facts = self.facts(connection, &incoming.parts, certificate);
+        let forwarded = self.forwarded(connection, &incoming.parts.headers);
+        let (forwarded, unread) = split(forwarded);
+        let trusted = &self.gateway.trusted;
+        let (certificate, unclear) = split(certificate(trusted, connection, &incoming.parts, &forwarded));
+        let facts = self.facts(connection, &incoming.parts, forwarded, certificate);
         let mut entry = Entry {
             log: &self.gateway.log,
             facts: &facts,
@@ -43,12 +45,15 @@ impl Worker {
             bytes: None,
         };
         entry.noted.path = incoming.parts.uri.path_and_query().cloned();
-        let checked = if !self.gateway.allowed.serves(facts.client, connection.peer) {
+        let checked = if let Some(unread) = unread {
+            // Before anything else: nobody knows whose request it is.
+            Err((StatusCode::BAD_REQUEST, unread.to_string()))
+        } else if !self.gateway.allowed.serves(facts.client, connection.peer) {
             Err((StatusCode::FORBIDDEN, "clients from this address are not served here".to_owned()))
         } else if let Some(malformed) = unclear {
             Err((StatusCode::BAD_REQUEST, format!("the client certificate cannot be read: {malformed}")))
         } else {
-            check(connection, &incoming.parts)
+            check(&incoming.parts, framing)
         };
         let mut response = match checked {
             Ok(target) => self.route(&facts, place, target, &mut incoming, &mut entry.noted).await,
@@ -77,29 +82,30 @@ impl Worker {
         response
     }
 
-    /// Where a request's client is.
-    pub(super) fn client_of(&self, connection: &Connection, headers: &http::HeaderMap) -> std::net::IpAddr {
-        self.gateway.trusted.read(connection.peer, headers).client.unwrap_or(connection.peer)
+    /// What the terminator in front says of a request, if there is one that is believed.
+    ///
+    /// # Errors
+    /// As [`crate::listener::TrustedProxies::read`]; the request must be refused.
+    pub(super) fn forwarded(
+        &self,
+        connection: &Connection,
+        headers: &http::HeaderMap,
+    ) -> Result<Forwarded, Unreadable> {
+        if connection.is_inner {
+            return Ok(Forwarded::default());
+        }
+        self.gateway.trusted.read(connection.peer, headers)
     }
 
     fn facts(
         &self,
         connection: &Connection,
         request: &Parts,
+        forwarded: Forwarded,
         certificate: Option<Arc<ClientCertificate>>,
     ) -> Facts {
         let headers = &request.headers;
-        let forwarded = if connection.is_inner {
-            Forwarded::default()
-        } else {
-            self.gateway.trusted.read(connection.peer, headers)
-        };
-        let named = if request.version == Version::HTTP_2 {
-            request.uri.authority().and_then(|authority| HeaderValue::try_from(authority.as_str()).ok())
-        } else {
-            headers.get(header::HOST).cloned()
-        };
-        let authority = forwarded.host.as_deref().and_then(|host| HeaderValue::try_from(host).ok()).or(named);
+        let authority = forwarded.host.clone().or_else(|| named_host(request));
         Facts {
             id: self.ids.next(),
             begun: Instant::now(),
@@ -318,7 +324,14 @@ impl Worker {
 
     /// Whether the terminator says that the client came in the clear.
     pub(super) fn is_insecure(&self, facts: &Facts) -> bool {
-        self.gateway.mode == Mode::Assumed && facts.forwarded.proto.as_deref() == Some("http")
+        self.gateway.mode == Mode::Assumed && facts.forwarded.proto == Some(Proto::Http)
+    }
+}
+
+fn split<T: Default, E>(read: Result<T, E>) -> (T, Option<E>) {
+    match read {
+        Ok(value) => (value, None),
+        Err(error) => (T::default(), Some(error)),
     }
 }
 

@@ -50,9 +50,10 @@ impl Wish {
         if !is_asked {
             return None;
         }
-        request.extensions_mut().insert(Asked);
         // Inside nobody stands between us and the client: it is where the terminator says it is now.
-        let client = worker.client_of(connection, request.headers());
+        // If the terminator cannot be understood, the request is refused.
+        let forwarded = worker.forwarded(connection, request.headers()).ok()?;
+        let client = forwarded.client.unwrap_or(connection.peer);
         let inner = Connection {
             peer: client,
             peer_text: address_text(client),
@@ -60,6 +61,7 @@ impl Wish {
             is_inner: true,
             ..connection.clone()
         };
+        request.extensions_mut().insert(Asked);
         // Boxed: no other request shall need its room.
         Some(Box::new(Self { upgrade: hyper::upgrade::on(request), connection: inner }))
     }

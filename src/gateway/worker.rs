@@ -17,6 +17,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::mpsc;
 
 use crate::audit::Sink;
+use crate::gateway::check::check_framing;
 use crate::gateway::hsts::Hsts;
 use crate::gateway::stream::Wish;
 use crate::gateway::timer::{self, CoarseTimer};
@@ -183,6 +184,8 @@ impl Worker {
         let timer = self.timer.clone();
         let service = service_fn(move |mut request| {
             let (worker, held) = (Rc::clone(&self), Rc::clone(&held));
+            // Here and not later: by then more may have been read.
+            let framing = check_framing(&held.0, &request);
             let wish = if may_nest {
                 Wish::of(&worker, &held.0, &mut request)
             } else {
@@ -191,10 +194,11 @@ impl Worker {
                 None
             };
             async move {
-                let response = worker.answer(&held.0, &held.1, request).await;
+                let response = worker.answer(&held.0, &held.1, request, framing).await;
                 if let Some(wish) = wish
                     && response.status() == StatusCode::SWITCHING_PROTOCOLS
                 {
+                    held.0.head_log.stop();
                     wish.grant(worker, held.1.clone());
                 }
                 Ok::<_, Infallible>(response)

@@ -1,13 +1,24 @@
 //! Who the client is, behind terminators that may be believed.
+//!
+//! A header that a terminator wrote and that cannot be read is not taken for a missing one: without it the terminator
+//! itself would count as the client, and it is whom `--allow-from`, `pam_access`, the throttle and readers of the log
+//! trust most. Such a request is refused.
 
 use std::net::IpAddr;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use ipnet::IpNet;
+use thiserror::Error;
 
 use crate::config::CertHeader;
 use crate::domain::ClientCertificate;
+use crate::domain::authority::is_authority;
+use crate::listener::forwarded::{self, Node, parse_address};
 use crate::listener::forwarded_cert::Malformed;
+
+pub(super) static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+pub(super) static X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+pub(super) static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// The terminators whose forwarded headers are believed. Empty by default: nobody's.
 #[derive(Clone, Debug, Default)]
@@ -21,10 +32,46 @@ pub struct TrustedProxies {
 pub struct Forwarded {
     /// The client's address.
     pub client: Option<IpAddr>,
-    /// `X-Forwarded-Host`.
-    pub host: Option<String>,
-    /// `X-Forwarded-Proto`, in lower case.
-    pub proto: Option<String>,
+    /// The host that the client asked for.
+    pub host: Option<HeaderValue>,
+    /// How the client came to the terminator.
+    pub proto: Option<Proto>,
+}
+
+/// How a client came to a terminator.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Proto {
+    /// In the clear.
+    Http,
+    /// Over TLS.
+    Https,
+}
+
+/// Why what a trusted terminator says of a request is not believed. Nothing of the header's value is repeated.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+pub enum Unreadable {
+    /// The nearest hop that the terminators did not write themselves is no address.
+    #[error(
+        "X-Forwarded-For does not end with the address of a client: compare the terminator's configuration"
+    )]
+    Client,
+    /// `Forwarded` and `X-Forwarded-*` tell of different requests.
+    #[error(
+        "Forwarded and the X-Forwarded headers contradict each other: let the terminator remove Forwarded"
+    )]
+    Contradiction,
+    /// `Forwarded` is not written as in RFC 7239.
+    #[error("Forwarded cannot be read: let the terminator remove it, and set X-Forwarded-For")]
+    Forwarded,
+    /// `X-Forwarded-Host` is no host.
+    #[error("X-Forwarded-Host is not a host name or address with an optional port")]
+    Host,
+    /// `Forwarded` without `X-Forwarded-For`.
+    #[error("Forwarded came without X-Forwarded-For: let the terminator set X-Forwarded-For")]
+    Missing,
+    /// `X-Forwarded-Proto` is no protocol that clients come by.
+    #[error("X-Forwarded-Proto is neither http nor https")]
+    Proto,
 }
 
 impl TrustedProxies {
@@ -42,15 +89,22 @@ impl TrustedProxies {
     }
 
     /// Reads the forwarded headers of a request from `peer`; nothing if the peer is not trusted.
-    #[must_use]
-    pub fn read(&self, peer: IpAddr, headers: &HeaderMap) -> Forwarded {
+    ///
+    /// # Errors
+    /// [`Unreadable`] if one of them is there and cannot be read; the request must be refused.
+    pub fn read(&self, peer: IpAddr, headers: &HeaderMap) -> Result<Forwarded, Unreadable> {
         if !self.trusts(peer) {
-            return Forwarded::default();
+            return Ok(Forwarded::default());
         }
-        Forwarded {
-            client: self.client(headers),
-            host: last_value(headers, "x-forwarded-host"),
-            proto: last_value(headers, "x-forwarded-proto").map(|proto| proto.to_ascii_lowercase()),
+        let read = Forwarded {
+            client: self.client(headers)?,
+            host: last_element(headers, &X_FORWARDED_HOST).map(host).transpose()?,
+            proto: last_element(headers, &X_FORWARDED_PROTO).map(proto).transpose()?,
+        };
+        match forwarded::last(headers)? {
+            None => Ok(read),
+            Some(_) if read.client.is_none() => Err(Unreadable::Missing),
+            Some(said) => self.compared(read, &said, headers),
         }
     }
 
@@ -71,124 +125,95 @@ impl TrustedProxies {
     }
 
     /// Walks `X-Forwarded-For` from the right: the first hop that is not ours is the client. What stands further left
-    /// was written by that client and proves nothing.
-    fn client(&self, headers: &HeaderMap) -> Option<IpAddr> {
-        let values: Vec<&str> =
-            headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok()).collect();
+    /// was written by that client and proves nothing, so nobody looks whether it can be read.
+    fn client(&self, headers: &HeaderMap) -> Result<Option<IpAddr>, Unreadable> {
         let mut last = None;
-        for hop in values.iter().rev().flat_map(|value| value.rsplit(',')) {
-            // A hop that is no address ends the walk: the nearest good one stands.
-            let Some(address) = parse_hop(hop.trim()) else { break };
+        for hop in hops(headers) {
+            let address = parse_address(hop).ok_or(Unreadable::Client)?;
             last = Some(address);
             if !self.trusts(address) {
                 break;
             }
         }
-        last
+        Ok(last)
+    }
+
+    /// `Forwarded` (RFC 7239) is compared and not believed: few terminators write it, and nearly all pass on what a
+    /// visitor wrote there. One who contradicts the `X-Forwarded-*` headers is refused, and nobody else is.
+    fn compared(
+        &self,
+        read: Forwarded,
+        said: &forwarded::Element,
+        headers: &HeaderMap,
+    ) -> Result<Forwarded, Unreadable> {
+        let is_known = match said.client {
+            Some(Node::Address(address)) => {
+                self.trusts(address) || hops(headers).any(|hop| parse_address(hop) == Some(address))
+            }
+            Some(Node::Hidden) | None => true,
+        };
+        let is_same_host = match (&read.host, &said.host) {
+            (Some(ours), Some(theirs)) => ours.as_bytes().eq_ignore_ascii_case(theirs),
+            _ => true,
+        };
+        let is_same_proto = match (read.proto, said.proto) {
+            (Some(ours), Some(theirs)) => ours == theirs,
+            _ => true,
+        };
+        if !(is_known && is_same_host && is_same_proto) {
+            return Err(Unreadable::Contradiction);
+        }
+        // The less trusted of the two readings: it only ever takes something away.
+        let clear = said.proto.filter(|proto| *proto == Proto::Http);
+        Ok(Forwarded { proto: read.proto.or(clear), ..read })
     }
 }
 
 /// Whether a request carries `X-Forwarded-For` that does not name its `client`: whoever wrote it is not believed.
 #[must_use]
 pub fn is_relayed_unbelieved(headers: &HeaderMap, client: IpAddr) -> bool {
-    let mut values = headers.get_all("x-forwarded-for").iter().peekable();
-    let is_there = values.peek().is_some();
-    let mut hops = values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
-    is_there && !hops.any(|hop| parse_hop(hop.trim()) == Some(client.to_canonical()))
+    let mut hops = hops(headers).peekable();
+    hops.peek().is_some() && !hops.any(|hop| parse_address(hop) == Some(client.to_canonical()))
 }
 
-/// `1.2.3.4`, `1.2.3.4:567`, `2001:db8::1` or `[2001:db8::1]:567`.
-fn parse_hop(hop: &str) -> Option<IpAddr> {
-    hop.parse()
-        .or_else(|_| hop.parse().map(|socket: std::net::SocketAddr| socket.ip()))
-        .or_else(|_| hop.trim_start_matches('[').trim_end_matches(']').parse())
-        .ok()
-        .map(|address: IpAddr| address.to_canonical())
+/// The elements of `X-Forwarded-For`, nearest first. An empty header has one, which is empty.
+fn hops(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    let values = headers.get_all(&X_FORWARDED_FOR).iter().rev();
+    values.flat_map(|value| value.as_bytes().rsplit(|b| *b == b',')).map(trim)
 }
 
-fn last_value(headers: &HeaderMap, name: &str) -> Option<String> {
-    let value = headers.get_all(name).iter().next_back()?.to_str().ok()?;
-    let value = value.rsplit(',').next()?.trim();
-    (!value.is_empty() && value.len() <= 255).then(|| value.to_owned())
+/// The element that the nearest terminator wrote.
+fn last_element<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
+    let value = headers.get_all(name).iter().next_back()?;
+    value.as_bytes().rsplit(|b| *b == b',').next().map(trim)
+}
+
+fn host(text: &[u8]) -> Result<HeaderValue, Unreadable> {
+    if text.is_empty() || !is_authority(text) {
+        return Err(Unreadable::Host);
+    }
+    HeaderValue::from_bytes(text).map_err(|_| Unreadable::Host)
+}
+
+/// Traefik writes `ws` and `wss` for a WebSocket handshake.
+pub(super) fn proto(text: &[u8]) -> Result<Proto, Unreadable> {
+    let is = |name: &str| text.eq_ignore_ascii_case(name.as_bytes());
+    if is("https") || is("wss") {
+        Ok(Proto::Https)
+    } else if is("http") || is("ws") {
+        Ok(Proto::Http)
+    } else {
+        Err(Unreadable::Proto)
+    }
+}
+
+/// Optional white space of HTTP: space and tab, nothing else.
+fn trim(mut text: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = text {
+        text = rest;
+    }
+    text
 }
 
 #[cfg(test)]
-mod tests {
-    use http::{HeaderMap, HeaderName};
-
-    use crate::config::CertHeader;
-
-    use super::{Forwarded, TrustedProxies, is_relayed_unbelieved};
-
-    fn read(peer: &str, pairs: &[(&'static str, &'static str)]) -> Forwarded {
-        let networks = vec!["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()];
-        let trusted = TrustedProxies::new(networks, None);
-        let mut headers = HeaderMap::new();
-        for (name, value) in pairs {
-            headers.append(HeaderName::from_static(name), value.parse().unwrap());
-        }
-        trusted.read(peer.parse().unwrap(), &headers)
-    }
-
-    #[test]
-    fn h1_an_untrusted_peer_is_not_believed() {
-        let headers =
-            [("x-forwarded-for", "1.2.3.4"), ("x-forwarded-proto", "http"), ("x-forwarded-host", "evil")];
-        assert_eq!(read("192.0.2.1", &headers), Forwarded::default());
-    }
-
-    #[test]
-    fn c9_a_certificate_is_taken_from_a_trusted_peer_and_the_header_that_was_switched_on() {
-        let read = |form: Option<CertHeader>, peer: &str, name: &'static str| {
-            let trusted = TrustedProxies::new(vec!["10.0.0.0/8".parse().unwrap()], form);
-            let mut headers = HeaderMap::new();
-            // An empty SEQUENCE: what is in it is for whoever checks it.
-            headers.insert(HeaderName::from_static(name), "MAA=".parse().unwrap());
-            trusted.certificate(peer.parse().unwrap(), &headers).unwrap().is_some()
-        };
-        let (haproxy, header) = (Some(CertHeader::Haproxy), "x-ssl-client-der");
-        assert!(read(haproxy, "10.1.1.1", header) && read(haproxy, "::ffff:10.1.1.1", header));
-        assert!(!read(haproxy, "192.0.2.1", header) && !read(haproxy, "0.0.0.0", header));
-        assert!(!read(haproxy, "10.1.1.1", "x-forwarded-tls-client-cert"));
-        assert!(!read(None, "10.1.1.1", header));
-    }
-
-    #[test]
-    fn h2_the_first_untrusted_hop_from_the_right_is_the_client() {
-        for (value, client) in [
-            ("1.2.3.4, 198.51.100.7", "198.51.100.7"),
-            ("1.2.3.4, 198.51.100.7, 10.9.9.9", "198.51.100.7"),
-            ("198.51.100.7:4711", "198.51.100.7"),
-            ("evil, 2001:db8::5", "2001:db8::5"),
-            ("[2001:db8::5]:443", "2001:db8::5"),
-            ("::ffff:198.51.100.7", "198.51.100.7"),
-        ] {
-            assert_eq!(
-                read("10.1.1.1", &[("x-forwarded-for", value)]).client,
-                Some(client.parse().unwrap()),
-                "{value}"
-            );
-        }
-        let split = [("x-forwarded-for", "1.1.1.1"), ("x-forwarded-for", "198.51.100.7, 10.2.2.2")];
-        assert_eq!(read("10.1.1.1", &split).client, Some("198.51.100.7".parse().unwrap()));
-        assert_eq!(read("10.1.1.1", &[("x-forwarded-for", "1.2.3.4, junk")]).client, None);
-    }
-
-    #[test]
-    fn forwarded_headers_that_are_not_believed_are_noticed() {
-        let is_noticed = |value: &'static str| {
-            let mut headers = HeaderMap::new();
-            headers.append("x-forwarded-for", value.parse().unwrap());
-            is_relayed_unbelieved(&headers, [198, 51, 100, 7].into())
-        };
-        assert!(is_noticed("1.2.3.4") && is_noticed("junk") && is_noticed(""));
-        assert!(!is_noticed("1.2.3.4, 198.51.100.7:4711"));
-        assert!(!is_relayed_unbelieved(&HeaderMap::new(), [198, 51, 100, 7].into()));
-    }
-
-    #[test]
-    fn an_ipv4_peer_on_a_dual_stack_socket_counts_as_ipv4() {
-        let headers = [("x-forwarded-for", "198.51.100.7")];
-        assert_eq!(read("::ffff:10.1.1.1", &headers).client, Some("198.51.100.7".parse().unwrap()));
-    }
-}
+mod tests;

@@ -12,7 +12,8 @@ use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor};
 
 use crate::acme::ALPN;
 use crate::domain::ClientCertificate;
-use crate::listener::io::{ClientIo, HeadLog, Socket};
+use crate::listener::head_log::HeadLog;
+use crate::listener::io::{ClientIo, Socket};
 
 /// Longest that a TLS handshake may take: a peer that sends one byte a second holds a connection no longer.
 pub const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
@@ -33,7 +34,7 @@ pub struct Connection {
     pub is_inner: bool,
     /// The certificate that the client showed. Its holder proved to have the key; whether it is any good is not said.
     pub certificate: Option<Arc<ClientCertificate>>,
-    /// The bytes last read, on HTTP/1.
+    /// The head that is being read, on HTTP/1.
     pub head_log: HeadLog,
 }
 

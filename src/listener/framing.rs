@@ -1,132 +1,147 @@
-//! One length per message. A request that gives two is how request smuggling begins (RFC 9112 section 6.1).
+//! One length per message, one target per request. A request that gives two lengths is how request smuggling begins
+//! (RFC 9112 section 6.1).
 //!
 //! hyper takes `Transfer-Encoding` and drops `Content-Length` when both are there, in either order, so that what we
-//! forward is whole; but a sender that gives both is broken or hostile, and is refused. The dropped header is only in
-//! the bytes, so requests with `Transfer-Encoding` are looked at there.
-
-use std::ops::Range;
-use std::sync::LazyLock;
+//! forward is whole; but a sender that gives both is broken or hostile, and is refused. It also drops the `#fragment` of
+//! a target: whoever judged the target before us may have read it to its end. What was dropped is only in the bytes.
 
 use http::{HeaderMap, Method, Uri, header};
-use memchr::memmem::Finder;
+use memchr::memchr;
 use thiserror::Error;
 
-/// The empty line behind a head; built once, since it is looked for in every request.
-static HEAD_END: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\r\n\r\n"));
-
-/// A message whose end could be read in two ways.
+/// A head that was not read as it was written.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
-#[error("the request gives its length in more than one way")]
-pub struct AmbiguousFraming;
+pub enum BadHead {
+    /// A part of the target that hyper cuts off.
+    #[error("the request target must not hold a fragment ('#')")]
+    Fragment,
+    /// The bytes of this request are not where they must be.
+    #[error("the request does not begin where the one before it ended")]
+    Lost,
+    /// A message whose end could be read in two ways.
+    #[error("the request gives its length in more than one way")]
+    TwoLengths,
+}
 
-/// Checks an HTTP/1 request against the bytes that it was read from, and gives how many of them are done with: those
-/// up to the end of its head. Heads of pipelined requests may stand behind it.
-///
-/// Bytes of an earlier body may stand before it, and may look like it; so every head in `read` that begins with this
-/// request's line must be in order.
+/// The body that a head announces.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Body {
+    None,
+    Sized(u64),
+    Chunked,
+}
+
+/// Checks a request against `bytes`, which begin with its head, and gives the head's length and its body.
 ///
 /// # Errors
-/// [`AmbiguousFraming`] if it has a transfer coding that is not exactly `chunked`, or a `Content-Length` beside it, or
-/// if its bytes cannot be found.
-pub fn check_framing(
+/// [`BadHead`] if these are not its bytes, if its target is longer than hyper says, or if it has a transfer coding that
+/// is not exactly `chunked`, or a `Content-Length` beside it.
+pub(super) fn check_head(
     method: &Method,
     uri: &Uri,
     headers: &HeaderMap,
-    read: &[u8],
-) -> Result<usize, AmbiguousFraming> {
+    bytes: &[u8],
+) -> Result<(usize, Body), BadHead> {
+    // hyper passes over empty lines before a request (RFC 9112 section 2.2).
+    let start = bytes.iter().position(|b| !matches!(b, b'\r' | b'\n')).ok_or(BadHead::Lost)?;
+    let head = bytes.get(start..).ok_or(BadHead::Lost)?;
     let target = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
-    let Some(coding) = codings.next() else {
-        return Ok(plain_end(method, target, read));
-    };
-    let line = format!("{method} {target} HTTP/1.");
-    if codings.next().is_some() || !coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
-        return Err(AmbiguousFraming);
-    }
-    let first = find_head(&line, read, 0).ok_or(AmbiguousFraming)?;
-    let mut next = Some(first.clone());
-    while let Some(head) = next {
-        check_head(read.get(head.clone()).unwrap_or_default())?;
-        next = find_head(&line, read, head.end);
-    }
-    Ok(first.end)
-}
-
-/// Where the head of a request without a transfer coding ends. Nearly always it is all that was read.
-fn plain_end(method: &Method, target: &str, read: &[u8]) -> usize {
-    let after_line = read
+    let behind = head
         .strip_prefix(method.as_str().as_bytes())
         .and_then(|rest| rest.strip_prefix(b" "))
         .and_then(|rest| rest.strip_prefix(target.as_bytes()))
-        .and_then(|rest| rest.strip_prefix(b" HTTP/1."));
-    if after_line.is_some()
-        && let Some(end) = HEAD_END.find(read)
-    {
-        return end + 4;
+        .ok_or(BadHead::Lost)?;
+    if behind.first() == Some(&b'#') {
+        return Err(BadHead::Fragment);
     }
-    find_head(&format!("{method} {target} HTTP/1."), read, 0).map_or(read.len(), |head| head.end)
+    if !behind.starts_with(b" HTTP/1.") {
+        return Err(BadHead::Lost);
+    }
+    let is_coded = headers.contains_key(header::TRANSFER_ENCODING);
+    let (length, codings) = read_lines(head, is_coded)?;
+    match codings {
+        0 if !is_coded => Ok((start + length, sized(headers)?)),
+        1 => Ok((start + length, Body::Chunked)),
+        _ => Err(BadHead::TwoLengths),
+    }
 }
 
-/// One `Transfer-Encoding: chunked` and no `Content-Length`.
-fn check_head(head: &[u8]) -> Result<(), AmbiguousFraming> {
-    let mut names = 0;
-    for line in head.split(|b| *b == b'\n').skip(1) {
-        let name_length = line.iter().position(|b| *b == b':').unwrap_or(line.len());
-        let (name, value) = line.split_at(name_length);
-        if name.eq_ignore_ascii_case(b"content-length") {
-            return Err(AmbiguousFraming);
+/// hyper has taken the header apart already, and refuses what is no number and lengths that differ.
+fn sized(headers: &HeaderMap) -> Result<Body, BadHead> {
+    let Some(length) = headers.get(header::CONTENT_LENGTH) else { return Ok(Body::None) };
+    let length = length.to_str().ok().and_then(|text| text.trim().parse().ok());
+    match length.ok_or(BadHead::TwoLengths)? {
+        0 => Ok(Body::None),
+        length => Ok(Body::Sized(length)),
+    }
+}
+
+/// The head's length with its empty line, and how many transfer codings it names. A lone line feed ends a line too, since
+/// hyper takes it for one.
+fn read_lines(head: &[u8], is_coded: bool) -> Result<(usize, usize), BadHead> {
+    let (mut at, mut codings) = (0, 0);
+    loop {
+        let rest = head.get(at..).ok_or(BadHead::Lost)?;
+        let end = memchr(b'\n', rest).ok_or(BadHead::Lost)?;
+        let line = rest.get(..end).ok_or(BadHead::Lost)?;
+        at += end + 1;
+        if matches!(line, [] | [b'\r']) {
+            return Ok((at, codings));
         }
-        if name.eq_ignore_ascii_case(b"transfer-encoding") {
-            names += 1;
-            // A tab or other padding behind the word is what parsers differ on.
-            let value = value.strip_prefix(b":").unwrap_or(value);
-            let value = value.strip_suffix(b"\r").unwrap_or(value);
-            if !value.strip_prefix(b" ").unwrap_or(value).eq_ignore_ascii_case(b"chunked") {
-                return Err(AmbiguousFraming);
-            }
+        if is_coded && is_coding(line)? {
+            codings += 1;
         }
     }
-    if names == 1 { Ok(()) } else { Err(AmbiguousFraming) }
 }
 
-/// The next whole head, with its empty line, that begins with this request line.
-fn find_head(line: &str, read: &[u8], from: usize) -> Option<Range<usize>> {
-    let start = from + find(read.get(from..)?, line.as_bytes())?;
-    let head = read.get(start..)?;
-    // hyper takes a lone line feed for a line's end, so that either empty line may be the first.
-    let ends = [find(head, b"\n\r\n").map(|end| end + 3), find(head, b"\n\n").map(|end| end + 2)];
-    ends.into_iter().flatten().min().map(|end| start..start + end)
-}
-
-fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    // Most logs begin with the head that is looked for.
-    if haystack.starts_with(needle) {
-        return Some(0);
+/// Whether a line of a request with a transfer coding is that coding, exactly `chunked`.
+fn is_coding(line: &[u8]) -> Result<bool, BadHead> {
+    let name_length = memchr(b':', line).unwrap_or(line.len());
+    let (name, value) = line.split_at(name_length);
+    if name.eq_ignore_ascii_case(b"content-length") {
+        return Err(BadHead::TwoLengths);
     }
-    haystack.windows(needle.len()).position(|window| window == needle)
+    if !name.eq_ignore_ascii_case(b"transfer-encoding") {
+        return Ok(false);
+    }
+    // A tab or other padding around the word is what parsers differ on.
+    let value = value.strip_prefix(b":").unwrap_or(value);
+    let value = value.strip_suffix(b"\r").unwrap_or(value);
+    let is_chunked = value.strip_prefix(b" ").unwrap_or(value).eq_ignore_ascii_case(b"chunked");
+    if is_chunked { Ok(true) } else { Err(BadHead::TwoLengths) }
 }
 
 #[cfg(test)]
 mod tests {
     use http::{HeaderMap, Method, Uri};
 
-    use super::check_framing;
+    use super::{BadHead, Body, check_head};
 
     /// As hyper hands it over: `Content-Length` is gone, `Transfer-Encoding` is there.
-    fn check(head: &str) -> bool {
+    fn check(target: &'static str, head: &str) -> Result<Body, BadHead> {
         let mut headers = HeaderMap::new();
         for line in head.lines().filter(|line| line.to_ascii_lowercase().starts_with("transfer-encoding:")) {
             headers.append("transfer-encoding", line.split_once(':').unwrap().1.trim().parse().unwrap());
         }
-        let bytes = format!("junk{}\r\n\r\n5\r\nhello", head.replace('\n', "\r\n"));
-        check_framing(&Method::POST, &Uri::from_static("/build?t=x"), &headers, bytes.as_bytes()).is_ok()
+        let bytes = format!("\r\n{}\r\n\r\n", head.replace('\n', "\r\n"));
+        let checked = check_head(
+            &Method::POST,
+            &Uri::from_static(target),
+            &headers,
+            format!("{bytes}5\r\nhello").as_bytes(),
+        );
+        checked.map(|(length, body)| {
+            assert_eq!(length, bytes.len());
+            body
+        })
     }
 
     #[test]
     fn f1_two_lengths_are_refused_in_either_order() {
-        assert!(check("POST /build?t=x HTTP/1.1\nHost: x\nTransfer-Encoding: chunked"));
-        assert!(check("POST /build?t=x HTTP/1.1\ntransfer-encoding:CHUNKED\nHost: x"));
-        assert!(check("POST /build?t=x HTTP/1.1\nHost: x\nContent-Length: 5"));
+        let check = |head: &str| check("/build?t=x", head);
+        assert_eq!(check("POST /build?t=x HTTP/1.1\nHost: x\nTransfer-Encoding: chunked"), Ok(Body::Chunked));
+        assert_eq!(check("POST /build?t=x HTTP/1.1\ntransfer-encoding:CHUNKED\nHost: x"), Ok(Body::Chunked));
+        assert_eq!(check("POST /build?t=x HTTP/1.1\nHost: x"), Ok(Body::None));
         for head in [
             "Transfer-Encoding: chunked\nContent-Length: 5",
             "Content-Length: 5\nTransfer-Encoding: chunked",
@@ -137,39 +152,25 @@ mod tests {
             "Transfer-Encoding: xchunked",
             "Transfer-Encoding: gzip, chunked",
         ] {
-            assert!(!check(&format!("POST /build?t=x HTTP/1.1\n{head}")), "{head:?}");
+            let refused = check(&format!("POST /build?t=x HTTP/1.1\n{head}"));
+            assert_eq!(refused, Err(BadHead::TwoLengths), "{head:?}");
         }
     }
 
     #[test]
-    fn f1_what_looks_like_the_head_in_an_earlier_body_does_not_hide_it() {
-        let headers = [("transfer-encoding", "chunked")];
-        let headers: HeaderMap = headers
-            .into_iter()
-            .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
-            .collect();
-        let good = "POST /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
-        let bad = "POST /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n";
-        let check =
-            |read: &str| check_framing(&Method::POST, &Uri::from_static("/x"), &headers, read.as_bytes());
-        assert_eq!(check(&format!("{good}0\r\n\r\n{good}")), Ok(good.len()));
-        assert!(check(&format!("{good}{bad}")).is_err());
-        assert!(check(&format!("{bad}{good}")).is_err());
-        // The rest of a head that has not come in yet is looked at when it has.
-        assert_eq!(check(&format!("{good}0\r\n\r\nPOST /x HTTP/1.1\r\nTrans")), Ok(good.len()));
-    }
-
-    #[test]
-    fn a_request_without_a_coding_gives_up_its_head_and_keeps_what_is_pipelined() {
-        let read = b"GET /x HTTP/1.1\r\nHost: x\r\n\r\nPOST /y HTTP/1.1\r\n";
-        let done = check_framing(&Method::GET, &Uri::from_static("/x"), &HeaderMap::new(), read).unwrap();
-        assert!(read[done..].starts_with(b"POST /y"));
-        let unseen = check_framing(&Method::GET, &Uri::from_static("/z"), &HeaderMap::new(), read);
-        assert_eq!(unseen, Ok(read.len()));
-    }
-
-    #[test]
-    fn f1_a_chunked_request_whose_bytes_are_not_found_is_refused() {
-        assert!(!check("POST /other HTTP/1.1\nTransfer-Encoding: chunked"));
+    fn i3_a_target_that_hyper_shortened_is_refused() {
+        assert_eq!(check("/a?b", "POST /a?b HTTP/1.1\nHost: x"), Ok(Body::None));
+        for (read, written) in [("/a?b", "/a?b#c"), ("/a", "/a#"), ("/", "/#/_ping"), ("/a?b", "/a?b#c#d?e")]
+        {
+            assert_eq!(check(read, &format!("POST {written} HTTP/1.1\nHost: x")), Err(BadHead::Fragment));
+        }
+        for head in [
+            "POST /other HTTP/1.1\nTransfer-Encoding: chunked",
+            "POST /a HTTP/2.0",
+            "GET /a HTTP/1.1",
+            "POST /a",
+        ] {
+            assert_eq!(check("/a", head), Err(BadHead::Lost), "{head}");
+        }
     }
 }

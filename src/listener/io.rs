@@ -2,43 +2,13 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
 
-/// Most bytes kept of one read, from its start: a head begins there unless its sender pipelines.
-const READ_BYTES: usize = 16 * 1024;
-/// Most bytes kept for the framing check: a head that came in with two reads, or behind the end of a body.
-const HEAD_LOG_BYTES: usize = 2 * READ_BYTES;
-
-/// The last bytes read from a client, for [`super::check_framing`]. One thread uses it; the lock is there because
-/// hyper wants streams that could move.
-#[derive(Clone, Debug, Default)]
-pub struct HeadLog(Arc<Mutex<Vec<u8>>>);
-
-impl HeadLog {
-    /// Shows the bytes to `check`.
-    pub fn with<T>(&self, check: impl FnOnce(&[u8]) -> T) -> T {
-        check(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Drops the first bytes: they were checked. Those of a pipelined head may stand behind them.
-    pub fn forget(&self, bytes: usize) {
-        let mut log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let bytes = bytes.min(log.len());
-        log.drain(..bytes);
-    }
-
-    fn note(&self, bytes: &[u8]) {
-        let mut log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        log.extend_from_slice(bytes.get(..READ_BYTES).unwrap_or(bytes));
-        let excess = log.len().saturating_sub(HEAD_LOG_BYTES);
-        log.drain(..excess);
-    }
-}
+use crate::listener::head_log::HeadLog;
 
 /// The one piece that is not empty, if there is no other.
 #[must_use]

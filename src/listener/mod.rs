@@ -2,15 +2,19 @@
 
 mod address;
 mod allow;
+mod chunks;
 mod connection;
+mod forwarded;
 mod forwarded_cert;
 mod framing;
+mod head_log;
 mod io;
 pub mod tls;
 
-pub use address::{Forwarded, TrustedProxies, is_relayed_unbelieved};
+pub use address::{Forwarded, Proto, TrustedProxies, Unreadable, is_relayed_unbelieved};
 pub use allow::AllowFrom;
 pub use connection::{Accepted, Connection, HANDSHAKE_DEADLINE, accept, address_text};
 pub use forwarded_cert::Malformed;
-pub use framing::{AmbiguousFraming, check_framing};
-pub use io::{ClientIo, HeadLog, Socket, only_piece};
+pub use framing::BadHead;
+pub use head_log::HeadLog;
+pub use io::{ClientIo, Socket, only_piece};

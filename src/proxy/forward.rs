@@ -33,8 +33,9 @@ impl Incoming {
     /// Takes a request apart, once: all stages work on it where it is, since moving it costs more than most of them.
     #[must_use]
     pub fn new(mut request: Request<hyper::body::Incoming>) -> Self {
+        // To be ignored on HTTP/1.0 (RFC 9110 section 7.8).
         let has_upgrade =
-            request.version() != Version::HTTP_2 && request.headers().contains_key(header::UPGRADE);
+            request.version() == Version::HTTP_11 && request.headers().contains_key(header::UPGRADE);
         let upgrade = has_upgrade.then(|| hyper::upgrade::on(&mut request));
         let (parts, body) = request.into_parts();
         Self { parts, body: Some(body), upgrade }

@@ -28,6 +28,7 @@ mod secured;
 mod streaming;
 mod tls_quality;
 mod tunnels;
+mod unreadable;
 mod wire;
 
 use std::io;

@@ -136,6 +136,37 @@ fn p1_ambiguous_targets_and_p4_connect_are_refused_over_http2() {
 }
 
 #[test]
+fn i3_what_cannot_be_read_is_refused_over_http2_too() {
+    let options = ["--autocert", "localhost,127.0.0.1", "--trusted-proxy", "127.0.0.1/32"];
+    let gateway = TestGateway::start(&options);
+    let gateway = &gateway;
+    gateway.token();
+    run(async {
+        let mut sender = connect(gateway).await;
+        for (name, value) in [
+            ("x-forwarded-for", &b"\xff"[..]),
+            ("x-forwarded-for", b"203.0.113.9, unknown"),
+            ("x-forwarded-proto", b"\xff"),
+            ("x-forwarded-host", b"a b"),
+            ("forwarded", b"for=203.0.113.9"),
+        ] {
+            let mut request = request(gateway, "GET", "/h2/i3", &[], b"");
+            request.headers_mut().append(name, http::HeaderValue::from_bytes(value).unwrap());
+            assert_eq!(ask(&mut sender, request).await.0, 400, "{name} {value:?}");
+        }
+        let mut cookie = Request::get(format!("https://{HOST}/h2/i3")).body(Full::default()).unwrap();
+        let value = [gateway.cookie().as_bytes(), b"\xff"].concat();
+        cookie.headers_mut().append("cookie", http::HeaderValue::from_bytes(&value).unwrap());
+        assert_eq!(ask(&mut sender, cookie).await.0, 401);
+        let good = [("x-forwarded-for", "junk, 203.0.113.9"), ("cookie", "a=b")];
+        let mut good = request(gateway, "GET", "/h2/i3", &good, b"");
+        good.headers_mut().append("cookie", http::HeaderValue::from_bytes(b"caf\xe9=1").unwrap());
+        assert_eq!(ask(&mut sender, good).await.0, 200);
+    });
+    assert_eq!(gateway.engine.only("/h2/i3").values("x-forwarded-for"), ["203.0.113.9"]);
+}
+
+#[test]
 fn gg1_refusals_over_http2_have_the_engines_shape() {
     let gateway = TestGateway::tls();
     run(async {

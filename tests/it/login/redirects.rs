@@ -117,11 +117,12 @@ fn r4_no_header_of_the_request_gets_into_a_redirect() {
     let steering = [
         ("Host", "evil.example"),
         ("X-Forwarded-Host", "evil.example"),
-        ("X-Forwarded-Proto", "evil"),
+        ("X-Forwarded-For", "192.0.2.1"),
+        ("X-Forwarded-Proto", "https"),
         ("X-Forwarded-Prefix", "//evil.example"),
         ("X-Forwarded-Uri", "//evil.example"),
         ("X-Original-Url", "//evil.example"),
-        ("Forwarded", "host=evil.example;proto=evil"),
+        ("Forwarded", "for=192.0.2.1;host=evil.example;proto=https;path=\"//evil.example\""),
         ("Referer", "https://evil.example/"),
     ];
     let form = [("user", BOB.0), ("password", BOB.1)];

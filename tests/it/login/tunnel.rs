@@ -163,3 +163,28 @@ fn h1_what_a_client_says_of_its_address_within_is_not_believed() {
     let log = door.await_log("\"address\":\"192.0.2.7\"");
     assert!(!log.contains("198.51.100.9"), "{log}");
 }
+
+#[test]
+fn i3_what_cannot_be_read_is_refused_before_and_within() {
+    let door = Setup::usual().with(&["--trusted-proxy", "127.0.0.1"]).open();
+    let token = door.token(BOB);
+    let request = Request::get("/_doorward/stream").bearer(&token);
+    let request = request.header("Connection", "Upgrade").header("Upgrade", "doorward-stream");
+    for (name, value) in
+        [("X-Forwarded-For", "unknown"), ("X-Forwarded-Proto", "h2"), ("Forwarded", "for=1.2.3.4")]
+    {
+        let reply = door.send(&request.clone().header(name, value));
+        assert_eq!(reply.status, 400, "{name}");
+    }
+    let mut inner = open_inner(&door, &token);
+    inner.write(&piece(&format!(
+        "GET /version#x HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n"
+    )));
+    inner.await_text("fragment");
+    // What a client writes of itself within is deleted, whatever it is.
+    let mut inner = open_inner(&door, &token);
+    inner.write(&piece(&format!(
+        "GET /version HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nX-Forwarded-For: unknown\r\n\r\n"
+    )));
+    inner.await_text("x-forwarded-for: 127.0.0.1");
+}
