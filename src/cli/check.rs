@@ -28,7 +28,8 @@ pub(super) fn run(matches: &ArgMatches) -> u8 {
         Err(problems) => return report::problems(&problems),
     };
     let variables = std::env::vars_os().map(|(name, _)| name);
-    for warning in settings.warnings().into_iter().chain(unknown_variables(variables)) {
+    let warnings = settings.warnings().into_iter().chain(probe::certificate_warnings(&settings));
+    for warning in warnings.chain(unknown_variables(variables)) {
         report::complain(format_args!("warning: {warning}"));
     }
     let mut problems = probe::before_start(&settings, &Clock::system());

@@ -98,6 +98,13 @@ fn certificates(settings: &Settings) -> Option<Problem> {
     Some(Problem::new(error.option(), format!("{:#}", anyhow::Error::new(error))))
 }
 
+/// What is allowed in the files of the certificate door and probably not what was meant.
+pub(super) fn certificate_warnings(settings: &Settings) -> Vec<String> {
+    let trust =
+        settings.client_certs.as_ref().and_then(|asked| ClientTrust::open(asked, &settings.state).ok());
+    trust.map(|trust| trust.warnings()).unwrap_or_default()
+}
+
 fn user_file(path: &Path) -> Option<Problem> {
     let error = UserFile::load(path).err()?;
     let is_missing =

@@ -30,16 +30,16 @@ pub struct CertificateDoor {
     trust: Arc<ClientTrust>,
     /// Asks whether holders still have an account; absent where there are none.
     accounts: Option<Arc<Accounts>>,
-    /// When the next revocation list runs out.
-    next_end: AtomicI64,
+    /// When the next revocation list begins or runs out.
+    next_change: AtomicI64,
 }
 
 impl CertificateDoor {
     /// The door of `trust`, as of `now`. `accounts` are asked about whoever comes by it; machines are not asked about.
     #[must_use]
     pub fn new(trust: Arc<ClientTrust>, accounts: Option<Arc<Accounts>>, now: UnixSeconds) -> Self {
-        let next_end = AtomicI64::new(trust.next_end(now).unwrap_or(i64::MAX));
-        Self { trust, accounts, next_end }
+        let next_change = AtomicI64::new(trust.next_change(now).unwrap_or(i64::MAX));
+        Self { trust, accounts, next_change }
     }
 
     /// Whose certificates count.
@@ -83,12 +83,12 @@ impl CertificateDoor {
     /// ended. Blocking.
     pub fn heed_changes(&self, registry: &Registry, now: UnixSeconds) -> Option<usize> {
         let has_changed = self.trust.refresh();
-        let is_over = now > self.next_end.load(Ordering::Relaxed);
-        (has_changed || is_over).then(|| self.judge_again(registry, now))
+        let is_due = now > self.next_change.load(Ordering::Relaxed);
+        (has_changed || is_due).then(|| self.judge_again(registry, now))
     }
 
     fn judge_again(&self, registry: &Registry, now: UnixSeconds) -> usize {
-        self.next_end.store(self.trust.next_end(now).unwrap_or(i64::MAX), Ordering::Relaxed);
+        self.next_change.store(self.trust.next_change(now).unwrap_or(i64::MAX), Ordering::Relaxed);
         registry.recheck_certificates(|credential| {
             let person = credential.certificate().map(|certificate| self.trust.identify(certificate, now));
             person.is_some_and(|person| person.is_ok_and(|person| is_same(credential, &person)))

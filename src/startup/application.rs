@@ -330,6 +330,9 @@ fn certificates(
         let option = error.option();
         anyhow::Error::new(error).context(format!("--{option}"))
     })?;
+    for warning in trust.warnings() {
+        tracing::warn!(target: "doorward::startup", "{warning}");
+    }
     Ok(Some(CertificateDoor::new(Arc::new(trust), accounts.cloned(), clock.now())))
 }
 

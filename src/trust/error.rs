@@ -1,7 +1,7 @@
 //! What keeps the certificate door from opening.
 
-use std::io;
 use std::path::{Path, PathBuf};
+use std::{fmt, io};
 
 use thiserror::Error;
 
@@ -20,13 +20,13 @@ pub enum TrustError {
         /// What is wrong, and what to do.
         problem: String,
     },
-    /// A line of the mapping file.
-    #[error("{}:{line}: {problem}", path.display())]
+    /// A line of a file.
+    #[error("{place}: {problem}")]
     Line {
-        /// The file.
-        path: PathBuf,
-        /// Counted from 1.
-        line: usize,
+        /// The option that names the file.
+        option: &'static str,
+        /// Which line.
+        place: Place,
         /// What is wrong, and what to do.
         problem: String,
     },
@@ -35,19 +35,37 @@ pub enum TrustError {
     Own(#[source] CaError),
 }
 
+/// A line of a file.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The file.
+    pub path: PathBuf,
+    /// Counted from 1.
+    pub line: usize,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.path.display(), self.line)
+    }
+}
+
 impl TrustError {
     /// The option that it is about, without its dashes.
     #[must_use]
     pub const fn option(&self) -> &'static str {
         match self {
-            Self::File { option, .. } => option,
-            Self::Line { .. } => "cert-map",
+            Self::File { option, .. } | Self::Line { option, .. } => option,
             Self::Own(_) => "client-ca",
         }
     }
 
     pub(super) fn file(option: &'static str, path: &Path, problem: impl Into<String>) -> Self {
         Self::File { option, path: path.to_owned(), problem: problem.into() }
+    }
+
+    pub(super) fn line(option: &'static str, place: Place, problem: impl Into<String>) -> Self {
+        Self::Line { option, place, problem: problem.into() }
     }
 
     pub(super) fn unreadable(option: &'static str, path: &Path, error: &io::Error) -> Self {

@@ -6,19 +6,21 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, TrustAnchor};
-use webpki::{CertRevocationList, OwnedCertRevocationList};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 use x509_parser::revocation_list::CertificateRevocationList;
 
-use super::error::TrustError;
+use super::authority::{Anchors, Authority};
+use super::error::{Place, TrustError};
+use super::list::RevocationList;
 use super::map::Map;
+use super::pem;
 use super::rules::NameRules;
 use super::subject::describe;
 use crate::ca::{CaError, CaFolder, Revocations};
-use crate::config::{ClientCa, ClientCertSettings};
+use crate::config::{CertField, ClientCa, ClientCertSettings};
 use crate::domain::UnixSeconds;
 
 /// Larger than every bundle of public CAs.
@@ -31,35 +33,26 @@ const MOST_MAP_BYTES: u64 = 4 * 1024 * 1024;
 /// What the files said at one reading.
 pub(super) struct Loaded {
     /// CAs of files.
-    pub(super) anchors: Vec<TrustAnchor<'static>>,
+    pub(super) anchors: Anchors,
     /// CAs of our own.
     pub(super) own: Vec<OwnCa>,
     /// The CA for logins.
     pub(super) login: Option<OwnCa>,
     /// Revocation lists for the CAs of files.
-    pub(super) crls: Arc<[Crl]>,
+    pub(super) crls: Arc<[RevocationList]>,
     /// Who is who.
     pub(super) rules: NameRules,
-    subjects: Vec<Vec<u8>>,
-    names: Vec<String>,
 }
 
 /// A CA of our own.
 #[derive(Clone)]
 pub(super) struct OwnCa {
-    pub(super) anchor: TrustAnchor<'static>,
+    /// It alone.
+    pub(super) anchors: Anchors,
     /// When its certificate ends: unlike that of others, it is not believed after that.
     pub(super) expires: UnixSeconds,
     /// `None` if its index cannot be read: nobody knows then what was revoked.
     pub(super) revocations: Option<Revocations>,
-    subject: Vec<u8>,
-    name: String,
-}
-
-/// A revocation list and its end.
-pub(super) struct Crl {
-    pub(super) list: CertRevocationList<'static>,
-    next_update: Option<UnixSeconds>,
 }
 
 /// All files that [`Loaded::read`] reads.
@@ -80,7 +73,7 @@ impl Loaded {
         login: Option<&Path>,
     ) -> Result<Self, TrustError> {
         let mut loaded = Self {
-            anchors: Vec::new(),
+            anchors: Anchors::default(),
             own: own
                 .iter()
                 .filter_map(|folder| OwnCa::read_if_there(folder).transpose())
@@ -88,8 +81,6 @@ impl Loaded {
             login: login.map(OwnCa::read).transpose()?,
             crls: Arc::from([]),
             rules: NameRules::default(),
-            subjects: Vec::new(),
-            names: Vec::new(),
         };
         for authority in &settings.authorities {
             if let ClientCa::File(path) = authority {
@@ -98,7 +89,7 @@ impl Loaded {
         }
         let mut lists = Vec::new();
         for path in &settings.crls {
-            lists.extend(crls(path, &read_file("client-crl", path, MOST_CRL_BYTES)?)?);
+            lists.extend(revocation_lists(path, &read_file("client-crl", path, MOST_CRL_BYTES)?)?);
         }
         loaded.crls = lists.into();
         if let Some(path) = &settings.map {
@@ -121,15 +112,13 @@ impl Loaded {
             login: self.login.clone(),
             crls: Arc::clone(&self.crls),
             rules: self.rules.clone(),
-            subjects: self.subjects.clone(),
-            names: self.names.clone(),
         })
     }
 
     fn add_authorities(&mut self, path: &Path) -> Result<(), TrustError> {
         let problem = |text: String| TrustError::file("client-ca", path, text);
         let bytes = read_file("client-ca", path, MOST_CA_BYTES)?;
-        let before = self.anchors.len();
+        let before = self.anchors.facts().len();
         for (at, found) in CertificateDer::pem_slice_iter(&bytes).enumerate() {
             let number = at + 1;
             let der = found.map_err(|error| problem(format!("certificate {number} is broken ({error})")))?;
@@ -142,30 +131,93 @@ impl Loaded {
                     "certificate {number} ({name}) is not a CA's (basic constraints, CA:TRUE); name the one that issued it"
                 )));
             }
-            let anchor = webpki::anchor_from_trusted_cert(&der)
+            let facts = Authority::of(&parsed)
+                .ok_or_else(|| problem(format!("certificate {number} has a broken extension")))?;
+            if let Some(why) = facts.useless() {
+                return Err(problem(format!(
+                    "certificate {number} ({}) {why}; name a CA that issues certificates for clients",
+                    facts.name
+                )));
+            }
+            self.anchors
+                .add(&der, facts)
                 .map_err(|error| problem(format!("certificate {number} cannot be used ({error})")))?;
-            self.subjects.push(parsed.subject().as_raw().to_vec());
-            self.names.push(describe(parsed.subject()));
-            self.anchors.push(anchor.to_owned());
         }
-        if self.anchors.len() == before {
+        if self.anchors.facts().len() == before {
             return Err(problem("there is no certificate in it ('-----BEGIN CERTIFICATE-----')".to_owned()));
         }
         Ok(())
     }
 
     pub(super) fn subjects(&self) -> Vec<Vec<u8>> {
-        let own = self.own.iter().chain(&self.login).map(|own| own.subject.clone());
-        own.chain(self.subjects.iter().cloned()).collect()
+        self.authorities().map(|authority| authority.subject.clone()).collect()
     }
 
-    pub(super) fn next_end(&self, now: UnixSeconds) -> Option<UnixSeconds> {
-        self.crls.iter().filter_map(|crl| crl.next_update).filter(|end| *end >= now).min()
+    /// All CAs that are trusted.
+    fn authorities(&self) -> impl Iterator<Item = &Authority> {
+        let own = self.own.iter().chain(&self.login).flat_map(|own| own.anchors.facts());
+        own.chain(self.anchors.facts())
+    }
+
+    /// When the next revocation list begins or ends to be in force.
+    pub(super) fn next_change(&self, now: UnixSeconds) -> Option<UnixSeconds> {
+        self.crls.iter().flat_map(RevocationList::changes).filter(|change| *change >= now).min()
+    }
+
+    /// Lists by the name of a trusted CA that this CA did not sign, or may not have signed. They count for nothing.
+    pub(super) fn foreign_lists(&self) -> Vec<TrustError> {
+        let is_foreign = |list: &RevocationList| {
+            let mut of_name = self.authorities().filter(|known| known.subject == list.issuer).peekable();
+            of_name.peek()?;
+            let problem = match of_name.find(|known| list.is_signed_by(&known.key)) {
+                Some(known) if known.may_sign_lists => return None,
+                Some(_) => "but this CA may not sign lists (key usage without cRLSign); remove it",
+                None => {
+                    "but no CA of this name in --client-ca signed it; remove it, or add the CA whose key signed it"
+                }
+            };
+            let problem = format!("the list is of {}, {problem}", list.name);
+            Some(TrustError::line("client-crl", list.place.clone(), problem))
+        };
+        self.crls.iter().filter_map(is_foreign).collect()
+    }
+
+    /// What is allowed and probably not what was meant, one sentence each.
+    pub(super) fn warnings(&self, field: CertField) -> Vec<String> {
+        let is_unknown =
+            |list: &&RevocationList| self.authorities().all(|known| known.subject != list.issuer);
+        let lists = self.crls.iter().filter(is_unknown).map(|list| {
+            let (place, name) = (&list.place, &list.name);
+            format!(
+                "--client-crl {place}: the list is of {name}, which is not in --client-ca: it counts for clients that show \
+                 an intermediate CA of this name, and for nobody else"
+            )
+        });
+        let is_unbound =
+            |ca: &&Authority| ca.bound.is_constrained() && !(field == CertField::Dns && ca.bound.holds_dns());
+        let constrained = self.authorities().filter(is_unbound).map(|ca| {
+            format!(
+                "--client-ca: {} has name constraints, which do not bind the field of --cert-user: its certificates are \
+                 refused; use --cert-user san-dns, or entries with spki-sha256 in --cert-map",
+                ca.name
+            )
+        });
+        lists.chain(constrained).collect()
+    }
+
+    /// Keeps CAs of our own that were there before and are no more, as CAs of which nobody knows what was revoked: a file
+    /// of `--client-ca` may name the same CA, and would admit what was revoked.
+    pub(super) fn keep_closed(&mut self, before: &Self) {
+        let keys: Vec<&Authority> = self.own.iter().flat_map(|own| own.anchors.facts()).collect();
+        let is_gone = |own: &&OwnCa| {
+            !own.anchors.facts().iter().any(|gone| keys.iter().any(|known| known.key == gone.key))
+        };
+        let gone: Vec<OwnCa> = before.own.iter().filter(is_gone).cloned().collect();
+        self.own.extend(gone.into_iter().map(|own| OwnCa { revocations: None, ..own }));
     }
 
     pub(super) fn announce(&self) {
-        let own = self.own.iter().chain(&self.login).map(|own| own.name.as_str());
-        let names: Vec<&str> = own.chain(self.names.iter().map(String::as_str)).collect();
+        let names: Vec<&str> = self.authorities().map(|authority| authority.name.as_str()).collect();
         tracing::info!(
             target: "doorward::trust",
             authorities = names.join("; "), revocation_lists = self.crls.len(),
@@ -202,42 +254,41 @@ impl OwnCa {
                 "what was revoked cannot be read: no certificate of this CA counts until it can"
             );
         });
-        Ok(Self {
-            anchor: webpki::anchor_from_trusted_cert(&der).map_err(|_| broken())?.to_owned(),
-            expires: opened.expires(),
-            revocations: revocations.ok(),
-            subject: parsed.subject().as_raw().to_vec(),
-            name: describe(parsed.subject()),
-        })
+        let mut anchors = Anchors::default();
+        anchors.add(&der, Authority::of(&parsed).ok_or_else(broken)?).map_err(|_| broken())?;
+        Ok(Self { anchors, expires: opened.expires(), revocations: revocations.ok() })
     }
 }
 
-/// PEM blocks, or one list in DER form, as CAs publish it.
-fn crls(path: &Path, bytes: &[u8]) -> Result<Vec<Crl>, TrustError> {
-    let problem = |text: String| TrustError::file("client-crl", path, text);
-    let lists: Vec<CertificateRevocationListDer<'_>> = if bytes.first() == Some(&0x30) {
-        vec![CertificateRevocationListDer::from(bytes)]
-    } else {
-        CertificateRevocationListDer::pem_slice_iter(bytes)
-            .collect::<Result<_, _>>()
-            .map_err(|error| problem(format!("a PEM block is broken ({error})")))?
-    };
+/// PEM blocks, or lists in DER form, one after the other.
+fn revocation_lists(path: &Path, bytes: &[u8]) -> Result<Vec<RevocationList>, TrustError> {
+    let at = |line| Place { path: path.to_owned(), line };
+    let problem = |(line, text): (usize, String)| TrustError::line("client-crl", at(line), text);
+    let is_binary = bytes.first() == Some(&0x30);
+    let lists = if is_binary { in_der(bytes) } else { pem::blocks(bytes) }.map_err(problem)?;
     if lists.is_empty() {
-        return Err(problem("there is no revocation list in it ('-----BEGIN X509 CRL-----')".to_owned()));
+        let text = "there is no revocation list in it ('-----BEGIN X509 CRL-----')";
+        return Err(TrustError::file("client-crl", path, text));
     }
-    lists.iter().map(|list| crl(list).map_err(problem)).collect()
+    let read = |list: pem::Block| {
+        RevocationList::parse(&list.der, at(list.line)).map_err(|text| problem((list.line, text)))
+    };
+    lists.into_iter().map(read).collect()
 }
 
-fn crl(der: &[u8]) -> Result<Crl, String> {
-    let list = OwnedCertRevocationList::from_der(der).map_err(|error| {
-        format!(
-            "a list in it cannot be used ({error}); it must be of version 2 and say when the next one comes"
-        )
-    })?;
-    let (_, parsed) = CertificateRevocationList::from_der(der)
-        .map_err(|_| "a list in it is no revocation list".to_owned())?;
-    let next_update = parsed.next_update().map(|time| time.timestamp());
-    Ok(Crl { list: CertRevocationList::Owned(list), next_update })
+/// DER knows no lines: each list counts as one.
+fn in_der(mut bytes: &[u8]) -> Result<Vec<pem::Block>, pem::Wrong> {
+    let mut lists: Vec<pem::Block> = Vec::new();
+    while !bytes.is_empty() {
+        let line = lists.len() + 1;
+        let (rest, _) = CertificateRevocationList::from_der(bytes).map_err(|_| {
+            (line, "the list cannot be used: it is none in DER form, or something else follows it".to_owned())
+        })?;
+        let der = bytes.get(..bytes.len() - rest.len()).unwrap_or_default().to_vec();
+        lists.push(pem::Block { line, der });
+        bytes = rest;
+    }
+    Ok(lists)
 }
 
 /// Whoever may write these files may let in anybody.

@@ -17,7 +17,8 @@ use data_encoding::HEXLOWER;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::error::TrustError;
+use super::constraints::Bound;
+use super::error::{Place, TrustError};
 use super::refusal::Refusal;
 use super::subject::{Alternative, CertificateFacts};
 use crate::config::line_of;
@@ -77,7 +78,9 @@ struct RawEntry {
 impl Map {
     /// Reads the file's content.
     pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Self, TrustError> {
-        let line = |line, problem: String| TrustError::Line { path: path.to_owned(), line, problem };
+        let line = |line, problem: String| {
+            TrustError::line("cert-map", Place { path: path.to_owned(), line }, problem)
+        };
         let text = std::str::from_utf8(bytes).map_err(|error| {
             let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
             line(1 + before.iter().filter(|byte| **byte == b'\n').count(), "is not UTF-8".to_owned())
@@ -126,6 +129,16 @@ impl Entry {
         let public_key = spki_sha256.map(|text| pin(&text)).transpose()?;
         let groups = groups.map(Arc::from);
         Ok(Self { subject, issuer, alternative, serial, public_key, user, groups, is_machine: machine })
+    }
+
+    /// Whether something that it names is bound by the name constraints of the certificate's chain, or is the very key.
+    pub(super) fn is_within(&self, bound: Bound) -> bool {
+        let holds = |(kind, _): &(Alternative, String)| match kind {
+            Alternative::Dns => bound.holds_dns(),
+            Alternative::Ip => bound.holds_ip(),
+            Alternative::Email | Alternative::Upn | Alternative::Uri => false,
+        };
+        !bound.is_constrained() || self.public_key.is_some() || self.alternative.as_ref().is_some_and(holds)
     }
 
     /// Everything that it names must fit.

@@ -2,7 +2,7 @@
 //! person or a refusal goes out.
 //!
 //! ```text
-//! --client-ca, --client-crl, own CAs ─► Loaded ─┐  chain, dates, usage, depth, revocation
+//! --client-ca, --client-crl, own CAs ─► Loaded ─┐  chain, dates, usage, depth, names, revocation
 //!                                               ├──────────────► Person
 //! --cert-user, --cert-map ─────────► NameRules ─┘  which field, which entry
 //! ```
@@ -10,13 +10,19 @@
 //! All files are read again when they change. What is loaded is swapped as a whole; whoever holds something that was got by
 //! a certificate asks again when [`ClientTrust::generation`] has moved.
 
+mod authority;
 mod chain;
+mod constraints;
 mod error;
 mod field;
+mod list;
 mod load;
 mod map;
+mod pem;
 mod refusal;
+mod revocation;
 mod rules;
+mod signed;
 mod stamp;
 mod subject;
 #[cfg(test)]
@@ -68,6 +74,9 @@ impl ClientTrust {
         // Looked at before they are read: what changes in between is then read again, not missed.
         let stamps = Stamps::of(&load::files(settings, &own));
         let loaded = Loaded::read(settings, &own, login.as_deref())?;
+        if let Some(foreign) = loaded.foreign_lists().into_iter().next() {
+            return Err(foreign);
+        }
         loaded.announce();
         Ok(Self {
             settings: settings.clone(),
@@ -87,8 +96,8 @@ impl ClientTrust {
     pub fn identify(&self, certificate: &ClientCertificate, now: UnixSeconds) -> Result<Person, Refusal> {
         let loaded = self.current.load();
         let facts = CertificateFacts::of(certificate.leaf())?;
-        let expires = chain::verify(&loaded, &self.settings, certificate, &facts, now)?;
-        loaded.rules.person(&facts, self.settings.user_field, expires)
+        let verified = chain::verify(&loaded, &self.settings, certificate, &facts, now)?;
+        loaded.rules.person(&facts, self.settings.user_field, verified)
     }
 
     /// Whether the chain is good, whoever its holder is: what a handshake that demands a certificate asks.
@@ -125,13 +134,16 @@ impl ClientTrust {
         self.current.load().subjects()
     }
 
-    /// When something that is good now may be no longer, though no file changes: a revocation list is over then.
+    /// When something else may count than now, though no file changes: a revocation list begins or is over then.
     #[must_use]
-    pub fn next_end(&self, now: UnixSeconds) -> Option<UnixSeconds> {
-        if self.settings.accept_expired_crl {
-            return None;
-        }
-        self.current.load().next_end(now)
+    pub fn next_change(&self, now: UnixSeconds) -> Option<UnixSeconds> {
+        self.current.load().next_change(now)
+    }
+
+    /// What is allowed and probably not what was meant, one sentence each.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        self.current.load().warnings(self.settings.user_field)
     }
 
     /// Reads the files again if one of them changed; `true` if anything else counts now. Blocking, and cheap if nothing
@@ -151,7 +163,7 @@ impl ClientTrust {
 
     /// Reads the files again; `true` if anything else counts now.
     fn reload(&self) -> bool {
-        let loaded = match Loaded::read(&self.settings, &self.own, self.login.as_deref()) {
+        let mut loaded = match Loaded::read(&self.settings, &self.own, self.login.as_deref()) {
             Ok(loaded) => loaded,
             Err(error) => {
                 tracing::error!(
@@ -163,6 +175,14 @@ impl ClientTrust {
                 closed
             }
         };
+        loaded.keep_closed(&self.current.load());
+        for foreign in loaded.foreign_lists() {
+            tracing::error!(
+                target: "doorward::trust",
+                option = foreign.option(), error = format!("{:#}", anyhow::Error::new(foreign)),
+                "a revocation list counts for nothing"
+            );
+        }
         loaded.announce();
         self.current.store(Arc::new(loaded));
         self.generation.fetch_add(1, Ordering::AcqRel);

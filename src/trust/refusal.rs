@@ -9,8 +9,12 @@ use thiserror::Error;
 pub enum Refusal {
     /// Two entries of the mapping file say different things about it.
     Ambiguous,
+    /// A CA in its chain may issue for certain names only, and the field that would name its user is none of them.
+    Constrained,
     /// Its revocation list is over.
     CrlExpired,
+    /// Its revocation list is of the future.
+    CrlNotYetValid,
     /// More intermediate CAs than are allowed.
     Depth,
     /// The field that would name its user is there twice, or cannot be a name.
@@ -25,6 +29,8 @@ pub enum Refusal {
     NotYetValid,
     /// The mapping file says that only its entries count.
     NotMapped,
+    /// What issued it, or a CA in its chain, may not issue certificates.
+    NotACa,
     /// It was revoked, or its own CA does not know of having issued it.
     Revoked,
     /// Nobody can tell whether it was revoked.
@@ -43,6 +49,13 @@ impl Refusal {
             Self::Ambiguous => {
                 "client certificate: entries of the mapping file contradict each other about it"
             }
+            Self::Constrained => {
+                "client certificate: a CA in its chain has name constraints, which do not bind the field that names its \
+                 user"
+            }
+            Self::CrlNotYetValid => {
+                "client certificate: the revocation list of its CA is of the future; compare the clocks"
+            }
             Self::CrlExpired => "client certificate: the revocation list of its CA is out of date",
             Self::Depth => {
                 "client certificate: there are too many CAs between it and the one that is trusted here"
@@ -56,9 +69,10 @@ impl Refusal {
                 "client certificate: it cannot be read, or has extensions that are not understood here"
             }
             Self::NotYetValid => "client certificate: it is not valid yet",
+            Self::NotACa => "client certificate: a CA in its chain may not issue certificates",
             Self::NotMapped => "client certificate: the mapping file does not know it",
             Self::Revoked => "client certificate: it was revoked",
-            Self::StatusUnknown => "client certificate: there is no revocation list of its CA",
+            Self::StatusUnknown => "client certificate: there is no revocation list by the key of its CA",
             Self::UnknownCa => "client certificate: no CA that is trusted here issued it",
             Self::Usage => {
                 "client certificate: it does not say that it is for clients (extended key usage clientAuth)"
@@ -73,11 +87,13 @@ impl Refusal {
             Self::Expired => CertificateError::Expired,
             Self::NotYetValid => CertificateError::NotValidYet,
             Self::Revoked => CertificateError::Revoked,
-            Self::CrlExpired | Self::StatusUnknown => CertificateError::UnknownRevocationStatus,
-            Self::UnknownCa | Self::Depth => CertificateError::UnknownIssuer,
+            Self::CrlExpired | Self::CrlNotYetValid | Self::StatusUnknown => {
+                CertificateError::UnknownRevocationStatus
+            }
+            Self::UnknownCa | Self::Depth | Self::NotACa => CertificateError::UnknownIssuer,
             Self::Usage => CertificateError::InvalidPurpose,
             Self::Malformed => CertificateError::BadEncoding,
-            Self::Ambiguous | Self::Name | Self::NoName | Self::NotMapped => {
+            Self::Ambiguous | Self::Constrained | Self::Name | Self::NoName | Self::NotMapped => {
                 CertificateError::ApplicationVerificationFailure
             }
         }
@@ -91,8 +107,8 @@ impl From<webpki::Error> for Refusal {
             Error::CertExpired { .. } => Self::Expired,
             Error::CertNotValidYet { .. } => Self::NotYetValid,
             Error::CertRevoked => Self::Revoked,
-            Error::CrlExpired { .. } => Self::CrlExpired,
-            Error::UnknownRevocationStatus => Self::StatusUnknown,
+            Error::NameConstraintViolation => Self::Constrained,
+            Error::EndEntityUsedAsCa => Self::NotACa,
             Error::MaximumPathDepthExceeded | Error::PathLenConstraintViolated => Self::Depth,
             Error::RequiredEkuNotFoundContext(_) | Error::EmptyEkuExtension => Self::Usage,
             Error::UnknownIssuer

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::chain::Verified;
 use super::field;
 use super::map::Map;
 use super::refusal::Refusal;
@@ -36,15 +37,22 @@ impl NameRules {
         &self,
         facts: &CertificateFacts,
         by: CertField,
-        expires: UnixSeconds,
+        verified: Verified,
     ) -> Result<Person, Refusal> {
-        let serial = facts.serial_text();
+        let (serial, Verified { expires, bound }) = (facts.serial_text(), verified);
         if let Some(entry) = self.map.as_ref().map(|map| map.find(facts)).transpose()?.flatten() {
+            if !entry.is_within(bound) {
+                return Err(Refusal::Constrained);
+            }
             let (user, groups, is_machine) = (entry.user.clone(), entry.groups.clone(), entry.is_machine);
             return Ok(Person { user, groups, is_machine, expires, serial });
         }
         if self.map.as_ref().is_some_and(Map::is_whole) {
             return Err(Refusal::NotMapped);
+        }
+        // Which CA said the name counts only as far as that CA may name people.
+        if bound.is_constrained() && !(by == CertField::Dns && bound.holds_dns()) {
+            return Err(Refusal::Constrained);
         }
         let user = field::user(facts, by)?;
         Ok(Person { user, groups: None, is_machine: false, expires, serial })

@@ -30,7 +30,8 @@ pub struct CertificateFacts {
     pub expires: UnixSeconds,
     /// SHA-256 of its public key (`SubjectPublicKeyInfo`).
     pub public_key: [u8; 32],
-    /// Whether it says that it is for clients: the extended key usage `clientAuth`.
+    /// Whether it says that it is for clients: the extended key usage `clientAuth`, and a key usage that does not keep its
+    /// key from signing handshakes.
     pub is_for_clients: bool,
     /// Common names; `None` for one that is no readable text.
     pub common_names: Vec<Option<String>>,
@@ -68,7 +69,7 @@ impl CertificateFacts {
             return None;
         }
         // Twice the same extension is an error of these, and ends here.
-        let usage = parsed.extended_key_usage().ok()?;
+        let (purposes, usage) = (parsed.extended_key_usage().ok()?, parsed.key_usage().ok()?);
         let names = parsed.subject_alternative_name().ok()?;
         let public_key = digest(&SHA256, parsed.public_key().raw);
         Some(Self {
@@ -77,7 +78,8 @@ impl CertificateFacts {
             serial: parsed.raw_serial().to_vec(),
             expires: parsed.validity().not_after.timestamp(),
             public_key: public_key.as_ref().try_into().ok()?,
-            is_for_clients: usage.is_some_and(|usage| usage.value.client_auth),
+            is_for_clients: purposes.is_some_and(|found| found.value.client_auth)
+                && usage.is_none_or(|found| found.value.digital_signature() || found.value.key_agreement()),
             common_names: parsed.subject().iter_common_name().map(text).collect(),
             alternatives: names
                 .map(|names| names.value.general_names.iter().filter_map(alternative).collect())

@@ -200,6 +200,47 @@ fn a_chain_with_many_cas_of_one_name_is_refused_before_its_paths_are_walked() {
 }
 
 #[test]
+fn i21_what_our_own_ca_revoked_stays_revoked_where_a_file_names_the_ca_too_and_the_index_is_gone() {
+    use crate::ca::{Authority, CaFolder, NewCa, Reason, Subject};
+    use crate::domain::Username;
+
+    let folder = tempfile::tempdir().unwrap();
+    let own = folder.path().join("ca");
+    let now = time::OffsetDateTime::now_utc().unix_timestamp();
+    let new = NewCa { name: None, days: None, algorithm: crate::ca::Algorithm::P256, group: None };
+    let ca = Authority::create(&own, &new, None, now).unwrap();
+    let issue = |name: &str| {
+        let key = crate::ca::LeafKey::generate(crate::ca::Algorithm::P256).unwrap();
+        let subject = Subject::client(&Username::parse(name).unwrap()).unwrap();
+        let issued = ca.issue(&subject, &key, None, now).unwrap();
+        ClientCertificate::new(vec![CertificateDer::from(issued.der)]).unwrap()
+    };
+    let (bob, eve) = (issue("bob"), issue("eve"));
+    ca.revoke(&["bob"], Reason::KeyCompromise, now).unwrap();
+    // The very CA in a file as well.
+    std::fs::copy(CaFolder::files_of_trust(&own)[0].clone(), folder.path().join("ca.pem")).unwrap();
+    let authorities = vec![ClientCa::Own, ClientCa::File(folder.path().join("ca.pem"))];
+    let trust =
+        ClientTrust::open(&ClientCertSettings { authorities, ..settings(folder.path()) }, folder.path())
+            .unwrap();
+    let status = |shown: &ClientCertificate| trust.identify(shown, now).map(drop);
+    assert_eq!([status(&bob), status(&eve)], [Err(Refusal::Revoked), Ok(())]);
+    std::fs::write(own.join("index"), "junk\n").unwrap();
+    assert!(trust.refresh());
+    assert_eq!([status(&bob), status(&eve)], [Err(Refusal::Revoked); 2]);
+    std::fs::rename(&own, folder.path().join("elsewhere")).unwrap();
+    assert!(trust.refresh());
+    assert_eq!([status(&bob), status(&eve)], [Err(Refusal::Revoked); 2]);
+    std::fs::write(
+        folder.path().join("ca.pem"),
+        format!("{}# again\n", std::fs::read_to_string(folder.path().join("ca.pem")).unwrap()),
+    )
+    .unwrap();
+    assert!(trust.refresh());
+    assert_eq!([status(&bob), status(&eve)], [Err(Refusal::Revoked); 2]);
+}
+
+#[test]
 fn a_ca_of_our_own_may_come_later_and_lets_nobody_in_before() {
     use crate::ca::{Authority, NewCa, Subject};
     use crate::domain::Username;

@@ -12,4 +12,5 @@ mod settings;
 mod slow_peers;
 mod stores;
 mod tls_files;
+mod trust;
 mod tunnel;

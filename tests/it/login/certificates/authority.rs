@@ -39,7 +39,13 @@ impl Authority {
 
     /// A CA below this one.
     pub(super) fn below(&self, name: &str) -> Self {
-        let (parameters, key) = (Self::parameters(name), KeyPair::generate().unwrap());
+        self.below_with(name, |_| ())
+    }
+
+    /// The same, made odd by `change`.
+    pub(super) fn below_with(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Self {
+        let (mut parameters, key) = (Self::parameters(name), KeyPair::generate().unwrap());
+        change(&mut parameters);
         let certificate = parameters.signed_by(&key, &self.issuer).unwrap();
         let chain = [vec![certificate.der().clone()], self.chain.clone()].concat();
         Self { issuer: Issuer::new(parameters, key), pem: certificate.pem(), chain }

@@ -1,6 +1,8 @@
 //! Every kind of certificate at every door, each with its outcome.
 
-use rcgen::{DnType, DnValue, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose, SanType};
+use rcgen::{
+    DnType, DnValue, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, KeyUsagePurpose, NameConstraints, SanType,
+};
 use time::{Duration, OffsetDateTime};
 
 use super::super::door::{BOB, EVE};
@@ -84,10 +86,20 @@ fn of_odd_chains(authority: &Authority) -> Vec<Kind> {
         parameters.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
     });
     let deep = two.client("bob");
+    let mute =
+        authority.below_with("Mute", |parameters| parameters.key_usages = vec![KeyUsagePurpose::CrlSign]);
+    let bound = authority.below_with("Bound", |parameters| {
+        parameters.name_constraints = Some(NameConstraints {
+            permitted_subtrees: vec![GeneralSubtree::DnsName("lab.example".to_owned())],
+            excluded_subtrees: Vec::new(),
+        });
+    });
     let torn = two.client("bob");
     let torn = Shown { chain: torn.chain.into_iter().take(1).collect(), key: torn.key };
     vec![
         ("too deep", deep, Some("too many CAs")),
+        ("below what signs no certificates", mute.client("bob"), Some("may not issue certificates")),
+        ("below name constraints", bound.client("bob"), Some("name constraints")),
         ("without the CAs between", torn, Some("no CA that is trusted here")),
         ("a CA's own", ca, Some("cannot be read")),
     ]
@@ -154,8 +166,9 @@ fn c1_a_handshake_that_demands_a_certificate_fails_without_a_good_one() {
     for (kind, shown, wrong) in kinds(&bench.authority) {
         let outcome = tries(&bench.client(&shown));
         // Who somebody is, is not a matter of the handshake.
-        let is_about_names =
-            wrong.is_some_and(|why| why.contains("user name") || why.contains("is not in it"));
+        let is_about_names = wrong.is_some_and(|why| {
+            ["user name", "is not in it", "name constraints"].iter().any(|it| why.contains(it))
+        });
         match wrong {
             None => assert_eq!(outcome, Ok(200), "{kind}"),
             Some(_) if is_about_names => assert_eq!(outcome, Ok(401), "{kind}"),

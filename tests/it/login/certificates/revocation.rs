@@ -153,6 +153,60 @@ fn c3_a_revocation_list_that_is_over_lets_nobody_in_unless_that_was_asked_for() 
 }
 
 #[test]
+fn i5_two_lists_of_one_ca_count_together_wherever_they_stand() {
+    let (bench, shown) = with_list(Duration::days(1), &[]);
+    let other = bench.authority.client("eve");
+    let (old, new) =
+        (bench.authority.crl(&[], Duration::days(1)), bench.authority.crl(&[4711], Duration::days(1)));
+    let over = bench.authority.crl(&[], Duration::seconds(-1));
+    let replace = |text: String| {
+        std::fs::write(bench.path("part"), text).unwrap();
+        std::fs::rename(bench.path("part"), bench.path("crl.pem")).unwrap();
+    };
+    let stream = bench.open_stream(&bench.client(&shown));
+    // Appended by hand while the gateway runs.
+    let mut file = std::fs::OpenOptions::new().append(true).open(bench.path("crl.pem")).unwrap();
+    std::io::Write::write_all(&mut file, new.as_bytes()).unwrap();
+    stream.await_end();
+    bench.await_status(&shown, 401);
+    assert_eq!(bench.send(&other, &Request::get("/version")).status, 200, "nobody else is touched");
+    replace(format!("{over}{old}"));
+    bench.await_status(&shown, 200);
+    assert_eq!(
+        bench.send(&other, &Request::get("/version")).status,
+        200,
+        "one that is over shuts nobody out"
+    );
+    for both in [format!("{old}{new}"), format!("{new}{old}"), format!("{over}{new}{old}")] {
+        replace(both);
+        bench.await_status(&shown, 401);
+        assert_eq!(bench.send(&other, &Request::get("/version")).status, 200);
+        replace(old.clone());
+        bench.await_status(&shown, 200);
+    }
+}
+
+#[test]
+fn i5_the_holders_of_a_cas_new_key_are_judged_by_its_own_list() {
+    let (folder, old, new) = (folder(), Authority::root("Test CA"), Authority::root("Test CA"));
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    std::fs::write(path("ca.pem"), format!("{}{}", old.pem(), new.pem())).unwrap();
+    std::fs::write(path("old.crl"), old.crl(&[], Duration::days(1))).unwrap();
+    std::fs::write(path("new.crl"), new.crl(&[], Duration::days(1))).unwrap();
+    let lists = format!("{},{}", path("old.crl"), path("new.crl"));
+    let door = Setup::usual().with(&["--client-ca", &path("ca.pem"), "--client-crl", &lists]).open();
+    let bench = Bench { door, authority: old, folder };
+    let (first, second) = (bench.authority.client("bob"), new.client("eve"));
+    assert_eq!(bench.whoami(&first).unwrap().0, "bob");
+    assert_eq!(bench.whoami(&second).unwrap().0, "eve");
+    // The list of the old key says nothing about the new one's certificates.
+    std::fs::write(bench.path("new.crl"), new.crl(&[], Duration::seconds(-1))).unwrap();
+    let said = bench.await_status(&second, 401).is_engine_error(401);
+    assert!(said.contains("out of date"), "{said}");
+    assert_eq!(bench.whoami(&first).unwrap().0, "bob");
+}
+
+#[test]
 fn c3_a_list_that_runs_out_while_the_gateway_runs_cuts_what_is_open() {
     let (bench, shown) = with_list(Duration::seconds(3), &[]);
     let stream = bench.open_stream(&bench.client(&shown));
