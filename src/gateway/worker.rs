@@ -288,6 +288,7 @@ async fn sweep_pool(worker: Weak<Worker>) {
         tick.tick().await;
         let Some(worker) = worker.upgrade() else { return };
         worker.pool.sweep();
+        worker.doors.sweep();
         if worker.pool.api_version().is_none() {
             proxy::learn_api_version(Rc::clone(&worker.pool)).await;
         }

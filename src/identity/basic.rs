@@ -19,6 +19,9 @@ use crate::store::KeyHash;
 /// Most verified passwords remembered at once.
 const MOST: usize = 4096;
 
+/// Most of one person that are alive at once; a further one ends the one used least recently.
+const MOST_OF_ONE: usize = 32;
+
 /// Remembers verified passwords for a short while, as a keyed hash in memory only.
 pub struct BasicDoor {
     key: hmac::Key,
@@ -32,6 +35,24 @@ pub struct BasicDoor {
 struct Remembered {
     until: UnixSeconds,
     identity: Identity,
+}
+
+/// One who asks, or waits for another who asks the same. A client that leaves takes its entry along too, else guesses
+/// would pile up as fast as they can be sent.
+struct Turn<'a> {
+    door: &'a BasicDoor,
+    hash: KeyHash,
+    lock: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let mut checking = lock(&self.door.checking);
+        // The map's and ours: nobody else has come for it, and under the map's lock nobody can.
+        if Arc::strong_count(&self.lock) == 2 {
+            checking.remove(&self.hash);
+        }
+    }
 }
 
 impl BasicDoor {
@@ -65,22 +86,18 @@ impl BasicDoor {
         if let Some(identity) = self.remembered(hash, clock.now()) {
             return Outcome::Authenticated(identity);
         }
-        let turn = Arc::clone(lock(&self.checking).entry(hash).or_default());
-        let _turn = turn.lock().await;
+        let turn = Turn { door: self, hash, lock: Arc::clone(lock(&self.checking).entry(hash).or_default()) };
+        let _turn = turn.lock.lock().await;
         // Somebody with the same password may have been first.
-        let outcome = match self.remembered(hash, clock.now()) {
+        match self.remembered(hash, clock.now()) {
             Some(identity) => Outcome::Authenticated(identity),
             None => self.ask(hash, user, password, origin, conversations, registry, clock).await,
-        };
-        lock(&self.checking).remove(&hash);
-        outcome
+        }
     }
 
     /// Forgets what is over.
     pub fn sweep(&self, now: UnixSeconds) {
         lock(&self.verified).retain(|_, entry| now < entry.until);
-        // A client that left while its password was checked took nothing out.
-        lock(&self.checking).retain(|_, turn| Arc::strong_count(turn) > 1);
     }
 
     #[expect(clippy::too_many_arguments, reason = "one call, and a struct would only rename them")]
@@ -108,6 +125,7 @@ impl BasicDoor {
                 let Some(credential) = registry.admit(Door::Basic, made, generation) else {
                     return Outcome::Unavailable;
                 };
+                registry.limit(Door::Basic, credential.user(), MOST_OF_ONE);
                 let identity = Identity::new(credential);
                 self.remember(hash, &identity, now);
                 Outcome::Authenticated(identity)
@@ -166,17 +184,20 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 mod tests {
     use std::sync::Arc;
 
-    use super::{BasicDoor, decode, lock};
+    use super::{BasicDoor, Turn, decode, lock};
 
     #[test]
-    fn checks_that_nobody_waits_for_any_more_are_forgotten() {
+    fn i13_a_check_is_forgotten_by_the_last_who_waited_for_it() {
         let door = BasicDoor::new(60, 60).unwrap();
-        let waiting = Arc::clone(lock(&door.checking).entry([1; 32]).or_default());
-        lock(&door.checking).entry([2; 32]).or_default();
-        door.sweep(0);
+        let turn = |hash: [u8; 32]| Turn {
+            door: &door,
+            hash,
+            lock: Arc::clone(lock(&door.checking).entry(hash).or_default()),
+        };
+        let (first, second, other) = (turn([1; 32]), turn([1; 32]), turn([2; 32]));
+        drop((first, other));
         assert_eq!(lock(&door.checking).keys().collect::<Vec<_>>(), [&[1; 32]]);
-        drop(waiting);
-        door.sweep(0);
+        drop(second);
         assert!(lock(&door.checking).is_empty());
     }
 

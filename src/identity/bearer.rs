@@ -11,7 +11,7 @@ use crate::token::Token;
 pub(super) async fn check(text: &[u8], shared: &Shared) -> Outcome {
     let Shared { store, registry, clock, certificates, .. } = shared;
     // The checksum in the text refuses typos and random guesses before the store is asked.
-    let Some(token) = std::str::from_utf8(text).ok().and_then(|text| Token::parse(text.trim()).ok()) else {
+    let Some(token) = std::str::from_utf8(text).ok().and_then(|text| Token::parse(text).ok()) else {
         return Outcome::Failed(Reason::Malformed);
     };
     let key = token.hash();

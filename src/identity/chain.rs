@@ -1,29 +1,26 @@
 //! The doors in order. The first credential on a request decides; a bad one never falls through to the next door.
 
-use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::cell::RefCell;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, header};
 
-use crate::domain::{ClientCertificate, Clock, Door, UnixSeconds};
+use crate::domain::{ClientCertificate, Clock, UnixSeconds};
 use crate::identity::accounts::Accounts;
 use crate::identity::basic::BasicDoor;
 use crate::identity::certificate::{CertificateDoor, Refusals};
 use crate::identity::conversations::Conversations;
 use crate::identity::credential::{Credential, Identity};
+use crate::identity::credential_cache::{self, CredentialCache, Presented};
 use crate::identity::origin::Origin;
 use crate::identity::registry::Registry;
 use crate::identity::{bearer, cookie, issued};
-use crate::session::{self, CookieKey, CookieNames, RawCookie};
+use crate::session::CookieKey;
 use crate::store::Store;
 use crate::throttle::Throttle;
 use crate::trust::Refusal;
-
-/// Most header values one thread remembers; past that it starts anew, which costs one look-up each.
-const MOST_REMEMBERED: usize = 8192;
 
 /// What a door, or all of them, says.
 #[derive(Debug)]
@@ -108,43 +105,8 @@ pub struct Shared {
 pub struct Doors {
     shared: Arc<Shared>,
     everybody: Option<Identity>,
-    remembered: RefCell<Remembered>,
+    cache: RefCell<CredentialCache>,
     refusals: Refusals,
-}
-
-/// Raw header values in which a credential was found good before. Two maps, so that a value is good only where it was.
-#[derive(Default)]
-struct Remembered {
-    authorizations: Found,
-    certificates: Found,
-    cookies: Found,
-}
-
-type Found = HashMap<Box<[u8]>, Known>;
-
-/// What a value proved, and where it came from last.
-struct Known {
-    identity: Identity,
-    address: Cell<IpAddr>,
-}
-
-/// Where a credential stands on a request, and its bytes.
-#[derive(Clone, Copy)]
-enum Raw<'a> {
-    Authorization(&'a [u8]),
-    /// Its fingerprint.
-    Certificate(&'a [u8]),
-    Cookie(&'a [u8]),
-}
-
-impl Remembered {
-    fn find(&mut self, raw: Raw<'_>) -> (&mut Found, Box<[u8]>) {
-        match raw {
-            Raw::Authorization(value) => (&mut self.authorizations, value.into()),
-            Raw::Certificate(value) => (&mut self.certificates, value.into()),
-            Raw::Cookie(value) => (&mut self.cookies, value.into()),
-        }
-    }
 }
 
 impl Doors {
@@ -152,13 +114,18 @@ impl Doors {
     #[must_use]
     pub fn new(shared: Arc<Shared>) -> Self {
         let everybody = shared.everybody.clone().map(Identity::new);
-        Self { shared, everybody, remembered: RefCell::default(), refusals: Refusals::default() }
+        Self { shared, everybody, cache: RefCell::default(), refusals: Refusals::default() }
     }
 
     /// What the doors share.
     #[must_use]
     pub const fn shared(&self) -> &Arc<Shared> {
         &self.shared
+    }
+
+    /// Forgets credentials that have ended; to be called every few seconds.
+    pub fn sweep(&self) {
+        self.cache.borrow_mut().sweep(self.shared.clock.now());
     }
 
     /// Finds out who sent these headers, on a connection with this certificate, as of `now`.
@@ -174,13 +141,14 @@ impl Doors {
         }
         // The look-ups are boxed: once a credential is known, no request needs their room.
         let Some(certificate) = certificate.filter(|_| self.shared.certificates.is_some()) else {
-            let Some(raw) = raw_credential(headers, self.shared.cookie_key.names()) else {
+            let Some(presented) = credential_cache::presented(headers, self.shared.cookie_key.names()) else {
                 return Box::pin(self.ask(headers, address)).await;
             };
-            if let Some(identity) = self.recall_live(raw, address, now) {
+            if let Some(identity) = self.recall_live(presented, address, now) {
                 return Outcome::Authenticated(identity);
             }
-            return Box::pin(self.known_or_asked(raw, address, now, || self.ask(headers, address))).await;
+            return Box::pin(self.known_or_asked(presented, address, now, || self.ask(headers, address)))
+                .await;
         };
         Box::pin(self.identify_beside(headers, certificate, address, now)).await
     }
@@ -194,7 +162,7 @@ impl Doors {
     ) -> Outcome {
         let key = certificate.key();
         let ask = || Box::pin(self.ask_certificate(certificate, now));
-        self.known_or_asked(Raw::Certificate(&key), address, now, ask).await
+        self.known_or_asked(Presented::Certificate(&key), address, now, ask).await
     }
 
     async fn ask_certificate(&self, certificate: &Arc<ClientCertificate>, now: UnixSeconds) -> Outcome {
@@ -225,14 +193,14 @@ impl Doors {
         address: IpAddr,
         now: UnixSeconds,
     ) -> Outcome {
-        let raw = raw_credential(headers, self.shared.cookie_key.names());
-        let first = match raw {
-            Some(raw) => {
-                self.known_or_asked(raw, address, now, || Box::pin(self.ask(headers, address))).await
+        let presented = credential_cache::presented(headers, self.shared.cookie_key.names());
+        let first = match presented {
+            Some(presented) => {
+                self.known_or_asked(presented, address, now, || Box::pin(self.ask(headers, address))).await
             }
             None => self.ask(headers, address).await,
         };
-        let is_session = matches!(raw, Some(Raw::Cookie(_)));
+        let is_session = matches!(presented, Some(Presented::Cookie(_)));
         match first {
             Outcome::NotRequested => self.identify_certificate(certificate, address, now).await,
             Outcome::Authenticated(identity) if is_session => {
@@ -250,7 +218,7 @@ impl Doors {
     /// What this thread remembers, else what `ask` finds and the account behind it allows.
     async fn known_or_asked<F>(
         &self,
-        raw: Raw<'_>,
+        presented: Presented<'_>,
         address: IpAddr,
         now: UnixSeconds,
         ask: impl FnOnce() -> F,
@@ -258,20 +226,18 @@ impl Doors {
     where
         F: Future<Output = Outcome>,
     {
-        if let Some(identity) = self.recall_live(raw, address, now) {
+        if let Some(identity) = self.recall_live(presented, address, now) {
             return Outcome::Authenticated(identity);
         }
-        self.forget(raw);
+        self.forget(presented);
         let outcome = ask().await;
         if let Outcome::Authenticated(identity) = &outcome {
             if let Some(refusal) = self.account_refusal(identity, address).await {
                 return refusal;
             }
             identity.credential().touch(now);
-            // Basic has a memory of its own, with an end that this one would not notice.
-            if identity.door() != Door::Basic {
-                self.remember(raw, identity, address);
-            }
+            // Not of Basic: it has a memory of its own, with an end that this one would not notice.
+            self.remember(presented, identity, address);
         }
         outcome
     }
@@ -335,53 +301,29 @@ impl Doors {
     }
 
     /// What is remembered and still holds; it is noted as used.
-    fn recall_live(&self, raw: Raw<'_>, address: IpAddr, now: UnixSeconds) -> Option<Identity> {
-        let identity = self.recall(raw, address).filter(|identity| identity.credential().is_live(now))?;
+    fn recall_live(&self, presented: Presented<'_>, address: IpAddr, now: UnixSeconds) -> Option<Identity> {
+        let identity =
+            self.recall(presented, address).filter(|identity| identity.credential().is_live(now))?;
         identity.credential().touch(now);
         Some(identity)
     }
 
-    fn recall(&self, raw: Raw<'_>, address: IpAddr) -> Option<Identity> {
-        let remembered = self.remembered.borrow();
-        let known = match raw {
-            Raw::Authorization(value) => remembered.authorizations.get(value),
-            Raw::Certificate(value) => remembered.certificates.get(value),
-            Raw::Cookie(value) => remembered.cookies.get(value),
-        }?;
+    fn recall(&self, presented: Presented<'_>, address: IpAddr) -> Option<Identity> {
+        let cache = self.cache.borrow();
+        let (identity, has_moved) = cache.find(presented, address)?;
         // A move to another address is rare, and only then is anything shared touched.
-        if known.address.replace(address) != address
-            && let Some(accounts) = &self.shared.accounts
-        {
-            accounts.note_address(known.identity.user(), address);
+        if has_moved && let Some(accounts) = &self.shared.accounts {
+            accounts.note_address(identity.user(), address);
         }
-        Some(known.identity.clone())
+        Some(identity.clone())
     }
 
-    fn forget(&self, raw: Raw<'_>) {
-        let mut remembered = self.remembered.borrow_mut();
-        let (map, key) = remembered.find(raw);
-        map.remove(&key);
+    fn forget(&self, presented: Presented<'_>) {
+        self.cache.borrow_mut().forget(presented);
     }
 
-    fn remember(&self, raw: Raw<'_>, identity: &Identity, address: IpAddr) {
-        let mut remembered = self.remembered.borrow_mut();
-        let (map, key) = remembered.find(raw);
-        if map.len() >= MOST_REMEMBERED {
-            map.clear();
-        }
-        map.insert(key, Known { identity: identity.clone(), address: Cell::new(address) });
-    }
-}
-
-/// The bytes that a cached answer belongs to: the single `Authorization` value, else the single session cookie.
-fn raw_credential<'a>(headers: &'a HeaderMap, names: &CookieNames) -> Option<Raw<'a>> {
-    let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    match (values.next(), values.next()) {
-        (Some(value), None) => Some(Raw::Authorization(value.as_bytes())),
-        (Some(_), Some(_)) => None,
-        (None, _) => match session::raw_value(headers, names) {
-            RawCookie::One(value) => Some(Raw::Cookie(value)),
-            RawCookie::Absent | RawCookie::Many => None,
-        },
+    fn remember(&self, presented: Presented<'_>, identity: &Identity, address: IpAddr) {
+        let now = self.shared.clock.now();
+        self.cache.borrow_mut().keep(presented, identity, address, now);
     }
 }

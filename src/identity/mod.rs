@@ -9,6 +9,7 @@ mod chain;
 mod conversations;
 mod cookie;
 mod credential;
+mod credential_cache;
 mod decoy;
 mod devices;
 mod exchange;

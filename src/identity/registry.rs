@@ -74,6 +74,22 @@ impl Registry {
         self.revoke_where(|_, live| live.user() == user && live.login().is_some());
     }
 
+    /// Ends what a user used least recently of one kind, until `most` are left.
+    ///
+    /// For verified passwords, which no store counts: where the stack folds names, one account has as many of them as its
+    /// name has spellings.
+    pub fn limit(&self, door: Door, user: &Username, most: usize) {
+        let mut uses: Vec<(Option<UnixSeconds>, KeyHash)> = lock(&self.live)
+            .iter()
+            .filter(|(key, live)| key.0 == door && live.user() == user)
+            .map(|(key, live)| (live.last_seen(), key.1))
+            .collect();
+        uses.sort_unstable();
+        for (_, key) in uses.iter().take(uses.len().saturating_sub(most)) {
+            self.revoke(door, *key);
+        }
+    }
+
     /// Ends everything a user has open.
     pub fn revoke_user(&self, user: &Username) {
         self.revoke_where(|_, live| live.user() == user);
@@ -227,6 +243,23 @@ mod tests {
         assert!(first.cut().has_fallen() && second.cut().has_fallen() && !other.cut().has_fallen());
         assert!(registry.find(Door::Basic, [1; 32]).is_none());
         assert!(registry.find(Door::Basic, [3; 32]).is_some());
+    }
+
+    #[test]
+    fn i13_of_one_persons_verified_passwords_the_ones_used_least_recently_end() {
+        let registry = Registry::default();
+        let open = |key: u8, user| {
+            let made =
+                registry.admit(Door::Basic, credential(key, user, 1000), registry.generation()).unwrap();
+            made.touch(100 - i64::from(key));
+            made
+        };
+        let eve = open(9, "eve");
+        let bobs: Vec<_> = (1..=5).map(|key| open(key, "bob")).collect();
+        registry.limit(Door::Basic, &Username::parse("bob").unwrap(), 3);
+        let ended: Vec<bool> = bobs.iter().map(|credential| credential.cut().has_fallen()).collect();
+        assert_eq!(ended, [false, false, false, true, true]);
+        assert!(!eve.cut().has_fallen());
     }
 
     #[test]

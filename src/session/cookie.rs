@@ -8,6 +8,7 @@
 use std::borrow::Cow;
 
 use cookie::{Cookie, CookieJar};
+use data_encoding::BASE64;
 use http::header::{COOKIE, Entry};
 use http::{HeaderMap, HeaderValue};
 use percent_encoding::percent_decode;
@@ -84,6 +85,15 @@ pub fn open(raw: &[u8], key: &CookieKey) -> Option<SessionKeyText> {
     let sealed = Cookie::new(key.names().session().to_owned(), value);
     let decrypted = CookieJar::new().private(key.plain()).decrypt(sealed)?;
     Some(SessionKeyText::new(decrypted.value().to_owned()))
+}
+
+/// Whether a raw value is spelled exactly as actix-session writes it: padded base64 in which `/` and `=` are escaped. The
+/// same cookie has many other spellings that decrypt as well, so that only this one may be a key.
+#[must_use]
+pub fn is_canonical(raw: &[u8]) -> bool {
+    let Ok(text) = percent_decode(raw).decode_utf8() else { return false };
+    // Strict: no spare bits, no other padding.
+    BASE64.decode(text.as_bytes()).is_ok() && text.replace('/', "%2F").replace('=', "%3D").as_bytes() == raw
 }
 
 /// Takes the cookies of every gateway on this host name, and every look-alike, out of a request that goes to the engine.

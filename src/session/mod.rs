@@ -13,7 +13,9 @@ mod login_cookie;
 mod names;
 
 pub use actix_store::{ADDRESS, CERTIFICATE, GROUPS, StoreAdapter, USER, certificate_of, middleware};
-pub use cookie::{CookieOutcome, RawCookie, drop_doubtful, former_names, open, raw_value, read, strip};
+pub use cookie::{
+    CookieOutcome, RawCookie, drop_doubtful, former_names, is_canonical, open, raw_value, read, strip,
+};
 pub use cookie_key::{CookieKey, CookieKeyError};
 pub use device::Device;
 pub use expiry::is_live;

@@ -4,7 +4,7 @@ use http::header::COOKIE;
 use http::{HeaderMap, HeaderValue};
 use proptest::prelude::*;
 
-use super::{CookieOutcome, RawCookie, drop_doubtful, former_names, raw_value, read, strip};
+use super::{CookieOutcome, RawCookie, drop_doubtful, former_names, is_canonical, raw_value, read, strip};
 use crate::session::{CookieKey, CookieNames};
 
 /// The session cookie's name under [`names`].
@@ -23,6 +23,43 @@ fn a_cookie_that_we_wrote_is_read() {
     assert_eq!(outcome(&[&sealed(&key, "the key")], &key), Ok(Some("the key".to_owned())));
     let among = format!("a=b; {}; c=d", sealed(&key, "the key"));
     assert_eq!(outcome(&["x=y", &among], &key), Ok(Some("the key".to_owned())));
+}
+
+#[test]
+fn i13_of_all_spellings_of_a_cookie_only_the_one_that_actix_session_writes_is_a_key() {
+    let key = CookieKey::generate().unwrap();
+    let of = |value: &str| {
+        let mut jar = actix_web::cookie::CookieJar::new();
+        let cookie = actix_web::cookie::Cookie::new(NAME, value.to_owned());
+        jar.private_mut(&key.actix()).add(cookie);
+        let set = jar.get(NAME).unwrap().encoded().to_string();
+        set.split_once('=').unwrap().1.to_owned()
+    };
+    for length in 40..60 {
+        let value = of(&"k".repeat(length));
+        assert!(is_canonical(value.as_bytes()), "{value}");
+        let mut others: Vec<String> = (0..value.len())
+            .filter(|at| {
+                !value[..*at].ends_with('%') && !value[..*at].ends_with("%2") && !value[..*at].ends_with("%3")
+            })
+            .map(|at| {
+                let byte = value.as_bytes()[at];
+                if byte == b'%' {
+                    format!("{}{}", &value[..at], value[at..].to_lowercase())
+                } else {
+                    format!("{}%{byte:02X}{}", &value[..at], &value[at + 1..])
+                }
+            })
+            .filter(|other| *other != value)
+            .collect();
+        others.extend(
+            [value.replace("%3D", "="), value.replace("%2F", "/")].into_iter().filter(|o| *o != value),
+        );
+        for other in others {
+            assert!(!is_canonical(other.as_bytes()), "{other}");
+        }
+    }
+    assert!(!is_canonical(b"\xff") && !is_canonical(b"%FF") && !is_canonical(b"QUJ"));
 }
 
 #[test]
