@@ -9,6 +9,7 @@ use crate::domain::{Door, Scope, UnixSeconds};
 use crate::identity::Identity;
 use crate::pages::app::PagesState;
 use crate::pages::context::PageContext;
+use crate::pages::health;
 use crate::pages::login::{refuse_foreign, see_other};
 use crate::pages::moments::{moment, span};
 use crate::pages::refusals::page;
@@ -84,12 +85,12 @@ fn may_look_after(identity: &Identity) -> bool {
 
 async fn gather(
     context: &PageContext,
-    state: &PagesState,
+    state: &web::Data<PagesState>,
     identity: &Identity,
 ) -> Result<HttpResponse, StoreError> {
     let doors = &state.doors;
     let now = doors.clock.now();
-    let engine_ok = (state.engine)().await.is_ok();
+    let engine_ok = health::report(state).await.engine;
     let credential = identity.credential();
     let certificate = (state.certificate)();
     let idle = span(state.limits.idle.as_secs());

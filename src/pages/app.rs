@@ -15,6 +15,7 @@ use crate::identity::{Devices, Shared};
 use crate::pages::bridge::PageService;
 use crate::pages::certificate::{self, CertificatePort};
 use crate::pages::context::PageContext;
+use crate::pages::readiness::Readiness;
 use crate::pages::{
     account, api, assets, certificates, device, device_api, doctor, health, login, refusals, sessions,
     tokens, welcome,
@@ -27,6 +28,8 @@ pub struct PagesState {
     pub doors: Arc<Shared>,
     /// Whether the engine can be reached, for `readyz` and the account page; what is wrong is for the log.
     pub engine: Box<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>,
+    /// Whether all of it works, as of the last second.
+    pub readiness: Readiness,
     /// Session life times.
     pub limits: SessionLimits,
     /// Longest life of a token.

@@ -21,7 +21,7 @@ use crate::identity::{
 };
 use crate::listener::tls::{ClientAuth, TlsMaterial};
 use crate::listener::{AllowFrom, Socket, TrustedProxies};
-use crate::pages::PagesState;
+use crate::pages::{PagesState, Readiness};
 use crate::pam::PamClient;
 use crate::proxy::Connector;
 use crate::session::CookieKey;
@@ -98,6 +98,7 @@ impl Application {
                     })
                 })
             },
+            readiness: Readiness::new(clock.clone()),
             limits: settings.sessions,
             token_lifetime: settings.token_lifetime,
             certificate: certificate_facts(tls.as_ref(), &settings.tls),
