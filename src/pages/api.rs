@@ -11,11 +11,12 @@ use crate::domain::{ClientCertificate, Door, Message};
 use crate::identity::{Begin, Reply, Verified};
 use crate::pages::app::PagesState;
 use crate::pages::context::PageContext;
+use crate::pages::displaced;
 use crate::pages::login::end_session;
 use crate::pages::moments::iso;
 use crate::pages::refusals::{later, refuse, too_many_failures};
 use crate::policy;
-use crate::store::TokenKind;
+use crate::store::{Admission, TokenKind};
 use crate::token::{self, IssueError, TokenRequest};
 
 /// Most characters of what modules say in one error.
@@ -148,16 +149,23 @@ pub(super) async fn give_token(
         Err(error) => return refuse(StatusCode::BAD_REQUEST, &error.to_string()),
     };
     let expires = record.expires;
-    if let Err(error) = state.doors.store.put_token(record).await {
-        tracing::error!(%error, "cannot keep a token");
-        return later(StatusCode::SERVICE_UNAVAILABLE, "the token store is not available", 2);
-    }
+    displaced::note_uses(state).await;
+    let ended = match state.doors.store.put_token(record, state.live_at()).await {
+        Ok(Admission::Kept(ended)) => ended,
+        Ok(_) => return displaced::refuse_full(),
+        Err(error) => {
+            tracing::error!(%error, "cannot keep a token");
+            return later(StatusCode::SERVICE_UNAVAILABLE, "the token store is not available", 2);
+        }
+    };
+    displaced::cut(&state.doors, &verified.user, &ended);
+    let messages: Vec<Message> = verified.messages.into_iter().chain(displaced::told(&ended)).collect();
     answer_json(&json!({
         "token": token.expose(),
         "user": verified.user,
         "groups": verified.groups,
         "expires": iso(expires),
-        "messages": verified.messages,
+        "messages": messages,
     }))
 }
 

@@ -17,8 +17,8 @@ use crate::pages::certificate::{self, CertificatePort};
 use crate::pages::context::PageContext;
 use crate::pages::readiness::Readiness;
 use crate::pages::{
-    account, api, assets, certificates, device, device_api, doctor, health, login, refusals, sessions,
-    tokens, welcome,
+    account, api, assets, certificates, device, device_api, displaced, doctor, health, login, refusals,
+    sessions, tokens, welcome,
 };
 use crate::session::{self, StoreAdapter};
 
@@ -60,8 +60,13 @@ pub struct PagesState {
 /// If actix-web cannot build it, which it does not say more about.
 pub async fn build(state: Arc<PagesState>) -> Result<PageService, anyhow::Error> {
     let doors = &state.doors;
-    let adapter =
-        StoreAdapter { store: Arc::clone(&doors.store), limits: state.limits, clock: doors.clock.clone() };
+    let for_ended = Arc::clone(doors);
+    let adapter = StoreAdapter {
+        store: Arc::clone(&doors.store),
+        limits: state.limits,
+        clock: doors.clock.clone(),
+        on_ended: Arc::new(move |user, ended| displaced::cut(&for_ended, user, ended)),
+    };
     let app = App::new()
         .app_data(web::Data::from(Arc::clone(&state)))
         .app_data(web::FormConfig::default().limit(refusals::MOST_BODY_BYTES).error_handler(|_, request| {

@@ -12,10 +12,11 @@ use crate::identity::Identity;
 use crate::pages::app::PagesState;
 use crate::pages::context::PageContext;
 use crate::pages::login::{
-    Entrant, begin_session, refuse_insecure, remove_former_cookies, see_other, with_next,
+    Begun, Entrant, begin_session, refuse_insecure, remove_former_cookies, see_other, with_next,
 };
 use crate::pages::refusals::page;
 use crate::pages::views::ErrorPage;
+use crate::pages::welcome;
 
 /// Where certificates are exchanged.
 pub const PATH: &str = "/_doorward/certificate";
@@ -97,8 +98,12 @@ pub(super) async fn exchange(
         messages: &[],
     };
     match begin_session(&state, &context, &session, &entrant).await {
-        Ok(()) => {
-            let mut response = see_other(&format!("{back}{return_to}"));
+        Ok(begun) => {
+            let way = match begun {
+                Begun::HasMessages => with_next(welcome::PATH, &return_to),
+                Begun::Quietly => return_to.as_str().to_owned(),
+            };
+            let mut response = see_other(&format!("{back}{way}"));
             remove_former_cookies(&context, &mut response);
             response
         }

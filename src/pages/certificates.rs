@@ -13,13 +13,11 @@ use crate::pages::app::PagesState;
 use crate::pages::caretaker::{self, Belonging, Caretaker, Which, Whose, last_use, unavailable};
 use crate::pages::certificate::elsewhere;
 use crate::pages::context::PageContext;
+use crate::pages::displaced;
 use crate::pages::moments::iso;
 use crate::pages::refusals::refuse;
-use crate::store::{CertificateRecord, StoreError, TokenRecord};
+use crate::store::{Admission, CertificateRecord, TokenRecord};
 use crate::token::{self, IssueError};
-
-/// Most certificates of one token that count at a time: programs renew, and must not fill the store.
-const MOST_OF_ONE: usize = 32;
 
 /// `{"csr": "-----BEGIN CERTIFICATE REQUEST-----…", "name": "laptop"}`.
 #[derive(Debug, Deserialize)]
@@ -58,22 +56,7 @@ pub(super) async fn create(
         Ok(None) => return unauthorized(),
         Err(error) => return unavailable(&error),
     };
-    match has_room(&state, &token).await {
-        Ok(true) => {}
-        Ok(false) => {
-            let text = format!("this login has {MOST_OF_ONE} certificates already: revoke some of them");
-            return refuse(StatusCode::CONFLICT, &text);
-        }
-        Err(error) => return unavailable(&error),
-    }
     issue(&context, &state, ca, wish, &token).await
-}
-
-async fn has_room(state: &PagesState, token: &TokenRecord) -> Result<bool, StoreError> {
-    let now = state.doors.clock.now();
-    let all = state.doors.store.certificates_of(&token.user).await?;
-    let own = all.iter().filter(|(made, of)| of.key == token.key && made.expires > now);
-    Ok(own.count() < MOST_OF_ONE)
 }
 
 async fn issue(
@@ -110,11 +93,15 @@ async fn issue(
         expires: record.expires,
     };
     // Before anybody has it: what the store does not know counts for nothing.
-    match state.doors.store.put_certificate(kept.clone()).await {
-        Ok(true) => {}
-        Ok(false) => return unauthorized(),
+    displaced::note_uses(state).await;
+    let ended = match state.doors.store.put_certificate(kept.clone(), state.live_at()).await {
+        Ok(Admission::Kept(ended)) => ended,
+        Ok(Admission::Full) => return displaced::refuse_full(),
+        Ok(Admission::TokenFull) => return displaced::refuse_token_full(),
+        Ok(Admission::Orphaned) => return unauthorized(),
         Err(error) => return unavailable(&error),
-    }
+    };
+    displaced::cut(&state.doors, &token.user, &ended);
     tracing::info!(
         target: "doorward::certificate",
         user = %token.user, token = token.id, serial = kept.id, address = %context.client, "certificate issued"
@@ -123,6 +110,7 @@ async fn issue(
         "id": kept.id,
         "certificate": format!("{pem}{}", ca.certificate_pem()),
         "expires": iso(kept.expires),
+        "messages": displaced::told(&ended).into_iter().collect::<Vec<_>>(),
     });
     if let (Some(url), Some(object)) =
         (elsewhere(state, context.authority.as_deref()), answer.as_object_mut())

@@ -11,6 +11,7 @@ use crate::identity::{Begin, Origin, Reply, Verified};
 use crate::pages::app::PagesState;
 use crate::pages::certificate;
 use crate::pages::context::PageContext;
+use crate::pages::displaced;
 use crate::pages::moments::span;
 use crate::pages::refusals::{self, page};
 use crate::pages::views::{ErrorPage, LoginPage, LogoutPage, MessageView, PromptView, Step};
@@ -224,13 +225,10 @@ async fn enter(
         certificate: None,
         messages: &verified.messages,
     };
-    if let Err(refusal) = begin_session(state, context, session, &entrant).await {
-        return refusal;
-    }
-    let mut response = if verified.messages.is_empty() {
-        see_other(return_to.as_str())
-    } else {
-        see_other(&with_next(welcome::PATH, return_to))
+    let mut response = match begin_session(state, context, session, &entrant).await {
+        Ok(Begun::HasMessages) => see_other(&with_next(welcome::PATH, return_to)),
+        Ok(Begun::Quietly) => see_other(return_to.as_str()),
+        Err(refusal) => return refusal,
     };
     remember_device(state, &verified, &mut response);
     remove_former_cookies(context, &mut response);
@@ -247,29 +245,54 @@ pub(super) struct Entrant<'a> {
     pub(super) messages: &'a [Message],
 }
 
+/// A session that has begun.
+pub(super) enum Begun {
+    /// There is something to tell its owner on the welcome page.
+    HasMessages,
+    /// There is nothing to tell.
+    Quietly,
+}
+
 /// The session gets a new key (session fixation), and the one that was there before dies with its streams.
 pub(super) async fn begin_session(
     state: &PagesState,
     context: &PageContext,
     session: &Session,
     entrant: &Entrant<'_>,
-) -> Result<(), HttpResponse> {
+) -> Result<Begun, HttpResponse> {
     end_session(state, context).await?;
+    // Room is made before there is a session to tell it to. Should another login take the room in the meantime, the store
+    // makes room again when it keeps this one.
+    displaced::note_uses(state).await;
+    let ended = match state.doors.store.make_room(entrant.user, state.live_at()).await {
+        Ok(ended) => ended,
+        Err(error) => {
+            tracing::error!(%error, "cannot begin a session");
+            return Err(refusals::later(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the session store is not available",
+                2,
+            ));
+        }
+    };
+    displaced::cut(&state.doors, entrant.user, &ended);
+    let messages: Vec<Message> = entrant.messages.iter().cloned().chain(displaced::told(&ended)).collect();
     session.clear();
     session.renew();
     let stored = session
         .insert(USER, entrant.user)
         .and_then(|()| session.insert(GROUPS, entrant.groups))
         .and_then(|()| session.insert(ADDRESS, context.client))
-        .and_then(|()| welcome::keep(session, entrant.messages))
+        .and_then(|()| welcome::keep(session, &messages))
         .and_then(|()| match entrant.certificate {
             Some(certificate) => session.insert(CERTIFICATE, certificate),
             None => Ok(()),
         });
-    stored.map_err(|_| {
+    if stored.is_err() {
         session.purge();
-        page(StatusCode::INTERNAL_SERVER_ERROR, &ErrorPage::standard(500, &context.request_id))
-    })
+        return Err(page(StatusCode::INTERNAL_SERVER_ERROR, &ErrorPage::standard(500, &context.request_id)));
+    }
+    Ok(if messages.is_empty() { Begun::Quietly } else { Begun::HasMessages })
 }
 
 /// So that others, by failing under this name from elsewhere, cannot lock this browser out. Without the cookie a login is

@@ -13,6 +13,7 @@ mod certificates;
 mod context;
 mod device;
 mod device_api;
+mod displaced;
 mod doctor;
 mod health;
 mod login;

@@ -11,9 +11,10 @@ use crate::pages::api::{answer_json, unauthorized};
 use crate::pages::app::PagesState;
 use crate::pages::caretaker::{self, Belonging, Caretaker, Which, Whose, last_use, unavailable};
 use crate::pages::context::PageContext;
+use crate::pages::displaced;
 use crate::pages::moments::iso;
 use crate::pages::refusals::refuse;
-use crate::store::{TokenKind, TokenRecord};
+use crate::store::{Admission, TokenKind, TokenRecord};
 use crate::token::{self, IssueError, MintRequest, Token, TokenRequest};
 
 /// `{"name": "ci", "expires_in": 3600, "scope": "read"}`.
@@ -78,8 +79,10 @@ pub(super) async fn create(
         Err(refusal) => return refusal,
     };
     let mut answer = token_json(&record);
-    if let Err(error) = state.doors.store.put_token(record).await {
-        return unavailable(&error);
+    match state.doors.store.put_token(record, state.live_at()).await {
+        Ok(Admission::Kept(_)) => {}
+        Ok(_) => return displaced::refuse_full(),
+        Err(error) => return unavailable(&error),
     }
     if let Some(object) = answer.as_object_mut() {
         object.insert("token".to_owned(), token.expose().into());

@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use super::{CookieKey, SessionKeyText, hash, is_live};
 use crate::config::SessionLimits;
 use crate::domain::{ClientCertificate, Clock, UnixSeconds, Username};
-use crate::store::{LastUses, SessionRecord, Store, public_id};
+use crate::store::{Ended, LastUses, LiveAt, SessionRecord, Store, public_id};
 
 /// Under this name a page puts the user (a [`Username`]) into the session at login, after `renew()`.
 pub const USER: &str = "user";
@@ -47,7 +47,12 @@ pub struct StoreAdapter {
     pub limits: SessionLimits,
     /// The server's clock, the only one that counts.
     pub clock: Clock,
+    /// Cuts what a new session has displaced, once the store has forgotten it.
+    pub on_ended: OnEnded,
 }
+
+/// Is told what of a user has ended in the store.
+pub type OnEnded = Arc<dyn Fn(&Username, &[Ended]) + Send + Sync>;
 
 /// The session middleware of the pages, with the one right set of cookie attributes.
 ///
@@ -102,7 +107,13 @@ impl StoreAdapter {
 
     async fn insert(&self, login: Login, state: State) -> Result<SessionKey, Error> {
         let key = SessionKeyText::generate()?;
-        self.store.put_session(self.new_record(&key, login, state)?).await?;
+        let record = self.new_record(&key, login, state)?;
+        let user = record.user.clone();
+        let at = LiveAt::new(record.created, self.limits.idle);
+        let ended = self.store.put_session(record, at).await?;
+        if let Some(user) = user.filter(|_| !ended.is_empty()) {
+            (self.on_ended)(&user, &ended);
+        }
         Ok(SessionKey::try_from(key.expose().to_owned())?)
     }
 

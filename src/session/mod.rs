@@ -12,7 +12,9 @@ mod key_text;
 mod login_cookie;
 mod names;
 
-pub use actix_store::{ADDRESS, CERTIFICATE, GROUPS, StoreAdapter, USER, certificate_of, middleware};
+pub use actix_store::{
+    ADDRESS, CERTIFICATE, GROUPS, OnEnded, StoreAdapter, USER, certificate_of, middleware,
+};
 pub use cookie::{
     CookieOutcome, RawCookie, drop_doubtful, former_names, is_canonical, open, raw_value, read, strip,
 };

@@ -8,13 +8,23 @@ use self::certificates::{
     k3_a_certificate_is_deleted_only_by_its_owner,
     s7_a_certificate_counts_no_longer_than_its_token_however_that_ends,
 };
+use self::limits::{
+    i13_a_certificate_of_a_login_counts_and_the_first_one_makes_room_for_itself,
+    i13_a_login_beyond_the_limit_ends_what_was_used_least_recently_and_nobody_elses,
+    i13_a_minted_token_beyond_the_limit_is_refused_and_ends_nothing,
+    i13_logins_at_the_same_time_never_leave_more_than_the_limit, i13_what_is_over_takes_no_place,
+};
 use super::{
-    BanKind, BanRecord, KeyHash, LastUses, MemoryStore, SessionRecord, SqliteStore, Store, TokenKind,
+    BanKind, BanRecord, KeyHash, LastUses, LiveAt, MemoryStore, SessionRecord, SqliteStore, Store, TokenKind,
     TokenRecord,
 };
 use crate::domain::{ClientCertificate, Scope, Username};
 
 mod certificates;
+mod limits;
+
+/// As of which everything below is alive.
+const AT: LiveAt = LiveAt { now: 1000, idle_since: 0 };
 
 /// Makes a test of each named function for each store.
 macro_rules! suite {
@@ -60,13 +70,18 @@ suite![
     a_certificate_comes_back_with_its_token_and_lists_are_newest_first,
     s7_a_certificate_counts_no_longer_than_its_token_however_that_ends,
     k3_a_certificate_is_deleted_only_by_its_owner,
+    i13_a_login_beyond_the_limit_ends_what_was_used_least_recently_and_nobody_elses,
+    i13_a_minted_token_beyond_the_limit_is_refused_and_ends_nothing,
+    i13_a_certificate_of_a_login_counts_and_the_first_one_makes_room_for_itself,
+    i13_what_is_over_takes_no_place,
+    i13_logins_at_the_same_time_never_leave_more_than_the_limit,
     ping_answers,
 ];
 
 async fn a_session_comes_back_as_it_was_put(store: &dyn Store) {
     let anonymous = SessionRecord { user: None, address: None, groups: Vec::new(), ..session(2, "bob") };
     for record in [session(1, "bob"), anonymous] {
-        store.put_session(record.clone()).await.unwrap();
+        store.put_session(record.clone(), AT).await.unwrap();
         assert_eq!(store.session(record.key).await.unwrap(), Some(record));
     }
 }
@@ -75,7 +90,7 @@ async fn a_token_comes_back_as_it_was_put(store: &dyn Store) {
     let login = TokenRecord { kind: TokenKind::Login, last_used: Some(7), address: None, ..token(2, "bob") };
     let narrow = TokenRecord { scope: Some(Scope::Read), ..token(3, "bob") };
     for record in [token(1, "bob"), login, narrow] {
-        store.put_token(record.clone()).await.unwrap();
+        store.put_token(record.clone(), AT).await.unwrap();
         assert_eq!(store.token(record.key).await.unwrap(), Some(record));
     }
 }
@@ -91,11 +106,11 @@ async fn unknown_keys_are_none_and_delete_nothing(store: &dyn Store) {
 }
 
 async fn putting_again_replaces(store: &dyn Store) {
-    store.put_session(session(1, "bob")).await.unwrap();
-    store.put_token(token(1, "bob")).await.unwrap();
+    store.put_session(session(1, "bob"), AT).await.unwrap();
+    store.put_token(token(1, "bob"), AT).await.unwrap();
     let (session, token) = (session(1, "eve"), token(1, "eve"));
-    store.put_session(session.clone()).await.unwrap();
-    store.put_token(token.clone()).await.unwrap();
+    store.put_session(session.clone(), AT).await.unwrap();
+    store.put_token(token.clone(), AT).await.unwrap();
     assert_eq!(store.sessions_of(&user("bob")).await.unwrap(), []);
     assert_eq!(store.tokens_of(&user("bob")).await.unwrap(), []);
     assert_eq!(store.sessions_of(&user("eve")).await.unwrap(), [session]);
@@ -103,7 +118,7 @@ async fn putting_again_replaces(store: &dyn Store) {
 }
 
 async fn a_session_that_was_deleted_is_not_replaced(store: &dyn Store) {
-    store.put_session(session(1, "bob")).await.unwrap();
+    store.put_session(session(1, "bob"), AT).await.unwrap();
     store.delete_session(key(1)).await.unwrap();
     assert!(!store.replace_session(session(1, "bob")).await.unwrap());
     assert_eq!(store.session(key(1)).await.unwrap(), None);
@@ -111,7 +126,7 @@ async fn a_session_that_was_deleted_is_not_replaced(store: &dyn Store) {
 
 async fn replacing_keeps_birth_and_expiry_and_never_turns_last_seen_back(store: &dyn Store) {
     let old = session(1, "bob");
-    store.put_session(old.clone()).await.unwrap();
+    store.put_session(old.clone(), AT).await.unwrap();
     let state = HashMap::from([("b".to_owned(), "2".to_owned())]);
     let new = SessionRecord {
         id: "other".to_owned(),
@@ -133,12 +148,12 @@ async fn replacing_keeps_birth_and_expiry_and_never_turns_last_seen_back(store: 
 async fn lists_hold_only_the_users_own_newest_first(store: &dyn Store) {
     for number in [2, 3, 1] {
         let created = 1000 + i64::from(number);
-        store.put_session(SessionRecord { created, ..session(number, "bob") }).await.unwrap();
-        store.put_token(TokenRecord { created, ..token(number, "bob") }).await.unwrap();
+        store.put_session(SessionRecord { created, ..session(number, "bob") }, AT).await.unwrap();
+        store.put_token(TokenRecord { created, ..token(number, "bob") }, AT).await.unwrap();
     }
-    store.put_session(session(4, "eve")).await.unwrap();
-    store.put_session(SessionRecord { user: None, ..session(5, "bob") }).await.unwrap();
-    store.put_token(token(4, "eve")).await.unwrap();
+    store.put_session(session(4, "eve"), AT).await.unwrap();
+    store.put_session(SessionRecord { user: None, ..session(5, "bob") }, AT).await.unwrap();
+    store.put_token(token(4, "eve"), AT).await.unwrap();
     let sessions = store.sessions_of(&user("bob")).await.unwrap();
     let tokens = store.tokens_of(&user("bob")).await.unwrap();
     assert_eq!(sessions.iter().map(|record| record.created).collect::<Vec<_>>(), [1003, 1002, 1001]);
@@ -148,10 +163,10 @@ async fn lists_hold_only_the_users_own_newest_first(store: &dyn Store) {
 async fn lists_of_all_hold_everybodys_newest_first(store: &dyn Store) {
     for (number, name) in [(1, "bob"), (3, "eve"), (2, "bob")] {
         let created = 1000 + i64::from(number);
-        store.put_session(SessionRecord { created, ..session(number, name) }).await.unwrap();
-        store.put_token(TokenRecord { created, ..token(number, name) }).await.unwrap();
+        store.put_session(SessionRecord { created, ..session(number, name) }, AT).await.unwrap();
+        store.put_token(TokenRecord { created, ..token(number, name) }, AT).await.unwrap();
     }
-    store.put_session(SessionRecord { user: None, ..session(5, "bob") }).await.unwrap();
+    store.put_session(SessionRecord { user: None, ..session(5, "bob") }, AT).await.unwrap();
     let sessions = store.all_sessions().await.unwrap();
     let tokens = store.all_tokens().await.unwrap();
     assert_eq!(sessions.iter().map(|record| record.created).collect::<Vec<_>>(), [1003, 1002, 1001]);
@@ -160,8 +175,8 @@ async fn lists_of_all_hold_everybodys_newest_first(store: &dyn Store) {
 
 async fn s7_all_sessions_or_all_tokens_of_a_user_go_and_nothing_else(store: &dyn Store) {
     for (number, name) in [(1, "bob"), (2, "bob"), (3, "eve")] {
-        store.put_session(session(number, name)).await.unwrap();
-        store.put_token(token(number, name)).await.unwrap();
+        store.put_session(session(number, name), AT).await.unwrap();
+        store.put_token(token(number, name), AT).await.unwrap();
     }
     assert_eq!(store.delete_sessions_of(&user("bob")).await.unwrap(), 2);
     assert_eq!(store.tokens_of(&user("bob")).await.unwrap().len(), 2);
@@ -173,7 +188,7 @@ async fn s7_all_sessions_or_all_tokens_of_a_user_go_and_nothing_else(store: &dyn
 
 async fn s7_a_session_is_deleted_by_key_or_by_its_owners_public_id(store: &dyn Store) {
     for number in [1, 2] {
-        store.put_session(session(number, "bob")).await.unwrap();
+        store.put_session(session(number, "bob"), AT).await.unwrap();
     }
     assert!(store.delete_session(key(1)).await.unwrap());
     assert_eq!(store.session(key(1)).await.unwrap(), None);
@@ -184,7 +199,7 @@ async fn s7_a_session_is_deleted_by_key_or_by_its_owners_public_id(store: &dyn S
 }
 
 async fn k3_a_token_is_deleted_only_by_its_owner(store: &dyn Store) {
-    store.put_token(token(1, "bob")).await.unwrap();
+    store.put_token(token(1, "bob"), AT).await.unwrap();
     assert!(!store.delete_token(&user("eve"), "id1").await.unwrap());
     assert!(store.token(key(1)).await.unwrap().is_some());
     assert!(store.delete_token(&user("bob"), "id1").await.unwrap());
@@ -193,10 +208,10 @@ async fn k3_a_token_is_deleted_only_by_its_owner(store: &dyn Store) {
 
 async fn k3_a_user_who_is_gone_loses_everything_and_others_nothing(store: &dyn Store) {
     for (number, name) in [(1, "bob"), (2, "bob"), (3, "eve")] {
-        store.put_session(session(number, name)).await.unwrap();
-        store.put_token(token(number, name)).await.unwrap();
+        store.put_session(session(number, name), AT).await.unwrap();
+        store.put_token(token(number, name), AT).await.unwrap();
     }
-    store.put_session(SessionRecord { user: None, ..session(4, "bob") }).await.unwrap();
+    store.put_session(SessionRecord { user: None, ..session(4, "bob") }, AT).await.unwrap();
     assert_eq!(store.delete_user(&user("bob")).await.unwrap(), 4);
     assert!(store.sessions_of(&user("bob")).await.unwrap().is_empty());
     assert!(store.token(key(1)).await.unwrap().is_none() && store.token(key(2)).await.unwrap().is_none());
@@ -208,8 +223,8 @@ async fn k3_a_user_who_is_gone_loses_everything_and_others_nothing(store: &dyn S
 async fn groups_are_written_into_all_that_a_user_has(store: &dyn Store) {
     for name in ["bob", "eve"] {
         let number = u8::from(name == "bob");
-        store.put_session(session(number, name)).await.unwrap();
-        store.put_token(token(number, name)).await.unwrap();
+        store.put_session(session(number, name), AT).await.unwrap();
+        store.put_token(token(number, name), AT).await.unwrap();
     }
     let groups = vec!["new".to_owned(), "\"other\"".to_owned()];
     store.set_groups(&user("bob"), groups.clone()).await.unwrap();
@@ -221,9 +236,9 @@ async fn groups_are_written_into_all_that_a_user_has(store: &dyn Store) {
 }
 
 async fn touch_never_moves_a_time_backwards(store: &dyn Store) {
-    store.put_session(session(1, "bob")).await.unwrap();
-    store.put_token(token(1, "bob")).await.unwrap();
-    assert!(store.put_certificate(certificate(7, 1)).await.unwrap());
+    store.put_session(session(1, "bob"), AT).await.unwrap();
+    store.put_token(token(1, "bob"), AT).await.unwrap();
+    store.put_certificate(certificate(7, 1), AT).await.unwrap();
     for (touched, expected) in [(1500, 1500), (1400, 1500), (1600, 1600)] {
         let use_of = |number| vec![(key(number), touched)];
         let uses = LastUses { sessions: use_of(1), tokens: use_of(1), certificates: use_of(7) };
@@ -236,7 +251,7 @@ async fn touch_never_moves_a_time_backwards(store: &dyn Store) {
 }
 
 async fn touch_skips_what_is_unknown(store: &dyn Store) {
-    store.put_session(session(1, "bob")).await.unwrap();
+    store.put_session(session(1, "bob"), AT).await.unwrap();
     let unknown = || vec![(key(9), 1500)];
     let sessions = vec![(key(9), 1500), (key(1), 1500)];
     store.touch(LastUses { sessions, tokens: unknown(), certificates: unknown() }).await.unwrap();
@@ -247,8 +262,8 @@ async fn touch_skips_what_is_unknown(store: &dyn Store) {
 
 async fn purge_removes_the_expired_and_the_idle_only(store: &dyn Store) {
     for (number, last_seen, expires) in [(1, 1500, 2000), (2, 1500, 2001), (3, 1499, 2001)] {
-        store.put_session(SessionRecord { last_seen, expires, ..session(number, "bob") }).await.unwrap();
-        store.put_token(TokenRecord { expires, ..token(number, "bob") }).await.unwrap();
+        store.put_session(SessionRecord { last_seen, expires, ..session(number, "bob") }, AT).await.unwrap();
+        store.put_token(TokenRecord { expires, ..token(number, "bob") }, AT).await.unwrap();
     }
     store.purge(2000, 1500).await.unwrap();
     let left = |found: Vec<String>| {

@@ -6,11 +6,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::FutureExt;
 
+use super::limit::{Candidate, displaced};
 use super::{
-    Answer, BanKind, BanRecord, CertificateOfToken, CertificateRecord, KeyHash, LastUses, MOST_BANS,
-    SessionRecord, Store, StoreError, TokenRecord,
+    Admission, Answer, BanKind, BanRecord, CertificateOfToken, CertificateRecord, Ended, KeyHash, LastUses,
+    LiveAt, MAX_CERTIFICATES_PER_TOKEN, MAX_PER_USER, MOST_BANS, SessionRecord, Store, StoreError, TokenKind,
+    TokenRecord,
 };
-use crate::domain::{UnixSeconds, Username};
+use crate::domain::{Door, UnixSeconds, Username};
 
 /// Sessions, tokens and bans behind one lock, gone when dropped.
 #[derive(Debug, Default)]
@@ -50,6 +52,79 @@ impl Shelves {
         found
     }
 
+    fn live_certificates<'a>(
+        &'a self,
+        token: &'a KeyHash,
+        at: LiveAt,
+        without: &'a KeyHash,
+    ) -> impl Iterator<Item = &'a CertificateRecord> {
+        let is_counted = move |made: &&CertificateRecord| {
+            made.token == *token && made.key != *without && made.expires > at.now
+        };
+        self.certificates.values().filter(is_counted)
+    }
+
+    /// What a user has that is live, `new` left out.
+    fn candidates(&self, user: &Username, at: LiveAt, new: &KeyHash) -> Vec<Candidate> {
+        let is_live = |record: &&SessionRecord| {
+            let is_theirs = record.user.as_ref() == Some(user) && record.key != *new;
+            is_theirs && record.expires > at.now && record.last_seen >= at.idle_since
+        };
+        let sessions = self.sessions.values().filter(is_live).map(|record| Candidate {
+            what: Ended {
+                door: Door::Session,
+                key: record.key,
+                id: record.id.clone(),
+                name: None,
+                used: record.last_seen,
+            },
+            created: record.created,
+            certificates: 0,
+        });
+        let is_live =
+            |record: &&TokenRecord| record.user == *user && record.key != *new && record.expires > at.now;
+        let tokens = self.tokens.values().filter(is_live).map(|record| {
+            let made = || self.live_certificates(&record.key, at, new);
+            let by_certificate = made().map(|made| made.last_used.unwrap_or(made.created)).max();
+            let used = record.last_used.unwrap_or(record.created).max(by_certificate.unwrap_or(0));
+            Candidate {
+                what: Ended {
+                    door: Door::Token,
+                    key: record.key,
+                    id: record.id.clone(),
+                    name: Some(record.name.clone()),
+                    used,
+                },
+                created: record.created,
+                certificates: made().count(),
+            }
+        });
+        sessions.chain(tokens).collect()
+    }
+
+    fn make_room(
+        &mut self,
+        user: &Username,
+        at: LiveAt,
+        new: &KeyHash,
+        spared: Option<&KeyHash>,
+    ) -> Vec<Ended> {
+        let ended = displaced(self.candidates(user, at, new), spared);
+        for one in &ended {
+            if one.door == Door::Session {
+                self.sessions.remove(&one.key);
+            } else {
+                self.tokens.remove(&one.key);
+            }
+        }
+        ended
+    }
+
+    fn is_full(&self, user: &Username, at: LiveAt, new: &KeyHash) -> bool {
+        let all = self.candidates(user, at, new);
+        all.iter().map(|candidate| candidate.certificates + 1).sum::<usize>() >= MAX_PER_USER
+    }
+
     fn drop_certificates(
         &mut self,
         drops: impl Fn(&CertificateRecord, Option<&TokenRecord>) -> bool,
@@ -64,9 +139,12 @@ fn answer<'a, T: Send + 'a>(value: T) -> Answer<'a, T> {
 }
 
 impl Store for MemoryStore {
-    fn put_session(&self, record: SessionRecord) -> Answer<'_, ()> {
-        self.shelves().sessions.insert(record.key, record);
-        answer(())
+    fn put_session(&self, record: SessionRecord, at: LiveAt) -> Answer<'_, Vec<Ended>> {
+        let mut shelves = self.shelves();
+        let user = record.user.as_ref();
+        let ended = user.map(|user| shelves.make_room(user, at, &record.key, None)).unwrap_or_default();
+        shelves.sessions.insert(record.key, record);
+        answer(ended)
     }
 
     fn replace_session(&self, record: SessionRecord) -> Answer<'_, bool> {
@@ -124,9 +202,17 @@ impl Store for MemoryStore {
         answer(removed > 0)
     }
 
-    fn put_token(&self, record: TokenRecord) -> Answer<'_, ()> {
-        self.shelves().tokens.insert(record.key, record);
-        answer(())
+    fn put_token(&self, record: TokenRecord, at: LiveAt) -> Answer<'_, Admission> {
+        let mut shelves = self.shelves();
+        let ended = match record.kind {
+            TokenKind::Login => shelves.make_room(&record.user, at, &record.key, None),
+            TokenKind::Minted if shelves.is_full(&record.user, at, &record.key) => {
+                return answer(Admission::Full);
+            }
+            TokenKind::Minted => Vec::new(),
+        };
+        shelves.tokens.insert(record.key, record);
+        answer(Admission::Kept(ended))
     }
 
     fn token(&self, key: KeyHash) -> Answer<'_, Option<TokenRecord>> {
@@ -156,13 +242,28 @@ impl Store for MemoryStore {
         answer(removed > 0)
     }
 
-    fn put_certificate(&self, record: CertificateRecord) -> Answer<'_, bool> {
+    fn put_certificate(&self, record: CertificateRecord, at: LiveAt) -> Answer<'_, Admission> {
         let mut shelves = self.shelves();
-        let has_token = shelves.tokens.contains_key(&record.token);
-        if has_token {
-            shelves.certificates.insert(record.key, record);
+        let Some(token) = shelves.tokens.get(&record.token) else { return answer(Admission::Orphaned) };
+        let (user, kind) = (token.user.clone(), token.kind);
+        let own = shelves.live_certificates(&record.token, at, &record.key).count();
+        if own >= MAX_CERTIFICATES_PER_TOKEN {
+            return answer(Admission::TokenFull);
         }
-        answer(has_token)
+        let ended = if own == 0 && kind == TokenKind::Login {
+            shelves.make_room(&user, at, &record.key, Some(&record.token))
+        } else if shelves.is_full(&user, at, &record.key) {
+            return answer(Admission::Full);
+        } else {
+            Vec::new()
+        };
+        shelves.certificates.insert(record.key, record);
+        answer(Admission::Kept(ended))
+    }
+
+    fn make_room(&self, user: &Username, at: LiveAt) -> Answer<'_, Vec<Ended>> {
+        // No key is all zeros: nothing is left out.
+        answer(self.shelves().make_room(user, at, &KeyHash::default(), None))
     }
 
     fn certificate(&self, key: KeyHash) -> Answer<'_, Option<CertificateOfToken>> {

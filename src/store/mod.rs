@@ -13,12 +13,14 @@ use crate::domain::{ClientCertificate, Scope, UnixSeconds, Username};
 
 #[cfg(test)]
 mod acceptance;
+mod limit;
 mod memory;
 mod nonce;
 mod private_file;
 mod random;
 mod sqlite;
 
+pub use limit::{Admission, Ended, LiveAt, MAX_CERTIFICATES_PER_TOKEN, MAX_PER_USER};
 pub use memory::MemoryStore;
 pub use nonce::Nonce;
 pub(crate) use private_file::{Place, Readers, create_private};
@@ -190,8 +192,9 @@ pub type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 
 /// The one seam behind which sessions, tokens and bans are kept. Every implementation passes the same acceptance suite.
 pub trait Store: Send + Sync {
-    /// Inserts or replaces a session by its key.
-    fn put_session(&self, record: SessionRecord) -> Answer<'_, ()>;
+    /// Inserts or replaces a session by its key. One that has logged in makes room for itself: gives what ended for it
+    /// ([`MAX_PER_USER`]).
+    fn put_session(&self, record: SessionRecord, at: LiveAt) -> Answer<'_, Vec<Ended>>;
     /// Replaces a session only if there still is one with its key; `true` if there was. Its creation, expiry and
     /// public id stay as they are and its last use never moves backwards: a session that was revoked while a request
     /// was under way must not come back by that request's last write.
@@ -208,8 +211,9 @@ pub trait Store: Send + Sync {
     fn delete_session(&self, key: KeyHash) -> Answer<'_, bool>;
     /// Removes a user's session by its public id; `true` if there was one.
     fn delete_session_by_id(&self, user: &Username, id: &str) -> Answer<'_, bool>;
-    /// Inserts or replaces a token by its key.
-    fn put_token(&self, record: TokenRecord) -> Answer<'_, ()>;
+    /// Inserts or replaces a token by its key. That of a login makes room for itself; a minted one is refused where there
+    /// is none ([`MAX_PER_USER`]).
+    fn put_token(&self, record: TokenRecord, at: LiveAt) -> Answer<'_, Admission>;
     /// The token with this key, expired or not.
     fn token(&self, key: KeyHash) -> Answer<'_, Option<TokenRecord>>;
     /// All tokens of a user, newest first.
@@ -220,8 +224,11 @@ pub trait Store: Send + Sync {
     fn delete_tokens_of(&self, user: &Username) -> Answer<'_, usize>;
     /// Removes a user's token by its public id; `true` if there was one.
     fn delete_token(&self, user: &Username, id: &str) -> Answer<'_, bool>;
-    /// Keeps a certificate with its token; `false` if that has gone in the meantime.
-    fn put_certificate(&self, record: CertificateRecord) -> Answer<'_, bool>;
+    /// Keeps a certificate with its token. The first one of a login is part of that login and makes room for itself; a
+    /// further one is refused where there is none ([`MAX_PER_USER`], [`MAX_CERTIFICATES_PER_TOKEN`]).
+    fn put_certificate(&self, record: CertificateRecord, at: LiveAt) -> Answer<'_, Admission>;
+    /// Ends what a user used least recently until one more has room; gives what has ended.
+    fn make_room(&self, user: &Username, at: LiveAt) -> Answer<'_, Vec<Ended>>;
     /// The certificate with this key and its token, expired or not; `None` if either has gone.
     fn certificate(&self, key: KeyHash) -> Answer<'_, Option<CertificateOfToken>>;
     /// All certificates of a user's tokens, newest first.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use doorward::domain::Username;
 use doorward::session::SessionKeyText;
-use doorward::store::{LastUses, SessionRecord, SqliteStore, Store, TokenKind};
+use doorward::store::{LastUses, LiveAt, SessionRecord, SqliteStore, Store, TokenKind};
 use doorward::token::{TokenRequest, issue};
 use tempfile::tempdir;
 
@@ -20,6 +20,8 @@ mod cookie_key;
 mod users;
 
 const DAY: std::time::Duration = std::time::Duration::from_secs(86_400);
+/// As of which everything below is alive.
+const AT: LiveAt = LiveAt { now: 0, idle_since: 0 };
 /// Tells the copy of this test binary that is to be killed which file to write.
 const VICTIM: &str = "DOORWARD_TEST_VICTIM_STORE";
 
@@ -38,8 +40,8 @@ async fn s10_only_hashes_of_keys_and_tokens_are_in_the_files() {
         scope: None,
     };
     let (token, record) = issue(TokenKind::Login, request, DAY, 0).unwrap();
-    store.put_session(SessionRecord { key: key.hash(), ..session(1) }).await.unwrap();
-    store.put_token(record).await.unwrap();
+    store.put_session(SessionRecord { key: key.hash(), ..session(1) }, AT).await.unwrap();
+    store.put_token(record, AT).await.unwrap();
 
     let holds = |needle: &[u8]| contains(folder.path(), needle);
     assert!(holds(&key.hash()) && holds(&token.hash()) && holds(b"laptop"), "the search itself must work");
@@ -57,7 +59,7 @@ async fn s14_sessions_live_on_over_a_restart() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("store.db");
     let store = SqliteStore::open(&path).unwrap();
-    store.put_session(session(1)).await.unwrap();
+    store.put_session(session(1), AT).await.unwrap();
     store.touch(LastUses { sessions: vec![([1; 32], 1500)], ..LastUses::default() }).await.unwrap();
     drop(store);
     let store = SqliteStore::open(&path).unwrap();
@@ -76,7 +78,7 @@ async fn victim_writes_until_it_is_killed() {
     for number in 0_u32.. {
         let mut record = session(0);
         record.key[..4].copy_from_slice(&number.to_be_bytes());
-        store.put_session(record).await.unwrap();
+        store.put_session(record, AT).await.unwrap();
         eprintln!("acknowledged {number}");
     }
 }
@@ -118,7 +120,7 @@ async fn the_database_and_its_side_files_are_private() {
     fs::write(&path, "").unwrap();
     chmod(&path, 0o644);
     let store = SqliteStore::open(&path).unwrap();
-    store.put_session(session(1)).await.unwrap();
+    store.put_session(session(1), AT).await.unwrap();
     let mut names: Vec<_> = fs::read_dir(folder.path())
         .unwrap()
         .map(|entry| {
@@ -173,7 +175,7 @@ async fn a_damaged_page_is_found_at_start() {
     let path = folder.path().join("store.db");
     let store = SqliteStore::open(&path).unwrap();
     for number in 0..100 {
-        store.put_session(session(number)).await.unwrap();
+        store.put_session(session(number), AT).await.unwrap();
     }
     drop(store);
     let mut bytes = fs::read(&path).unwrap();
@@ -189,7 +191,7 @@ async fn a_row_that_was_tampered_with_is_an_error_and_no_session() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("store.db");
     let store = SqliteStore::open(&path).unwrap();
-    store.put_session(session(1)).await.unwrap();
+    store.put_session(session(1), AT).await.unwrap();
     rusqlite::Connection::open(&path).unwrap().execute("UPDATE sessions SET user = 'a:b'", []).unwrap();
     let error = store.session([1; 32]).await.unwrap_err().to_string();
     assert!(error.contains("store.db"), "{error}");
@@ -205,7 +207,7 @@ fn many_single_threaded_runtimes_share_one_store() {
             scope.spawn(move || {
                 let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
                 runtime.block_on(async {
-                    let puts = (0..50).map(|number| store.put_session(session(worker * 50 + number)));
+                    let puts = (0..50).map(|number| store.put_session(session(worker * 50 + number), AT));
                     for result in futures_util::future::join_all(puts).await {
                         result.unwrap();
                     }
@@ -224,7 +226,7 @@ async fn two_processes_may_have_the_file_open() {
     let (one, other) = (SqliteStore::open(&path).unwrap(), SqliteStore::open(&path).unwrap());
     for number in 0..20 {
         let store = if number % 2 == 0 { &one } else { &other };
-        store.put_session(session(number)).await.unwrap();
+        store.put_session(session(number), AT).await.unwrap();
     }
     assert_eq!(one.sessions_of(&user("bob")).await.unwrap().len(), 20);
     assert!(one.delete_session([1; 32]).await.unwrap());

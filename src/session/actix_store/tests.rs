@@ -166,7 +166,12 @@ impl House {
         let clock = Clock::manual(1_000_000);
         let limits =
             SessionLimits { idle: Duration::from_secs(3600), absolute: Duration::from_secs(8 * 3600) };
-        let adapter = StoreAdapter { store: Arc::new(MemoryStore::new()), limits, clock: clock.clone() };
+        let adapter = StoreAdapter {
+            store: Arc::new(MemoryStore::new()),
+            limits,
+            clock: clock.clone(),
+            on_ended: Arc::new(|_, _| {}),
+        };
         Self { adapter, key: CookieKey::generate().unwrap(), clock }
     }
 

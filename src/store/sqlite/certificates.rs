@@ -3,9 +3,12 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::limit;
 use super::rows::{self, TOKEN_COLUMNS};
 use crate::domain::{UnixSeconds, Username};
-use crate::store::{CertificateRecord, KeyHash, TokenRecord};
+use crate::store::{
+    Admission, CertificateRecord, KeyHash, LiveAt, MAX_CERTIFICATES_PER_TOKEN, TokenKind, TokenRecord,
+};
 
 /// Columns of the certificate come first; the token's follow.
 const COLUMNS: &str = "c.key, c.id, c.name, c.token, c.address, c.created, c.last_used, c.expires";
@@ -19,12 +22,46 @@ fn select(which: &str) -> String {
     format!("SELECT {COLUMNS}, {token} FROM certificates c JOIN tokens t ON t.key = c.token {which}")
 }
 
-/// `false` if its token has gone in the meantime.
-pub(super) fn put(connection: &Connection, record: &CertificateRecord) -> rusqlite::Result<bool> {
+/// Kept if its token is there, and if there is room for it.
+pub(super) fn put(
+    connection: &Connection,
+    record: &CertificateRecord,
+    at: LiveAt,
+) -> rusqlite::Result<Admission> {
+    let Some(token) = rows::token(connection, &record.token)? else { return Ok(Admission::Orphaned) };
+    let own = live_of(connection, &record.token, &record.key, at)?;
+    if own >= MAX_CERTIFICATES_PER_TOKEN {
+        return Ok(Admission::TokenFull);
+    }
+    let is_part_of_login = own == 0 && token.kind == TokenKind::Login;
+    let ended = if is_part_of_login {
+        limit::make_room(connection, &token.user, at, &record.key, Some(&record.token))?
+    } else if limit::is_full(connection, &token.user, at, &record.key)? {
+        return Ok(Admission::Full);
+    } else {
+        Vec::new()
+    };
+    insert(connection, record)?;
+    Ok(Admission::Kept(ended))
+}
+
+fn live_of(
+    connection: &Connection,
+    token: &KeyHash,
+    without: &KeyHash,
+    at: LiveAt,
+) -> rusqlite::Result<usize> {
+    let count: i64 = connection
+        .prepare_cached("SELECT count(*) FROM certificates WHERE token = ?1 AND key <> ?2 AND expires > ?3")?
+        .query_row(params![token, without, at.now], |row| row.get(0))?;
+    usize::try_from(count).map_err(|error| rows::unreadable(0, error))
+}
+
+fn insert(connection: &Connection, record: &CertificateRecord) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
             "INSERT INTO certificates (key, id, name, token, address, created, last_used, expires)
-             SELECT ?1, ?2, ?3, key, ?5, ?6, ?7, ?8 FROM tokens WHERE key = ?4",
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         )?
         .execute(params![
             record.key,
@@ -36,7 +73,7 @@ pub(super) fn put(connection: &Connection, record: &CertificateRecord) -> rusqli
             record.last_used,
             record.expires,
         ])
-        .map(|changed| changed > 0)
+        .map(drop)
 }
 
 pub(super) fn one(connection: &Connection, key: &KeyHash) -> rusqlite::Result<Option<Pair>> {

@@ -13,13 +13,14 @@ use rusqlite::Connection;
 
 use self::writer::{Purpose, Writer};
 use super::{
-    Answer, BanKind, BanRecord, CertificateOfToken, CertificateRecord, KeyHash, LastUses, SessionRecord,
-    Store, StoreError, TokenRecord,
+    Admission, Answer, BanKind, BanRecord, CertificateOfToken, CertificateRecord, Ended, KeyHash, LastUses,
+    LiveAt, SessionRecord, Store, StoreError, TokenKind, TokenRecord,
 };
 use crate::domain::{UnixSeconds, Username};
 
 mod bans;
 mod certificates;
+mod limit;
 mod open;
 mod rows;
 mod schema;
@@ -57,8 +58,15 @@ impl SqliteStore {
 }
 
 impl Store for SqliteStore {
-    fn put_session(&self, record: SessionRecord) -> Answer<'_, ()> {
-        self.write(move |connection| rows::put_session(connection, &record))
+    fn put_session(&self, record: SessionRecord, at: LiveAt) -> Answer<'_, Vec<Ended>> {
+        self.write(move |connection| {
+            let ended = match &record.user {
+                Some(user) => limit::make_room(connection, user, at, &record.key, None)?,
+                None => Vec::new(),
+            };
+            rows::put_session(connection, &record)?;
+            Ok(ended)
+        })
     }
 
     fn replace_session(&self, record: SessionRecord) -> Answer<'_, bool> {
@@ -92,8 +100,18 @@ impl Store for SqliteStore {
         self.write(move |connection| rows::delete_session_by_id(connection, &user, &id))
     }
 
-    fn put_token(&self, record: TokenRecord) -> Answer<'_, ()> {
-        self.write(move |connection| rows::put_token(connection, &record))
+    fn put_token(&self, record: TokenRecord, at: LiveAt) -> Answer<'_, Admission> {
+        self.write(move |connection| {
+            let ended = match record.kind {
+                TokenKind::Login => limit::make_room(connection, &record.user, at, &record.key, None)?,
+                TokenKind::Minted if limit::is_full(connection, &record.user, at, &record.key)? => {
+                    return Ok(Admission::Full);
+                }
+                TokenKind::Minted => Vec::new(),
+            };
+            rows::put_token(connection, &record)?;
+            Ok(Admission::Kept(ended))
+        })
     }
 
     fn token(&self, key: KeyHash) -> Answer<'_, Option<TokenRecord>> {
@@ -119,8 +137,14 @@ impl Store for SqliteStore {
         self.write(move |connection| rows::delete_token(connection, &user, &id))
     }
 
-    fn put_certificate(&self, record: CertificateRecord) -> Answer<'_, bool> {
-        self.write(move |connection| certificates::put(connection, &record))
+    fn put_certificate(&self, record: CertificateRecord, at: LiveAt) -> Answer<'_, Admission> {
+        self.write(move |connection| certificates::put(connection, &record, at))
+    }
+
+    fn make_room(&self, user: &Username, at: LiveAt) -> Answer<'_, Vec<Ended>> {
+        let user = user.clone();
+        // No key is all zeros: nothing is left out.
+        self.write(move |connection| limit::make_room(connection, &user, at, &KeyHash::default(), None))
     }
 
     fn certificate(&self, key: KeyHash) -> Answer<'_, Option<CertificateOfToken>> {

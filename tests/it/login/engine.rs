@@ -18,6 +18,7 @@ pub(super) struct Engine {
 struct Seen {
     /// Heads of requests, whole.
     heads: Vec<String>,
+    connections: usize,
     /// Streams and tunnels whose other end has gone.
     ended: usize,
 }
@@ -32,6 +33,7 @@ impl Engine {
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let engine = known.clone();
+                engine.seen().connections += 1;
                 std::thread::spawn(move || engine.serve(stream));
             }
         });
@@ -41,6 +43,11 @@ impl Engine {
     /// The requests that hold this text.
     pub(super) fn requests_with(&self, text: &str) -> Vec<String> {
         self.seen().heads.iter().filter(|head| head.contains(text)).cloned().collect()
+    }
+
+    /// How often it was connected to.
+    pub(super) fn connections(&self) -> usize {
+        self.seen().connections
     }
 
     /// Waits until there was a request that holds this text.

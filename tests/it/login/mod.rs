@@ -39,6 +39,8 @@ mod issued;
 #[path = "../../e2e/support/keeper.rs"]
 mod keeper;
 #[cfg(test)]
+mod limits;
+#[cfg(test)]
 mod memory;
 #[cfg(test)]
 mod modules;
