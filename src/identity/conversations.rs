@@ -170,16 +170,20 @@ impl Conversations {
             Ok(attempt) => attempt.with(credential),
             Err(reply) => return reply,
         };
-        let device = origin.device_of(user.as_str()).map(str::to_owned);
-        let begin =
-            Begin { user: user.as_str().to_owned(), password: Some(password.expose().to_owned()), origin };
+        let begin = Begin {
+            user: user.as_str().to_owned(),
+            password: Some(password.expose().to_owned()),
+            origin: origin.clone(),
+        };
         match self.begin_admitted(submitted, attempt, begin, transcript).await {
             // Refused at once, this would tell a right password from a wrong one.
             Reply::Ask { conversation, user, .. } => {
                 self.cancel(&conversation, &Origin::unknown(address));
                 let why = "more questions than Basic can answer";
                 tracing::info!(target: "doorward::login", %address, %user, why, "login refused");
-                if let Ok(attempt) = self.throttle.admit(address, user.as_str(), device.as_deref(), None) {
+                if let Ok(attempt) =
+                    self.throttle.admit(address, user.as_str(), origin.device_of(user.as_str()), None)
+                {
                     attempt.with(credential).fail();
                 }
                 self.pay(submitted, Duration::ZERO).await;

@@ -4,10 +4,12 @@ use std::net::IpAddr;
 
 use http::HeaderMap;
 
-use crate::domain::{Door, UnixSeconds};
+use crate::domain::{Door, UnixSeconds, Username};
 use crate::identity::credential::Identity;
 use crate::listener::is_relayed_unbelieved;
 use crate::session::{CookieKey, Device};
+use crate::store::TokenKind;
+use crate::throttle::KnownDevice;
 
 /// An address, and a device on which somebody is known.
 #[derive(Clone, Debug)]
@@ -18,6 +20,8 @@ pub struct Origin {
     /// Programs have none: to them the id of a step is a secret that is shown to nobody.
     pub(super) browser: Option<[u8; 32]>,
     device: Option<Device>,
+    /// Who is signed in there.
+    signed_in: Option<Username>,
     /// Forwarded headers came along that are not believed: perhaps everybody comes by one proxy.
     pub(super) is_relayed: bool,
 }
@@ -26,11 +30,12 @@ impl Origin {
     /// An origin of which nothing but the address is known.
     #[must_use]
     pub const fn unknown(address: IpAddr) -> Self {
-        Self { address, browser: None, device: None, is_relayed: false }
+        Self { address, browser: None, device: None, signed_in: None, is_relayed: false }
     }
 
-    /// What the headers of a request prove: a device by its cookie. A live session or token beside the attempt does as
-    /// well: who holds one need not be kept from getting another.
+    /// What the headers of a request prove: a device by its cookie. A live session or token of a login beside the attempt
+    /// does as well: who holds one need not be kept from getting another. Derived and scoped tokens are given away, to
+    /// programs and other people.
     #[must_use]
     pub fn of(
         headers: &HeaderMap,
@@ -39,12 +44,21 @@ impl Origin {
         key: &CookieKey,
         now: UnixSeconds,
     ) -> Self {
-        let held = identity.filter(|identity| matches!(identity.door(), Door::Session | Door::Token));
-        let device = match held {
-            Some(held) => Some(Device { id: held.credential_id().to_owned(), user: held.user().clone() }),
-            None => Device::read(headers, key, now),
+        let is_login = |identity: &&Identity| match identity.door() {
+            Door::Session => true,
+            Door::Token => {
+                let credential = identity.credential();
+                credential.token_kind() == Some(TokenKind::Login) && credential.scope().is_none()
+            }
+            Door::Basic | Door::Certificate | Door::None => false,
         };
-        Self { address, browser: None, device, is_relayed: is_relayed_unbelieved(headers, address) }
+        Self {
+            address,
+            browser: None,
+            device: Device::read(headers, key, now),
+            signed_in: identity.filter(is_login).map(|identity| identity.user().clone()),
+            is_relayed: is_relayed_unbelieved(headers, address),
+        }
     }
 
     /// The same, in the browser that holds this key of logins under way.
@@ -53,10 +67,14 @@ impl Origin {
         Self { browser: key, ..self }
     }
 
-    /// The device's id, if `user` is known there.
-    pub(super) fn device_of(&self, user: &str) -> Option<&str> {
-        let same = |device: &&Device| device.user.as_str().to_lowercase() == user.to_lowercase();
-        self.device.as_ref().filter(same).map(|device| device.id.as_str())
+    /// What makes it a device on which `user` is known.
+    #[must_use]
+    pub fn device_of(&self, user: &str) -> Option<KnownDevice<'_>> {
+        let is_user = |known: &Username| known.as_str().to_lowercase() == user.to_lowercase();
+        let browser = self.device.as_ref().filter(|device| is_user(&device.user));
+        browser
+            .map(|device| KnownDevice::Browser(&device.id))
+            .or_else(|| self.signed_in.as_ref().filter(|known| is_user(known)).map(|_| KnownDevice::SignedIn))
     }
 }
 
@@ -71,7 +89,7 @@ mod tests {
     #[test]
     fn b2_a_device_is_known_for_its_own_user_only() {
         let key = CookieKey::generate().unwrap();
-        let set = Device::set_cookie(&Username::parse("Bob").unwrap(), &key, 0).unwrap();
+        let set = Device::set_cookie(None, &Username::parse("Bob").unwrap(), &key, 0).unwrap();
         let mut headers = HeaderMap::new();
         headers.append(COOKIE, set.split(';').next().unwrap().parse().unwrap());
         let origin = Origin::of(&headers, [192, 0, 2, 1].into(), None, &key, 0);

@@ -56,14 +56,10 @@ pub(super) async fn look(
         Ok(identity) => identity,
         Err(refusal) => return refusal,
     };
-    // A guess counts as a failed login of this session: it must not find other people's programs.
-    let throttle = &state.doors.throttle;
-    let attempt = match throttle.admit(
-        context.client,
-        identity.user().as_str(),
-        Some(identity.credential_id()),
-        None,
-    ) {
+    // A guess counts as a failed login of this person: it must not find other people's programs.
+    let (throttle, user) = (&state.doors.throttle, identity.user().as_str());
+    let origin = context.origin(&state.doors);
+    let attempt = match throttle.admit(context.client, user, origin.device_of(user), None) {
         Ok(attempt) => attempt,
         Err(wait) => {
             let seconds = wait.as_secs().max(1);

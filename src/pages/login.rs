@@ -230,7 +230,7 @@ async fn enter(
         Ok(Begun::Quietly) => see_other(return_to.as_str()),
         Err(refusal) => return refusal,
     };
-    remember_device(state, &verified, &mut response);
+    remember_device(state, context, &verified, &mut response);
     remove_former_cookies(context, &mut response);
     response
 }
@@ -297,10 +297,16 @@ pub(super) async fn begin_session(
 
 /// So that others, by failing under this name from elsewhere, cannot lock this browser out. Without the cookie a login is
 /// as good.
-fn remember_device(state: &PagesState, verified: &Verified, response: &mut HttpResponse) {
-    let doors = &state.doors;
+fn remember_device(
+    state: &PagesState,
+    context: &PageContext,
+    verified: &Verified,
+    response: &mut HttpResponse,
+) {
+    let (doors, now) = (&state.doors, state.doors.clock.now());
+    let known = Device::read(&context.headers, &doors.cookie_key, now);
     if doors.throttle.is_on()
-        && let Ok(cookie) = Device::set_cookie(&verified.typed, &doors.cookie_key, doors.clock.now())
+        && let Ok(cookie) = Device::set_cookie(known, &verified.typed, &doors.cookie_key, now)
         && let Ok(value) = cookie.parse()
     {
         response.headers_mut().append(SET_COOKIE, value);

@@ -45,12 +45,22 @@ impl Device {
         is_current.then_some(Self { id: id.to_owned(), user: Username::parse(user).ok()? })
     }
 
-    /// A `Set-Cookie` value that makes the browser a known device of `user`.
+    /// A `Set-Cookie` value that makes the browser a known device of `user`. One that was `known` before keeps its name:
+    /// logins make no further devices of it.
     ///
     /// # Errors
     /// [`NoEntropy`] if the system gives no random bytes.
-    pub fn set_cookie(user: &Username, key: &CookieKey, now: UnixSeconds) -> Result<String, NoEntropy> {
-        let content = format!("{FORM} {} {now} {user}", public_id()?);
+    pub fn set_cookie(
+        known: Option<Self>,
+        user: &Username,
+        key: &CookieKey,
+        now: UnixSeconds,
+    ) -> Result<String, NoEntropy> {
+        let id = match known.filter(|device| device.user == *user) {
+            Some(device) => device.id,
+            None => public_id()?,
+        };
+        let content = format!("{FORM} {id} {now} {user}");
         let name = key.names().device();
         let cookie = Cookie::build((name.to_owned(), content))
             .path("/")
@@ -79,7 +89,7 @@ mod tests {
     }
 
     fn pair(key: &CookieKey) -> String {
-        let set = Device::set_cookie(&bob(), key, 1000).unwrap();
+        let set = Device::set_cookie(None, &bob(), key, 1000).unwrap();
         set.split(';').next().unwrap().to_owned()
     }
 
@@ -104,7 +114,7 @@ mod tests {
     #[test]
     fn b2_the_cookie_has_every_protection_and_says_nothing() {
         let key = CookieKey::generate().unwrap();
-        let set = Device::set_cookie(&bob(), &key, 1000).unwrap();
+        let set = Device::set_cookie(None, &bob(), &key, 1000).unwrap();
         for attribute in ["Secure", "HttpOnly", "SameSite=Lax", "Path=/", "Max-Age=15552000"] {
             assert!(set.contains(attribute), "{set}");
         }
@@ -144,5 +154,18 @@ mod tests {
         };
         let moved = cookie::Cookie::new(device, session).encoded().to_string();
         assert_eq!(read(&[&moved], &key, 1000), None);
+    }
+
+    #[test]
+    fn i8_a_browser_stays_one_device_however_often_its_user_logs_in() {
+        let key = CookieKey::generate().unwrap();
+        let first = read(&[&pair(&key)], &key, 1000).unwrap();
+        let again = |known: Device, user: &Username| {
+            let set = Device::set_cookie(Some(known), user, &key, 2000).unwrap();
+            read(&[set.split(';').next().unwrap()], &key, 2000).unwrap()
+        };
+        assert_eq!(again(first.clone(), &bob()), first);
+        let eve = Username::parse("eve").unwrap();
+        assert_ne!(again(first.clone(), &eve).id, first.id, "another user's");
     }
 }

@@ -161,7 +161,7 @@ pub struct BanRecord {
 }
 
 /// Most ban records kept: as many as the tables in memory hold.
-pub const MOST_BANS: usize = 3 * 32_768;
+pub const MOST_BANS: usize = 4 * 32_768;
 
 /// When things were used last, by their keys.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]

@@ -38,6 +38,11 @@ impl Rules {
         Self { burst, period: (millis(rate.per) / burst).max(1), ban: millis(ban), ban_max: millis(ban_max) }
     }
 
+    /// For all devices of one user: twice of everything, so that one of them cannot use it up.
+    pub(super) const fn doubled(self) -> Self {
+        Self { burst: self.burst * 2, period: self.period / 2 + 1, ..self }
+    }
+
     /// For everything together that has no counter of its own: more room, and no growing ban.
     pub(super) const fn shared(self) -> Self {
         Self { burst: self.burst * 16, period: self.period / 16 + 1, ban_max: self.ban, ..self }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::count::{Ban, Cause, Rules};
-use super::key::{Key, network_of};
+use super::key::{Key, KnownDevice, network_of};
 use super::outage::{OutageCode, Outages, Seen};
 use super::table::{Failed, Place, Table};
 use crate::config::ThrottleSettings;
@@ -17,7 +17,7 @@ use crate::domain::Clock;
 use crate::store::{BanKind, MOST_BANS};
 
 /// Most counters of one kind.
-const MOST: usize = MOST_BANS / 3;
+const MOST: usize = MOST_BANS / 4;
 
 /// All counters of this process. Asked only where a password is about to be checked or a credential was no good:
 /// what is known to be good never comes here.
@@ -32,6 +32,7 @@ pub struct Throttle {
 pub(super) struct State {
     addresses: Table,
     devices: Table,
+    all_devices: Table,
     users: Table,
     outages: Outages,
     /// Bans that the store does not know yet.
@@ -85,6 +86,7 @@ impl Throttle {
             Mutex::new(State {
                 addresses: Table::new(rules(settings.address), MOST),
                 devices: Table::new(rules(settings.user), MOST),
+                all_devices: Table::new(rules(settings.user).doubled(), MOST),
                 users: Table::new(rules(settings.user), MOST),
                 outages: Outages::default(),
                 changed: HashSet::new(),
@@ -117,8 +119,8 @@ impl Throttle {
 
     /// Asks for an attempt of `user` from `address`, before the password is looked at. The name counts as typed,
     /// whether anybody has it or not. A known `device` of that user is counted in the name's stead, so that nobody can
-    /// lock a person out from elsewhere; once it has failed too often itself, it is known no more. The `transcript`
-    /// tells repetitions, which a provisional ban does not keep out.
+    /// lock a person out from elsewhere; once it has failed too often itself, or all of the user's together, it is known
+    /// no more. The `transcript` tells repetitions, which a provisional ban does not keep out.
     ///
     /// # Errors
     /// How long to wait. It does not tell which counter says so.
@@ -126,7 +128,7 @@ impl Throttle {
         self: &Arc<Self>,
         address: IpAddr,
         user: &str,
-        device: Option<&str>,
+        device: Option<KnownDevice<'_>>,
         transcript: Option<Transcript>,
     ) -> Result<Attempt, Duration> {
         let mut attempt = Attempt {
@@ -144,10 +146,12 @@ impl Throttle {
         let now = self.clock.steady_millis();
         let is_repeated =
             attempt.seen.is_some_and(|seen| state.outages.is_repeated(seen.name, seen.credential));
-        let device = device.map(Key::device).filter(|device| state.devices.banned(device, now).is_ok());
+        let device = device
+            .map(|device| vec![Key::device(user, device), Key::devices(user)])
+            .filter(|keys| keys.iter().all(|key| state.table(key).banned(key, now).is_ok()));
         let address = (!self.is_exempt(address)).then(|| Key::address(address));
-        for key in address.into_iter().chain([device.unwrap_or_else(|| Key::user(user))]) {
-            match state.table(key.kind()).reserve(&key, is_repeated, now) {
+        for key in address.into_iter().chain(device.unwrap_or_else(|| vec![Key::user(user)])) {
+            match state.table(&key).reserve(&key, is_repeated, now) {
                 Ok(place) => attempt.places.push((key, place)),
                 Err(millis) => {
                     state.release(&std::mem::take(&mut attempt.places), now);
@@ -187,26 +191,27 @@ impl Throttle {
 }
 
 impl State {
-    pub(super) const fn table(&mut self, kind: BanKind) -> &mut Table {
-        match kind {
-            BanKind::Address => &mut self.addresses,
-            BanKind::Device => &mut self.devices,
-            BanKind::User => &mut self.users,
+    pub(super) const fn table(&mut self, key: &Key) -> &mut Table {
+        match key {
+            Key::Address(_) => &mut self.addresses,
+            Key::Device(_) => &mut self.devices,
+            Key::Devices(_) => &mut self.all_devices,
+            Key::User(_) => &mut self.users,
         }
     }
 
-    pub(super) const fn tables(&self) -> [&Table; 3] {
-        [&self.addresses, &self.devices, &self.users]
+    pub(super) const fn tables(&self) -> [&Table; 4] {
+        [&self.addresses, &self.devices, &self.all_devices, &self.users]
     }
 
     fn release(&mut self, places: &[(Key, Place)], now: i64) {
         for (key, place) in places {
-            self.table(key.kind()).release(key, *place, now);
+            self.table(key).release(key, *place, now);
         }
     }
 
     fn fail(&mut self, key: &Key, cause: Cause, credential: Option<u64>, now: i64) -> Failed {
-        let failed = self.table(key.kind()).fail(key, cause, credential, now);
+        let failed = self.table(key).fail(key, cause, credential, now);
         if let Failed::Banned(ban) = &failed {
             self.changed.insert(key.clone());
             report(key, ban);
@@ -219,7 +224,7 @@ impl State {
         if !self.outages.is_ended_by(credential, is_login, now) {
             return;
         }
-        for table in [&mut self.addresses, &mut self.devices, &mut self.users] {
+        for table in [&mut self.addresses, &mut self.devices, &mut self.all_devices, &mut self.users] {
             self.changed.extend(table.pardon(now));
         }
         tracing::info!(

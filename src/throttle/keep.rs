@@ -29,7 +29,7 @@ impl Throttle {
                     state.changed.insert(key.clone());
                 }
                 if !ban.is_provisional || ban.strikes > 0 {
-                    state.table(record.kind).restore(key, &ban);
+                    state.table(&key).restore(key, &ban);
                 }
             }
         }
@@ -57,7 +57,7 @@ impl Throttle {
 
     fn lift(&self, kind: BanKind, subject: &str) {
         let (Some(key), Some(mut state)) = (Key::parse(kind, subject), self.lock()) else { return };
-        if state.table(kind).lift(&key) {
+        if state.table(&key).lift(&key) {
             tracing::info!(kind = kind.as_str(), subject, "ban lifted");
         }
     }
@@ -79,7 +79,7 @@ impl Throttle {
 /// What is to be written down: the key's ban, or in its place one that is over.
 fn record(state: &mut State, key: &Key, offset: i64, steady: i64) -> BanRecord {
     let over = Ban { strikes: 0, since: steady, until: steady, forget: steady, is_provisional: false };
-    let ban = state.table(key.kind()).ban(key).unwrap_or(over);
+    let ban = state.table(key).ban(key).unwrap_or(over);
     let date = |steady: i64| steady.saturating_add(offset).div_euclid(1000);
     // Not a second too short.
     let end = |steady: i64| if steady > ban.since { date(steady.saturating_add(999)) } else { date(steady) };

@@ -20,13 +20,29 @@ pub fn network_of(address: IpAddr) -> IpAddr {
     }
 }
 
+/// What makes an attempt that of a known device of the user. Nobody can make more of these than are counted here: a
+/// browser keeps its name over logins, and sessions and tokens, of which a login gives any number, are one.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum KnownDevice<'a> {
+    /// The browser of this id.
+    Browser(&'a str),
+    /// A live session or token of a login.
+    SignedIn,
+}
+
 /// One counter's name.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(super) enum Key {
     Address(IpAddr),
     Device(Box<str>),
+    /// All devices of a user together.
+    Devices(Box<str>),
     User(Box<str>),
 }
+
+/// Stand before the user's name in the subject of a ban, which holds no colon.
+const SIGNED_IN: &str = "signed-in:";
+const ALL_DEVICES: &str = "all:";
 
 impl Key {
     pub(super) fn address(address: IpAddr) -> Self {
@@ -37,20 +53,24 @@ impl Key {
     /// another one, else every spelling of one account had guesses of its own. PAM sees the name as typed. What cannot
     /// be a name may be long or hold anything, and is one and the same here.
     pub(super) fn user(name: &str) -> Self {
-        let Ok(name) = Username::parse(name) else { return Self::User("".into()) };
-        let words: Vec<String> =
-            name.as_str().split_whitespace().map(|word| word.to_uppercase().to_lowercase()).collect();
-        Self::User(words.join(" ").into())
+        Self::User(folded(name).into())
     }
 
-    pub(super) fn device(id: &str) -> Self {
-        Self::Device(id.into())
+    pub(super) fn device(user: &str, device: KnownDevice<'_>) -> Self {
+        match device {
+            KnownDevice::Browser(id) => Self::Device(id.into()),
+            KnownDevice::SignedIn => Self::Device(format!("{SIGNED_IN}{}", folded(user)).into()),
+        }
+    }
+
+    pub(super) fn devices(user: &str) -> Self {
+        Self::Devices(folded(user).into())
     }
 
     pub(super) const fn kind(&self) -> BanKind {
         match self {
             Self::Address(_) => BanKind::Address,
-            Self::Device(_) => BanKind::Device,
+            Self::Device(_) | Self::Devices(_) => BanKind::Device,
             Self::User(_) => BanKind::User,
         }
     }
@@ -61,6 +81,7 @@ impl Key {
             Self::Address(address @ IpAddr::V4(_)) => address.to_string(),
             Self::Address(network @ IpAddr::V6(_)) => format!("{network}/{V6_PREFIX}"),
             Self::Device(text) | Self::User(text) => text.to_string(),
+            Self::Devices(user) => format!("{ALL_DEVICES}{user}"),
         }
     }
 
@@ -71,15 +92,25 @@ impl Key {
                 let address = subject.split('/').next()?.parse().ok()?;
                 Some(Self::address(address))
             }
-            BanKind::Device => Some(Self::device(subject)),
+            BanKind::Device => Some(match subject.strip_prefix(ALL_DEVICES) {
+                Some(user) => Self::devices(user),
+                None => Self::Device(subject.into()),
+            }),
             BanKind::User => Some(Self::user(subject)),
         }
     }
 }
 
+fn folded(name: &str) -> String {
+    let Ok(name) = Username::parse(name) else { return String::new() };
+    let words: Vec<String> =
+        name.as_str().split_whitespace().map(|word| word.to_uppercase().to_lowercase()).collect();
+    words.join(" ")
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Key;
+    use super::{Key, KnownDevice};
     use crate::store::BanKind;
 
     fn address(text: &str) -> Key {
@@ -113,7 +144,14 @@ mod tests {
 
     #[test]
     fn b8_what_is_written_down_is_read_back() {
-        for key in [address("192.0.2.7"), address("2001:db8::1"), Key::user("Bob"), Key::device("0f")] {
+        for key in [
+            address("192.0.2.7"),
+            address("2001:db8::1"),
+            Key::user("Bob"),
+            Key::device("bob", KnownDevice::Browser("0f")),
+            Key::device("Bob", KnownDevice::SignedIn),
+            Key::devices("Bob"),
+        ] {
             assert_eq!(Key::parse(key.kind(), &key.subject()), Some(key));
         }
         assert_eq!(address("2001:db8::1").subject(), "2001:db8::/64");

@@ -1,7 +1,7 @@
 //! Brute force gets nowhere: failures are counted, and who has too many waits.
 //!
-//! Each address (IPv6 by /64), each user name, known or not, and each known device has a bucket of failures that refills
-//! with time. An empty one is a ban, and each further ban is twice as long. What is asked before a password is checked
+//! Each address (IPv6 by /64), each user name, known or not, each known device, and all devices of a user together have a
+//! bucket of failures that refills with time. An empty one is a ban, and each further ban is twice as long. What is asked before a password is checked
 //! is [`Throttle::admit`]; it reserves a place, so that a thousand guesses at once are no more than one after another.
 //!
 //! A failure without a verdict counts too, or a stack that reports refusals as outages would give guesses for nothing;
@@ -20,5 +20,5 @@ mod table;
 mod tests;
 
 pub use guard::{Attempt, Throttle, Transcript};
-pub use key::network_of;
+pub use key::{KnownDevice, network_of};
 pub use outage::OutageCode;

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Throttle;
+use super::{KnownDevice, Throttle};
 use crate::config::{Rate, ThrottleSettings};
 use crate::domain::Clock;
 use crate::store::{BanKind, BanRecord, MemoryStore, Store};
@@ -38,12 +38,17 @@ fn fail(
     times: usize,
     address: IpAddr,
     user: &str,
-    device: Option<&str>,
+    device: Option<KnownDevice<'_>>,
 ) -> Option<Duration> {
     (0..times).find_map(|_| throttle.admit(address, user, device, None).map(super::Attempt::fail).err())
 }
 
-fn wait(throttle: &Arc<Throttle>, address: IpAddr, user: &str, device: Option<&str>) -> Option<Duration> {
+fn wait(
+    throttle: &Arc<Throttle>,
+    address: IpAddr,
+    user: &str,
+    device: Option<KnownDevice<'_>>,
+) -> Option<Duration> {
     throttle.admit(address, user, device, None).map(super::Attempt::release).err()
 }
 
@@ -65,23 +70,51 @@ fn b2_a_known_device_gets_in_though_its_user_is_banned_and_has_no_endless_tries(
     let (throttle, clock) = throttle();
     fail(&throttle, 3, ip(1), "bob", None);
     assert!(wait(&throttle, ip(2), "bob", None).is_some());
-    assert_eq!(wait(&throttle, ip(2), "bob", Some("laptop")), None);
-    assert_eq!(fail(&throttle, 3, ip(2), "bob", Some("laptop")), None);
+    assert_eq!(wait(&throttle, ip(2), "bob", Some(KnownDevice::Browser("laptop"))), None);
+    assert_eq!(fail(&throttle, 3, ip(2), "bob", Some(KnownDevice::Browser("laptop"))), None);
     // Known no more: the name counts again, and that is banned.
-    assert_eq!(wait(&throttle, ip(3), "bob", Some("laptop")), Some(MINUTE));
-    assert_eq!(wait(&throttle, ip(3), "bob", Some("another")), None);
+    assert_eq!(wait(&throttle, ip(3), "bob", Some(KnownDevice::Browser("laptop"))), Some(MINUTE));
+    assert_eq!(wait(&throttle, ip(3), "bob", Some(KnownDevice::Browser("another"))), None);
     clock.advance(60);
-    assert_eq!(wait(&throttle, ip(3), "bob", Some("laptop")), None);
+    assert_eq!(wait(&throttle, ip(3), "bob", Some(KnownDevice::Browser("laptop"))), None);
 }
 
 #[test]
 fn b2_the_failures_of_a_known_device_do_not_count_for_the_name_but_for_the_address() {
     let (throttle, _) = throttle();
     for device in ["one", "two"] {
-        assert_eq!(fail(&throttle, 3, ip(1), "bob", Some(device)), None);
+        assert_eq!(fail(&throttle, 3, ip(1), "bob", Some(KnownDevice::Browser(device))), None);
     }
     assert_eq!(wait(&throttle, ip(2), "bob", None), None);
-    assert!(wait(&throttle, ip(1), "bob", Some("three")).is_some());
+    assert!(wait(&throttle, ip(1), "bob", Some(KnownDevice::Browser("three"))).is_some());
+}
+
+#[test]
+fn i8_sessions_and_tokens_are_one_device_and_all_devices_of_a_person_share_a_bound() {
+    let (throttle, _) = throttle();
+    let looked_at = |device: &dyn Fn(usize) -> KnownDevice<'static>, user: &str| {
+        let guesses = (0..270_usize).filter(|number| {
+            let address = ip(u8::try_from(number % 250).unwrap());
+            throttle.admit(address, user, Some(device(*number)), None).map(super::Attempt::fail).is_ok()
+        });
+        guesses.count()
+    };
+    // Three as a device, and three more for the name.
+    assert_eq!(looked_at(&|_| KnownDevice::SignedIn, "bob"), 6);
+    let ids: Vec<&'static str> = (0..270).map(|number| &*format!("{number}").leak()).collect();
+    assert_eq!(
+        looked_at(&|number| KnownDevice::Browser(ids[number]), "eve"),
+        9,
+        "twice three, and the name's"
+    );
+    assert!(wait(&throttle, ip(251), "eve", Some(KnownDevice::SignedIn)).is_some());
+    assert_eq!(wait(&throttle, ip(251), "lou", Some(KnownDevice::SignedIn)), None);
+    let (throttle, _) = self::throttle();
+    // What somebody uses up who stole a token does not lock the person's browser out.
+    fail(&throttle, 3, ip(1), "bob", Some(KnownDevice::SignedIn));
+    fail(&throttle, 3, ip(2), "bob", None);
+    assert!(wait(&throttle, ip(3), "bob", Some(KnownDevice::SignedIn)).is_some());
+    assert_eq!(wait(&throttle, ip(3), "bob", Some(KnownDevice::Browser("laptop"))), None);
 }
 
 #[test]

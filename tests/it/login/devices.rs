@@ -141,8 +141,10 @@ fn a_code_in_the_address_is_never_filled_in() {
 }
 
 #[test]
-fn b1_guessed_codes_count_as_failures_of_that_session_and_nobody_else_is_kept_out() {
+fn i8_guessed_codes_count_for_the_person_however_many_sessions_they_have_and_for_nobody_else() {
     let door = Setup::usual().throttled(&["--throttle-user", "3/1h", "--throttle-ban", "1h"]).open();
+    // However many sessions somebody has.
+    let others = [door.cookie(EVE), door.cookie(EVE)];
     let (begun, guesser, honest) = (begin(&door), door.cookie(EVE), door.cookie(BOB));
     let code = begun["code"].as_str().unwrap();
     for _ in 0..3 {
@@ -151,6 +153,9 @@ fn b1_guessed_codes_count_as_failures_of_that_session_and_nobody_else_is_kept_ou
     // The session is no known device any more, and the name has guesses of its own: three, as for passwords.
     for _ in 0..3 {
         assert_eq!(type_code(&door, &guesser, "BCDF-GHJK").status, 400);
+    }
+    for guesser in &others {
+        assert_eq!(type_code(&door, guesser, code).status, 429);
     }
     let reply = type_code(&door, &guesser, code);
     assert_eq!(reply.status, 429, "{reply:?}");

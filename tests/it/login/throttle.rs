@@ -189,6 +189,58 @@ fn b2_nobody_can_lock_a_person_out_of_a_device_that_is_known() {
 }
 
 #[test]
+fn i8_tokens_and_sessions_however_many_buy_no_further_guesses() {
+    let door = throttled("1000/1h", "3/1h").open();
+    let browser = door.send(&form(BOB.0, BOB.1)).new_device().unwrap();
+    let stolen = door.token(BOB);
+    let mut credentials: Vec<Box<dyn Fn(Request) -> Request>> = Vec::new();
+    for number in 0..4 {
+        let tokens = [door.token(BOB), door.mint(&stolen, &format!("derived {number}")).0];
+        for token in tokens.into_iter().chain([scoped(&door, &stolen, number)]) {
+            credentials.push(Box::new(move |request: Request| request.bearer(&token)));
+        }
+        let cookie = door.cookie(BOB);
+        credentials.push(Box::new(move |request: Request| request.cookie(&cookie)));
+    }
+    let guesses: Vec<Request> = (0..5)
+        .flat_map(|round| {
+            credentials
+                .iter()
+                .enumerate()
+                .map(move |(number, with)| with(api(BOB.0, &format!("{round} {number}"))))
+        })
+        .collect();
+    let looked_at = all(&door, &guesses).iter().filter(|reply| reply.status == 401).count();
+    assert_eq!(looked_at, 6, "three as a device, and three for the name");
+    let fresh = door.send(&form(BOB.0, BOB.1).cookie(&browser)).new_device().unwrap();
+    // A browser stays one device, whatever its cookie looks like after each login.
+    let guesses = [&browser, &fresh].map(|cookie| form(BOB.0, "wrong").cookie(cookie));
+    assert_eq!(statuses(&all(&door, &guesses)), [401; 2]);
+    assert_eq!(door.send(&form(BOB.0, "wrong").cookie(&browser)).status, 401);
+    is_refused(&door.send(&form(BOB.0, BOB.1).cookie(&fresh)));
+}
+
+#[test]
+fn i8_derived_and_scoped_tokens_are_no_device() {
+    let door = throttled("1000/1h", "3/1h").open();
+    let token = door.token(BOB);
+    let given_away = [door.mint(&token, "program").0, scoped(&door, &token, 1)];
+    assert_eq!(statuses(&all(&door, &[(); 3].map(|()| api(BOB.0, "wrong")))), [401; 3]);
+    for token in given_away {
+        is_refused(&door.send(&api(BOB.0, BOB.1).bearer(&token)));
+    }
+    assert_eq!(door.send(&api(BOB.0, BOB.1).bearer(&token)).status, 200);
+}
+
+/// A token of the scope `read`.
+fn scoped(door: &Door, token: &str, number: usize) -> String {
+    let body = json!({ "name": format!("scoped {number}"), "scope": "read" });
+    let reply = door.send(&Request::post("/_doorward/api/v1/tokens").bearer(token).json(&body));
+    assert_eq!(reply.status, 201, "{reply:?}");
+    reply.json()["token"].as_str().unwrap().to_owned()
+}
+
+#[test]
 fn b2_the_device_cookie_is_safe_and_stays_with_the_gateway() {
     let door = throttled("100/1h", "100/1h").open();
     let reply = door.submit(&[("user", BOB.0), ("password", BOB.1)]);
