@@ -11,6 +11,13 @@ use crate::domain::UnixMillis;
 
 /// Longest text from a client that a line holds, in bytes.
 const MOST_BYTES: usize = 512;
+/// Of a path with more segments than these, the ones between are left out. The text before the first slash is one, and
+/// what an engine does is said by at most two words at each end: `/libpod/images/…`, `/containers/…/attach/ws`.
+const FIRST_SEGMENTS: usize = 5;
+const LAST_SEGMENTS: usize = 4;
+/// Bytes of a long segment that are shown before and behind its length.
+const SEGMENT_START: usize = 20;
+const SEGMENT_END: usize = 12;
 
 /// One request.
 #[derive(Debug, Serialize)]
@@ -221,13 +228,65 @@ pub fn clean(text: &str) -> Cow<'_, str> {
             kept.push('…');
             break;
         }
-        if c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}') {
-            kept.extend(c.escape_unicode());
-        } else {
-            kept.push(c);
-        }
+        push_escaped(&mut kept, c);
     }
     Cow::Owned(kept)
+}
+
+/// A path from outside, fit for one line, in which no padding hides what was asked for: of more than 512 bytes, long
+/// segments keep their beginning and end with their length between them, and of many segments the first and the last
+/// stand, with the number of those that are left out. What an engine does is told by the first segments and the last ones.
+#[must_use]
+pub fn clean_path(path: &str) -> Cow<'_, str> {
+    if path.len() <= MOST_BYTES {
+        let cleaned = clean(path);
+        if cleaned.len() <= MOST_BYTES {
+            return cleaned;
+        }
+    }
+    let escaped = escape(path);
+    let segments: Vec<&str> = escaped.split('/').collect();
+    let left_out = segments.len().saturating_sub(FIRST_SEGMENTS + LAST_SEGMENTS);
+    let mut shortened = String::with_capacity(MOST_BYTES);
+    for (at, segment) in segments.iter().enumerate() {
+        if at > 0 && (at <= FIRST_SEGMENTS || at >= FIRST_SEGMENTS + left_out) {
+            shortened.push('/');
+        }
+        if left_out > 0 && at == FIRST_SEGMENTS {
+            shortened.push_str(&format!("…[{left_out} segments of {} bytes in all]…", path.len()));
+        }
+        if left_out == 0 || !(FIRST_SEGMENTS..FIRST_SEGMENTS + left_out).contains(&at) {
+            push_segment(&mut shortened, segment);
+        }
+    }
+    Cow::Owned(shortened)
+}
+
+/// A segment, or its beginning and its end.
+fn push_segment(out: &mut String, segment: &str) {
+    if segment.len() <= SEGMENT_START + SEGMENT_END {
+        out.push_str(segment);
+        return;
+    }
+    let start = segment.floor_char_boundary(SEGMENT_START);
+    let end = segment.ceil_char_boundary(segment.len() - SEGMENT_END);
+    out.push_str(segment.get(..start).unwrap_or_default());
+    out.push_str(&format!("…[{} bytes]…", segment.len()));
+    out.push_str(segment.get(end..).unwrap_or_default());
+}
+
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    text.chars().for_each(|c| push_escaped(&mut escaped, c));
+    escaped
+}
+
+fn push_escaped(out: &mut String, c: char) {
+    if c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}') {
+        out.extend(c.escape_unicode());
+    } else {
+        out.push(c);
+    }
 }
 
 /// `2026-11-21T23:00:00.123Z`. A thread writes many lines in one second, so it remembers that second's text.
@@ -258,7 +317,7 @@ pub fn rfc3339(millis: UnixMillis) -> String {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{Line, clean, rfc3339};
+    use super::{Line, MOST_BYTES, clean, clean_path, rfc3339};
     use crate::config::LogFormat;
 
     #[test]
@@ -291,7 +350,51 @@ mod tests {
         }
     }
 
+    #[test]
+    fn i11_no_padding_hides_what_a_path_asks_for() {
+        let long = "a".repeat(60_000);
+        let many = "a/".repeat(2_000);
+        let wide = "ü".repeat(10_000);
+        for (path, start, end) in [
+            (format!("/v1.41/containers/{long}/exec"), "/v1.41/containers/aaa", "aaa/exec"),
+            (format!("/v1.41/images/{many}push"), "/v1.41/images/a/", "/a/a/a/push"),
+            (
+                format!("/containers/{long}/checkpoints/{long}"),
+                "/containers/aaa",
+                "/checkpoints/aaaaaaaaaaaaaaaaaaaa…[60000 bytes]…aaaaaaaaaaaa",
+            ),
+            (
+                format!("/libpod/images/scp/{many}"),
+                "/libpod/images/scp/a/…[1996 segments of 4019 bytes in all]…",
+                "/a/a/a/",
+            ),
+            (format!("/v{}1.41/containers/create", "0".repeat(600)), "/v000", "/containers/create"),
+            (format!("/containers/{wide}/attach/ws"), "/containers/üüü", "ü/attach/ws"),
+            (format!("/{}/x/kill", "\u{202e}".repeat(300)), "/\\u{202e}", "/x/kill"),
+            (format!("/{}/", "x/".repeat(30_000)), "/x/x/x/x/…[", "…/x/x//"),
+        ] {
+            let cleaned = clean_path(&path);
+            assert!(cleaned.starts_with(start) && cleaned.ends_with(end), "{cleaned}");
+            assert!(cleaned.len() <= MOST_BYTES, "{} bytes: {cleaned}", cleaned.len());
+        }
+        let all_long = clean_path(&format!("/{long}").repeat(50)).into_owned();
+        assert!(all_long.len() <= MOST_BYTES, "{} bytes: {all_long}", all_long.len());
+        for whole in [format!("/containers/{}/json", "a".repeat(400)), "/x".repeat(256)] {
+            assert_eq!(clean_path(&whole), whole);
+        }
+        assert_eq!(clean_path("/a\nb"), "/a\\u{a}b");
+    }
+
     proptest! {
+        #[test]
+        fn i11_a_path_is_bounded_and_shows_its_words(words in proptest::collection::vec("[a-zü\n]{0,200}", 0..60)) {
+            let path = format!("/v1.41/{}/end", words.join("/"));
+            let cleaned = clean_path(&path);
+            prop_assert!(cleaned.len() <= MOST_BYTES);
+            prop_assert!(cleaned.starts_with("/v1.41/") && cleaned.ends_with("/end"));
+            prop_assert!(!cleaned.chars().any(char::is_control));
+        }
+
         #[test]
         fn a_line_is_what_the_derived_form_would_be(
             user in proptest::option::of("\\PC{0,12}"),

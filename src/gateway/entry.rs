@@ -11,7 +11,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderValue, Method};
 use tokio::time::Instant;
 
-use crate::audit::{Line, Sink, clean, rfc3339};
+use crate::audit::{Line, Sink, clean, clean_path, rfc3339};
 use crate::domain::{ClientCertificate, UnixMillis};
 use crate::identity::Identity;
 use crate::listener::Forwarded;
@@ -67,7 +67,7 @@ impl Drop for Entry<'_> {
             certificate: self.facts.certificate.as_ref().map(|shown| shown.fingerprint()),
             address: self.facts.client,
             method: clean(self.facts.method.as_str()),
-            path: clean(self.noted.path.as_ref().map_or("", PathAndQuery::path)),
+            path: clean_path(self.noted.path.as_ref().map_or("", PathAndQuery::path)),
             status: self.status,
             bytes: self.bytes,
             duration_ms: (lasted.as_secs_f64() * 1e6).round() / 1e3,

@@ -4,6 +4,7 @@ mod origin;
 mod permit;
 mod reading;
 mod target;
+mod version;
 
 pub use origin::{ForeignOrigin, check_same_origin, is_by_browser};
 pub use permit::{Denied, Permit, decide};

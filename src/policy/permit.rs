@@ -62,7 +62,7 @@ pub fn decide(
         check_same_origin(method, headers, authority)?;
     }
     if identity.credential().scope() == Some(Scope::Read)
-        && (headers.contains_key(header::UPGRADE) || !is_reading(method, target.path()))
+        && (headers.contains_key(header::UPGRADE) || !is_reading(method, target.route()))
     {
         return Err(Denied::OnlyReading);
     }

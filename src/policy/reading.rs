@@ -7,18 +7,14 @@
 
 use http::Method;
 
-/// Whether this is reading, as of the Docker Engine API 1.24 to 1.54. `path` is canonical; the query never counts.
-pub(super) fn is_reading(method: &Method, path: &str) -> bool {
+/// Whether this is reading, as of the Docker Engine API 1.24 to 1.54. `route` is canonical and without a version; the query never counts.
+pub(super) fn is_reading(method: &Method, route: &str) -> bool {
     let is_head = method == Method::HEAD;
     if !is_head && method != Method::GET {
         return false;
     }
-    let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
-    let route = match segments.as_slice() {
-        [version, rest @ ..] if is_version(version) => rest,
-        all => all,
-    };
-    match route {
+    let segments: Vec<&str> = route.trim_start_matches('/').split('/').collect();
+    match segments.as_slice() {
         ["_ping" | "version" | "info" | "events"] | ["system", "df"] => true,
         ["containers" | "images", "json"] => true,
         ["containers", _, "json" | "top" | "logs" | "changes" | "stats"] => true,
@@ -33,18 +29,15 @@ pub(super) fn is_reading(method: &Method, path: &str) -> bool {
     }
 }
 
-/// `v1.41`, or as little of it as the engine itself takes for a version.
-fn is_version(segment: &str) -> bool {
-    segment.strip_prefix('v').is_some_and(|number| {
-        !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use http::Method;
 
-    use super::is_reading;
+    use crate::policy::version::without;
+
+    fn is_reading(method: &Method, path: &str) -> bool {
+        super::is_reading(method, without(path))
+    }
 
     #[test]
     fn gc5_reading_is_what_a_dashboard_asks_for() {

@@ -10,6 +10,8 @@ use http::uri::PathAndQuery;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use thiserror::Error;
 
+use crate::policy::version;
+
 /// First path segment of the gateway's own pages and API; never forwarded, in any spelling.
 pub const OWN_PREFIX: &str = "_doorward";
 
@@ -60,6 +62,9 @@ pub enum InvalidTarget {
     /// `OPTIONS *`, authority form or nothing at all.
     #[error("the request target must be a path that starts with '/'")]
     NotAPath,
+    /// A first segment that an engine takes for the version of its API, in a form that is none.
+    #[error("the version in the path must be written like v1.41: numbers with dots, without leading zeros")]
+    Version,
 }
 
 impl Target {
@@ -75,7 +80,11 @@ impl Target {
         let path = uri.path();
         let Some(relative) = path.strip_prefix('/') else { return Err(InvalidTarget::NotAPath) };
         let canonical = if is_plain(relative) { check_plain(relative)? } else { Some(rewrite(relative)?) };
-        let own = is_own(canonical.as_deref().map_or(relative, |path| path.trim_start_matches('/')));
+        let relative = canonical.as_deref().map_or(relative, |path| path.strip_prefix('/').unwrap_or(path));
+        let own = is_own(relative);
+        if version::is_odd(relative) {
+            return Err(InvalidTarget::Version);
+        }
         let forwarded = match (canonical, uri.path_and_query()) {
             (None, Some(kept)) => kept.clone(),
             (None, None) => PathAndQuery::from_static("/"),
@@ -88,6 +97,12 @@ impl Target {
     #[must_use]
     pub fn path(&self) -> &str {
         self.forwarded.path()
+    }
+
+    /// The path as the engine routes it: without the version of its API, if it begins with one. Starts with a slash.
+    #[must_use]
+    pub fn route(&self) -> &str {
+        version::without(self.path())
     }
 
     /// Whether the gateway answers this itself.
@@ -239,6 +254,23 @@ mod tests {
             assert!(parse(text).unwrap().is_own(), "{text}");
         }
         assert!(!parse("/_doorwardx").unwrap().is_own());
+    }
+
+    #[test]
+    fn i11_a_version_has_a_form_and_a_length_in_every_spelling() {
+        for text in
+            ["/v1.41/info", "/v9/events", "/v1.41", "/%761.41/info", "/v5.0.0/libpod/info", "/volumes", "/v"]
+        {
+            assert!(parse(text).is_ok(), "{text}");
+        }
+        let long = format!("/v{}1.41/containers/create", "0".repeat(600));
+        for text in
+            [&long, "/v01.41/info", "/v1..41/info", "/%76000001.41/info", "/v1%2e.41/info", "/v./info"]
+        {
+            assert_eq!(parse(text).unwrap_err(), InvalidTarget::Version, "{text}");
+        }
+        assert_eq!(parse("/v1.41/containers/json?all=1").unwrap().route(), "/containers/json");
+        assert_eq!(parse("/containers/v1.41/json").unwrap().route(), "/containers/v1.41/json");
     }
 
     #[test]

@@ -208,3 +208,58 @@ fn l3_nobody_changes_anything_while_the_log_cannot_be_written() {
         assert_eq!(gateway.ask(gateway.get("/_doorward/readyz")).status, 503);
     }
 }
+
+#[test]
+fn i11_the_line_tells_the_route_whatever_stands_around_it() {
+    let gateway = TestGateway::start(&["--assume-secure"]);
+    gateway.token();
+    gateway.lines_about("/_doorward/api/v1/login", 1);
+    let name = "n".repeat(20_000);
+    let many = "n/".repeat(8_000);
+    let query = "q".repeat(20_000);
+    for (target, start, end) in [
+        (format!("/v1.41/i11/{name}/exec"), "/v1.41/i11/nnn", "nnn/exec"),
+        (format!("/i11/{many}push"), "/i11/n/", "/n/push"),
+        (format!("/i11/{name}/checkpoints/{name}"), "/i11/nnn", "nnn"),
+        (format!("/i11/create?{query}"), "/i11/create", "/i11/create"),
+        (format!("/i11/%61{}/kill", "%20".repeat(5_000)), "/i11/a%20", "/kill"),
+    ] {
+        let before = gateway.log.text().len();
+        gateway.ask(gateway.head("POST", &target, "Content-Length: 0\r\n"));
+        let line = gateway.log.wait_for("its line", |text| {
+            let line = text[before..].lines().next().filter(|_| text[before..].ends_with('\n'))?;
+            Some(serde_json::from_str::<serde_json::Value>(line).expect("a line of JSON"))
+        });
+        let path = line["path"].as_str().unwrap();
+        assert!(path.starts_with(start) && path.ends_with(end) && path.len() <= 512, "{path}");
+        assert_eq!(line["status"], 200, "{line}");
+        if target.contains("checkpoints") {
+            assert!(path.contains("/checkpoints/"), "{path}");
+        }
+    }
+}
+
+#[test]
+fn i11_a_version_that_could_hide_what_follows_is_refused() {
+    let gateway = TestGateway::assumed();
+    let zeros = format!("/v{}1.41/i11bad", "0".repeat(600));
+    let dots = format!("/v1.{}41/i11bad", ".".repeat(600));
+    let tag = format!("/v1.41-{}/i11bad", "a".repeat(600));
+    for target in
+        [&zeros, &dots, &tag, "/v01.41/i11bad", "/v.1/i11bad", "/%761.0041/i11bad", "/v1.2.3.4/i11bad"]
+    {
+        let answer = gateway.ask(gateway.get(target));
+        assert_eq!(answer.status, 400, "{target}");
+        assert!(answer.message().contains("version"), "{}", answer.text());
+    }
+    assert!(!gateway.engine.has_received("i11bad"));
+    for target in [
+        "/v1.41/i11good",
+        "/v1.54/i11good",
+        "/v9/i11good",
+        "/v5.2.0/libpod/i11good",
+        "/v5.0.0-rc1/libpod/i11good",
+    ] {
+        assert_eq!(gateway.ask(gateway.get(target)).status, 200, "{target}");
+    }
+}
