@@ -18,6 +18,7 @@ pub mod client;
 pub mod config;
 pub mod doctor;
 pub mod domain;
+pub mod fs;
 pub mod gateway;
 pub mod identity;
 pub mod listener;

@@ -1,9 +1,7 @@
 //! Where the account, the certificate and the memory of failures are kept: one folder for each directory URL, so that a
 //! try with a staging server never touches what the real one gave.
 
-use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -11,6 +9,7 @@ use data_encoding::HEXLOWER;
 use url::Url;
 
 use super::error::AcmeError;
+use crate::fs;
 use crate::store::{Place, Readers};
 
 /// Larger is no file of ours.
@@ -40,7 +39,7 @@ impl Folder {
     /// # Errors
     /// If it cannot be made.
     pub fn make(&self) -> io::Result<()> {
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.0)
+        fs::Folder::make(&self.0, 0o700, 0o700).map(drop)
     }
 
     /// The certificate chain and its private key.
@@ -63,7 +62,7 @@ impl Folder {
 /// The file's bytes; `None` if there is none.
 pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, AcmeError> {
     let failed = |source| AcmeError::Kept { path: path.to_owned(), source };
-    match fs::metadata(path) {
+    match std::fs::metadata(path) {
         Ok(found) if found.len() > MAX_BYTES => {
             return Err(failed(io::Error::other("it is larger than any file of ours")));
         }
@@ -71,7 +70,7 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, AcmeError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(failed(error)),
     }
-    fs::read(path).map(Some).map_err(failed)
+    std::fs::read(path).map(Some).map_err(failed)
 }
 
 /// Puts a whole new file there, mode 0600.
@@ -83,7 +82,7 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), AcmeError> {
 
 /// Removes the file, if there is one.
 pub(super) fn remove(path: &Path) -> Result<(), AcmeError> {
-    match fs::remove_file(path) {
+    match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(AcmeError::Kept { path: path.to_owned(), source: error })
         }

@@ -1,6 +1,6 @@
 //! What has to be had before root is left: port 80, and files that only root can read.
 
-use std::fs;
+use std::io;
 use std::net::TcpListener;
 use std::path::Path;
 
@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 
 use super::error::AcmeError;
 use crate::config::{AcmeBinding, AcmeSettings};
+use crate::fs::open_to_read;
 
 /// Opened and read in advance.
 pub struct Prepared {
@@ -43,8 +44,9 @@ impl std::fmt::Debug for Prepared {
 
 fn roots(path: &Path) -> Result<Vec<CertificateDer<'static>>, AcmeError> {
     let failed = |text: String| AcmeError::File { option: "--acme-ca", path: path.to_owned(), text };
-    let found: Vec<_> = CertificateDer::pem_file_iter(path)
-        .and_then(Iterator::collect)
+    let file = open_to_read(path).map_err(|error| failed(error.to_string()))?;
+    let found: Vec<_> = CertificateDer::pem_reader_iter(file)
+        .collect::<Result<_, _>>()
         .map_err(|error| failed(error.to_string()))?;
     if found.is_empty() { Err(failed("there is no certificate in it".to_owned())) } else { Ok(found) }
 }
@@ -52,7 +54,8 @@ fn roots(path: &Path) -> Result<Vec<CertificateDer<'static>>, AcmeError> {
 fn binding(binding: &AcmeBinding) -> Result<ExternalAccountKey, AcmeError> {
     let path = &binding.key_file;
     let failed = |text: String| AcmeError::File { option: "--acme-eab-key", path: path.clone(), text };
-    let text = fs::read_to_string(path).map(Zeroizing::new).map_err(|error| failed(error.to_string()))?;
+    let text = open_to_read(path).and_then(io::read_to_string).map(Zeroizing::new);
+    let text = text.map_err(|error| failed(error.to_string()))?;
     let key = decode(text.trim()).filter(|key| !key.is_empty());
     let key = key.ok_or_else(|| failed("it does not hold one key in base64url".to_owned()))?;
     Ok(ExternalAccountKey::new(binding.kid.clone(), &key))

@@ -12,6 +12,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use thiserror::Error;
 
 use crate::audit::line::{Closing, Line, rfc3339};
@@ -207,13 +208,19 @@ impl Write for Output {
     }
 }
 
+/// Opened by the gateway's own user, whatever stands there. A pipe that nobody reads is an error and not waited for.
 fn open(path: &Path) -> Result<File, SinkError> {
-    OpenOptions::new()
+    let failed = |error| SinkError { path: path.to_owned(), error };
+    let file = OpenOptions::new()
         .create(true)
         .append(true)
         .mode(0o640)
+        .custom_flags((OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits())
         .open(path)
-        .map_err(|error| SinkError { path: path.to_owned(), error })
+        .map_err(failed)?;
+    // Only the opening does not wait: a slow reader of a pipe is waited for, as a slow disk is.
+    fcntl(&file, FcntlArg::F_SETFL(OFlag::O_APPEND)).map_err(|error| failed(error.into()))?;
+    Ok(file)
 }
 
 fn write_all(shared: &Shared, mut output: Output, path: Option<&Path>) {

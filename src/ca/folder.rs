@@ -1,8 +1,9 @@
 //! The CA's folder: the one seam between the rules and the disk.
 
-use std::fs::{self, DirBuilder, File, Permissions, TryLockError};
+use std::ffi::OsString;
+use std::fs::{self, File, Permissions, TryLockError};
 use std::io::{self, ErrorKind, Read};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, fchown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,7 @@ use super::error::CaError;
 use super::index::{Index, Record, Revocation};
 use super::key::KeyText;
 use crate::domain::UnixSeconds;
+use crate::fs::Folder;
 use crate::store::{Place, Readers};
 
 /// The usual folder's name, in the state folder.
@@ -225,8 +227,11 @@ pub(super) fn create(
         let path = path.join(name);
         move |source| CaError::Write { path, source }
     };
-    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed(""))?;
-    let place = Place::of(&path.join(CERTIFICATE)).map_err(failed(""))?;
+    let folder = Folder::make(path, 0o700, 0o700).map_err(failed(""))?;
+    if group.is_some() {
+        must_hold_nothing_else(&folder, path)?;
+    }
+    let place = Place::within(folder, CERTIFICATE).map_err(failed(""))?;
     let lock = place.folder_anew().map_err(failed(""))?;
     take(&lock, path)?;
     must_be_ours(path, &lock, 0o022)?;
@@ -249,6 +254,18 @@ pub(super) fn create(
     put(CA_KEY, key, Readers::Owner)?;
     put(INDEX, &text, readers)?;
     put(CERTIFICATE, certificate, readers)
+}
+
+/// A folder that is used for something else must not get the CA's group and mode.
+fn must_hold_nothing_else(folder: &Folder, path: &Path) -> Result<(), CaError> {
+    let ours = [CERTIFICATE, CA_KEY, INDEX, CRL];
+    let names = folder.names().map_err(|source| CaError::Read { path: path.to_owned(), source })?;
+    // What a crash left behind begins with the name that it was to get.
+    let is_ours =
+        |name: &OsString| name.to_str().is_some_and(|name| ours.iter().any(|our| name.starts_with(our)));
+    let Some(other) = names.iter().find(|name| !is_ours(name)) else { return Ok(()) };
+    let detail = format!("holds {other:?}, which is no part of a CA; name a folder of its own with --dir");
+    Err(CaError::BadFile { path: path.to_owned(), detail })
 }
 
 impl CaCertificate {

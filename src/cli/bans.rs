@@ -4,12 +4,15 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
+use nix::unistd::{User, geteuid};
 use serde::Serialize;
 
+use super::failure::DEFAULT_ACCOUNT;
 use super::{exit, report};
-use crate::config::{DEFAULT_FILE, Environment, Problem, gather_without_arguments};
+use crate::config::{DEFAULT_FILE, Environment, Problem, StatePlace, gather_without_arguments};
 use crate::domain::Clock;
-use crate::store::{BanKind, BanRecord, SqliteStore, Store, StoreError};
+use crate::startup::act_as;
+use crate::store::{BanKind, BanRecord, DATABASE, SqliteStore, StateFolder, Store, StoreError};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -82,16 +85,17 @@ struct Line<'a> {
 impl Bans {
     /// Does it, and gives the exit code.
     pub(super) fn run(&self) -> u8 {
-        let file = match self.database() {
-            Ok(file) => file,
+        let place = match self.place() {
+            Ok(place) => place,
             Err(problems) => return report::problems(&problems),
         };
+        let file = place.state.join(DATABASE);
         // Opening would make one, which the gateway could not use if root had made it.
         if !file.exists() {
             report::complain(format_args!("{}: there is no such database", file.display()));
             return exit::FAILURE;
         }
-        match self.act(&file) {
+        match become_owner(&place).and_then(|()| self.act(&file)) {
             Ok(code) => code,
             Err(error) => {
                 report::complain(format_args!("{error:#}"));
@@ -100,12 +104,13 @@ impl Bans {
         }
     }
 
-    fn database(&self) -> Result<PathBuf, Vec<Problem>> {
-        if let Some(state) = &self.state {
-            return Ok(state.join("doorward.db"));
-        }
-        let gathered = gather_without_arguments(self.config.as_deref(), Path::new(DEFAULT_FILE))?;
-        Ok(gathered.state_folder(&Environment::of_this_process())?.join("doorward.db"))
+    /// A folder that is named here needs no settings file, so one that is broken does not stand in the way.
+    fn place(&self) -> Result<StatePlace, Vec<Problem>> {
+        let settings = gather_without_arguments(self.config.as_deref(), Path::new(DEFAULT_FILE))
+            .and_then(|gathered| gathered.state_place(None, &Environment::of_this_process()));
+        let Some(state) = &self.state else { return settings };
+        let account = settings.map_or_else(|_| DEFAULT_ACCOUNT.to_owned(), |found| found.account);
+        Ok(StatePlace { state: std::path::absolute(state).unwrap_or_else(|_| state.clone()), account })
     }
 
     fn act(&self, file: &Path) -> anyhow::Result<u8> {
@@ -158,6 +163,14 @@ impl Bans {
             report::say("nobody is banned");
         }
     }
+}
+
+/// Root works on the gateway's database as the gateway's user, who could have put links into the folder.
+fn become_owner(place: &StatePlace) -> anyhow::Result<()> {
+    let own = geteuid();
+    let account = if own.is_root() { User::from_name(&place.account).ok().flatten() } else { None };
+    let user = account.map_or(own, |account| account.uid).as_raw();
+    act_as(StateFolder::open(&place.state, user)?.owner())
 }
 
 impl From<Kind> for BanKind {

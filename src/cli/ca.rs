@@ -79,6 +79,8 @@ enum Action {
 /// The CA to work on.
 struct Place {
     folder: PathBuf,
+    /// The state folder that it is in; `None` if the CA's own was named.
+    state: Option<PathBuf>,
     /// Whom the gateway runs as.
     account: String,
 }
@@ -106,10 +108,10 @@ impl FolderArgs {
             .and_then(|gathered| gathered.state_place(self.state.clone(), &Environment::of_this_process()));
         if let Some(dir) = &self.dir {
             let account = settings.map_or_else(|_| DEFAULT_ACCOUNT.to_owned(), |found| found.account);
-            return Ok(Place { folder: dir.clone(), account });
+            return Ok(Place { folder: dir.clone(), state: None, account });
         }
         let found = settings?;
-        Ok(Place { folder: found.state.join(CA_FOLDER), account: found.account })
+        Ok(Place { folder: found.state.join(CA_FOLDER), state: Some(found.state), account: found.account })
     }
 }
 

@@ -38,6 +38,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::listener::tls::install_crypto_provider;
+use crate::startup::keep_memory_private;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -86,6 +87,8 @@ enum Command {
 /// Parses the command line and runs the command. The exit codes are described in `docs/exit-codes.md`.
 #[must_use]
 pub fn main() -> ExitCode {
+    // Passwords, tokens and keys pass through nearly every command. A change of user takes this back, and sets it again.
+    keep_memory_private();
     install_crypto_provider();
     let parsed = flow::flowing(Cli::command()).try_get_matches().and_then(|matches| {
         let cli = Cli::from_arg_matches(&matches)?;

@@ -14,6 +14,7 @@ use crate::acme::{AcmeError, Prepared};
 use crate::config::{EngineAddress, LogTarget, LoginMode, Problem, Settings, TlsMode};
 use crate::domain::Clock;
 use crate::listener::tls::TlsMaterial;
+use crate::store::StateFolder;
 use crate::trust::ClientTrust;
 use crate::users::{UserFile, UsersError};
 
@@ -31,6 +32,7 @@ pub(super) fn before_start(settings: &Settings, clock: &Clock) -> Vec<Problem> {
     problems.extend(account_service(settings));
     problems.extend(engine_files(&settings.engine));
     problems.extend(folder("state", &settings.state));
+    problems.extend(state_folder(settings));
     problems.extend(folder("runtime-dir", &settings.runtime));
     if let LogTarget::File(file) = &settings.log {
         problems.extend(log_file(file));
@@ -179,6 +181,14 @@ fn folder(option: &str, folder: &Path) -> Option<Problem> {
     };
     let message = format!("cannot keep files in {}: {}: {wrong}", folder.display(), nearest.display());
     Some(Problem::new(option, message))
+}
+
+/// A state folder that others can write or exchange, or that holds what must not be given to the gateway's user.
+fn state_folder(settings: &Settings) -> Option<Problem> {
+    let own = geteuid();
+    let user = if own.is_root() { User::from_name(&settings.user).ok()??.uid } else { own }.as_raw();
+    let error = StateFolder::check(&settings.state, user).err()?;
+    Some(Problem::new("state", format!("{:#}", anyhow::Error::new(error))))
 }
 
 fn log_file(file: &Path) -> Option<Problem> {

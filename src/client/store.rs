@@ -5,9 +5,9 @@
 //! └─ hosts/HOST:PORT.json                                                     0600
 //! ```
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 
 use super::address::GatewayUrl;
 use super::login::Login;
+use crate::fs::Folder;
 use crate::store::{Place, Readers};
 
 const FOLDER: &str = "hosts";
@@ -122,7 +123,7 @@ impl LoginStore {
         let (StoreFault::Broken { path, .. } | StoreFault::Open { path, .. }) = broken else {
             return Ok(false);
         };
-        fs::remove_file(path).map(|()| true).map_err(|error| fault(path, error))
+        Place::of(path).and_then(|place| place.remove()).map(|()| true).map_err(|error| fault(path, error))
     }
 
     fn scan(&self) -> Result<(Vec<Login>, Vec<StoreFault>), StoreFault> {
@@ -172,7 +173,7 @@ impl LoginStore {
     /// [`StoreFault`] if it cannot be removed.
     pub fn remove(&self, url: &GatewayUrl) -> Result<(), StoreFault> {
         let path = self.path_of(url);
-        match fs::remove_file(&path) {
+        match Place::of(&path).and_then(|place| place.remove()) {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(fault(&path, error)),
             _ => Ok(()),
         }
@@ -230,7 +231,7 @@ pub(super) fn absolute(variable: &str) -> Option<PathBuf> {
 
 /// Makes the folder, and those above it, for this user alone.
 pub(super) fn make_private(folder: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(folder)
+    Folder::make(folder, 0o700, 0o700).map(drop)
 }
 
 /// What others can write could send the token anywhere; what they can read, they have.

@@ -12,6 +12,7 @@ use super::finding::Finding;
 use super::identity::{Bits, Blocked, ENTER, Identity, READ, WRITE, user_name};
 use crate::ca::CA_KEY;
 use crate::config::{LogTarget, LoginMode, Settings};
+use crate::store::StateFolder;
 use crate::users::UserFile;
 
 const OF_OTHERS: u32 = 0o077;
@@ -27,6 +28,7 @@ const MOST_FILES: usize = 500;
 pub(super) fn examine(settings: &Settings, gateway: &Identity, is_handed_over: bool) -> Vec<Finding> {
     let state = &settings.state;
     let mut findings = vec![folder("files.state", "state", state, gateway, is_handed_over)];
+    findings.extend(state_of_others(state, gateway));
     findings.extend(private(state));
     findings.push(space(state));
     // Only the launcher needs it: root, or whoever starts a broker too.
@@ -94,6 +96,21 @@ fn nearest(path: &Path) -> io::Result<PathBuf> {
         }
     }
     Err(io::ErrorKind::NotFound.into())
+}
+
+/// Who can write in it, or exchange it, can put sessions of their own making there; `serve` refuses it.
+fn state_of_others(state: &Path, gateway: &Identity) -> Option<Finding> {
+    let error = StateFolder::check(state, gateway.uid).err()?;
+    let text = with_causes(&error);
+    let (text, fix) = text.split_once("; ").unwrap_or((&text, "name another folder with --state"));
+    Some(Finding::problem("files.state-owner", text, fix))
+}
+
+fn with_causes(error: &dyn std::error::Error) -> String {
+    std::iter::successors(Some(error), |error| error.source())
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
 }
 
 /// Keys, sessions and tokens are in there.

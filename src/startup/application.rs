@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use actix_server::{Server, ServerBuilder};
 use anyhow::Context;
+use nix::unistd::geteuid;
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::acme;
@@ -30,7 +31,7 @@ use crate::startup::certificates::{certificate_port, login_ca};
 use crate::startup::launcher::socket_path;
 use crate::startup::listeners::{Bound, Listening};
 use crate::startup::upkeep::{Signals, end_on_signal, flush, heed_certificates, upkeep};
-use crate::store::{SqliteStore, Store};
+use crate::store::{DATABASE, SqliteStore, StateFolder, Store};
 use crate::throttle::Throttle;
 use crate::trust::ClientTrust;
 use crate::users::Users;
@@ -73,8 +74,7 @@ impl Application {
         early_tls: Option<Arc<TlsMaterial>>,
     ) -> anyhow::Result<Self> {
         let clock = Clock::system();
-        std::fs::create_dir_all(&settings.state)
-            .with_context(|| format!("--state {}: cannot make it", settings.state.display()))?;
+        StateFolder::open_or_make(&settings.state, geteuid().as_raw()).context("--state")?;
         let tls = match early_tls {
             Some(tls) => Some(tls),
             None => TlsMaterial::load(&settings.tls, &settings.state, &clock)?.map(Arc::new),
@@ -158,11 +158,7 @@ impl Application {
                 Bound::Tcp(listener) => listener
                     .local_addr()
                     .map_or_else(|_| scheme.to_owned(), |address| format!("{scheme}://{address}")),
-                Bound::Unix(listener) => listener
-                    .local_addr()
-                    .ok()
-                    .and_then(|address| address.as_pathname().map(|path| format!("unix:{}", path.display())))
-                    .unwrap_or_else(|| "unix:".to_owned()),
+                Bound::Unix(_, path) => format!("unix:{}", path.display()),
             })
             .collect()
     }
@@ -238,7 +234,7 @@ fn listen(
                 }
             })
         }),
-        Bound::Unix(listener) => builder.listen_uds(name, listener, move || {
+        Bound::Unix(listener, _) => builder.listen_uds(name, listener, move || {
             let gateway = Arc::clone(&gateway);
             actix_service::fn_factory(move || {
                 let gateway = Arc::clone(&gateway);
@@ -275,7 +271,7 @@ async fn worker_of_this_thread(gateway: Arc<Gateway>) -> Result<Rc<Worker>, ()> 
 }
 
 fn doors(settings: &Settings, clock: &Clock) -> anyhow::Result<Shared> {
-    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&settings.state.join("doorward.db"))?);
+    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&settings.state.join(DATABASE))?);
     let registry = Arc::new(Registry::default());
     let accounts = accounts(settings, &registry, &store);
     let certificates = certificates(settings, accounts.as_ref(), clock)?;

@@ -28,7 +28,7 @@ pub(super) fn certificate_port(settings: &Settings, sockets: &[Listening]) -> Op
     let bound = sockets.iter().filter(|socket| socket.asks && !asked.listen.is_empty());
     let mut ports = bound.filter_map(|socket| match &socket.bound {
         Bound::Tcp(listener) => listener.local_addr().ok().map(|address| address.port()),
-        Bound::Unix(_) => None,
+        Bound::Unix(..) => None,
     });
     Some(ports.next().map_or(CertificatePort::Here, CertificatePort::Port))
 }

@@ -3,7 +3,6 @@
 
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,8 +16,9 @@ use crate::config::{
     ThrottleSettings, TlsMode,
 };
 use crate::domain::{Password, Username};
+use crate::fs::{self, Folder};
 use crate::startup::application::Application;
-use crate::startup::{block_on, listeners, privileges, sample, telemetry};
+use crate::startup::{block_on, listeners, prepare, privileges, sample, telemetry};
 use crate::users::{self, IfMissing, generate_password, hash_password};
 
 /// Where the stock engine listens.
@@ -54,6 +54,7 @@ pub fn demo(options: DemoOptions) -> anyhow::Result<()> {
     if let Some(account) = &account {
         leave_root(account, options.engine.as_ref())?;
     }
+    privileges::keep_memory_private();
     let password = generate_password()?;
     let users = write_users(&state, &password)?;
     let (engine, engine_text) = choose_engine(options.engine, &state)?;
@@ -98,19 +99,16 @@ fn state_folder(wanted: Option<PathBuf>, account: Option<&User>) -> anyhow::Resu
         Some(path) => path,
         None => std::env::temp_dir().join(format!("doorward-demo-{}", random_word(8)?.to_lowercase())),
     };
-    if !path.is_dir() {
-        std::fs::DirBuilder::new()
-            .mode(0o700)
-            .recursive(!is_temporary)
-            .create(&path)
-            .with_context(|| format!("{}: cannot make this folder", path.display()))?;
-        if let Some(account) = account {
-            chown(&path, Some(account.uid.as_raw()), Some(account.gid.as_raw()))?;
-        }
+    let folder =
+        Folder::make(&path, 0o700, 0o755).with_context(|| format!("{}: cannot be used", path.display()))?;
+    if is_temporary && !folder.is_new() {
+        bail!("{}: somebody else made this folder", path.display());
     }
-    std::fs::canonicalize(&path)
-        .map(|path| (path, is_temporary))
-        .with_context(|| format!("{}: cannot be used", path.display()))
+    let real = folder.real().to_owned();
+    if let Some(account) = account {
+        prepare::state(&real, account)?;
+    }
+    Ok((real, is_temporary))
 }
 
 fn write_users(state: &Path, password: &str) -> anyhow::Result<PathBuf> {
@@ -140,11 +138,13 @@ fn choose_engine(wanted: Option<EngineAddress>, state: &Path) -> anyhow::Result<
         ));
     }
     let path = state.join("sample-engine.sock");
-    let _ = std::fs::remove_file(&path);
-    let listener = std::os::unix::net::UnixListener::bind(&path)
-        .with_context(|| format!("{}: cannot make the sample engine's socket", path.display()))?;
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
-    sample::start(listener)?;
+    let made = Folder::of(&path).and_then(|(folder, name)| {
+        fs::remove_socket(&folder, &name, true)?;
+        fs::bind(&folder, &name, 0o600, None)
+    });
+    sample::start(
+        made.with_context(|| format!("{}: cannot make the sample engine's socket", path.display()))?,
+    )?;
     let text = format!("a small built-in sample engine ({DOCKER_SOCKET} cannot be used here)");
     Ok((EngineAddress::Unix(path), text))
 }

@@ -1,9 +1,8 @@
 //! The launcher: PID 1 in a container, parent of the broker and of the gateway, and nothing else. No network, no thread.
 
 use std::collections::HashMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -17,6 +16,8 @@ use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::config::{LoginMode, PamSettings, Settings};
+use crate::fs::{self, Folder};
+use crate::startup::prepare::{BROKER_SOCKET, prepare};
 use crate::startup::privileges;
 
 /// Least time between two starts of a broker that keeps ending.
@@ -26,11 +27,11 @@ const BROKER_GRACE: Duration = Duration::from_secs(2);
 
 /// Starts both children and stays until the gateway ends.
 pub(super) fn run(settings: &Settings) -> anyhow::Result<()> {
-    privileges::prepare(settings)?;
+    let runtime = prepare(settings)?;
     // Before the children: a child that ends at once must be noticed.
     let signals = Signals::new([SIGCHLD, SIGHUP, SIGINT, SIGTERM]).context("cannot listen for signals")?;
     let broker = match &settings.login {
-        LoginMode::Pam(pam) if pam.socket.is_none() => Some(Broker::start(settings, pam)?),
+        LoginMode::Pam(pam) if pam.socket.is_none() => Some(Broker::start(settings, pam, &runtime)?),
         _ => None,
     };
     let gateway = spawn_gateway(settings)?;
@@ -128,8 +129,8 @@ struct Broker {
 }
 
 impl Broker {
-    fn start(settings: &Settings, pam: &PamSettings) -> anyhow::Result<Self> {
-        let listener = socket(settings)?;
+    fn start(settings: &Settings, pam: &PamSettings, runtime: &Folder) -> anyhow::Result<Self> {
+        let listener = socket(settings, runtime)?;
         let mut words = broker_words(settings, pam);
         words.push("--die-with-parent".into());
         let program = broker_program()?;
@@ -199,21 +200,18 @@ pub(super) fn broker_program() -> anyhow::Result<PathBuf> {
 
 /// Where the gateway finds the broker.
 pub(super) fn socket_path(runtime: &Path) -> PathBuf {
-    runtime.join("pam.sock")
+    runtime.join(BROKER_SOCKET)
 }
 
 /// Only root and the gateway's group may connect; the broker asks the kernel who it is, too.
-fn socket(settings: &Settings) -> anyhow::Result<UnixListener> {
-    let path = socket_path(&settings.runtime);
-    let _ = std::fs::remove_file(&path);
-    let listener = UnixListener::bind(&path)
-        .with_context(|| format!("{}: cannot make the broker's socket", path.display()))?;
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o660))?;
-    if geteuid().is_root() {
-        let user = privileges::find_user(&settings.user)?;
-        chown(&path, Some(0), Some(user.gid.as_raw()))?;
-    }
-    Ok(listener)
+fn socket(settings: &Settings, runtime: &Folder) -> anyhow::Result<UnixListener> {
+    let failed = || format!("{}: cannot make the broker's socket", socket_path(&settings.runtime).display());
+    let group =
+        if geteuid().is_root() { Some(privileges::find_user(&settings.user)?.gid.as_raw()) } else { None };
+    let name = OsStr::new(BROKER_SOCKET);
+    // A broker that has lost its launcher may live a moment longer.
+    fs::remove_socket(runtime, name, true).with_context(failed)?;
+    fs::bind(runtime, name, 0o660, group).with_context(failed)
 }
 
 fn whole_seconds(duration: Duration) -> OsString {

@@ -2,14 +2,14 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::Path;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::config::{ClientCertSettings, ListenAddress};
+use crate::fs::{self, Folder};
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 1024;
@@ -18,7 +18,8 @@ const BACKLOG: i32 = 1024;
 #[derive(Debug)]
 pub(super) enum Bound {
     Tcp(TcpListener),
-    Unix(UnixListener),
+    /// With the path as the operator wrote it: the kernel may know another one.
+    Unix(UnixListener, PathBuf),
 }
 
 /// A bound socket, and whether its clients are asked for a certificate.
@@ -55,7 +56,7 @@ fn bind_one(option: &str, address: &ListenAddress) -> anyhow::Result<Bound> {
         ListenAddress::Unix(path) => {
             let listener = unix(path)
                 .with_context(|| format!("--{option} unix:{}: cannot listen there", path.display()))?;
-            Ok(Bound::Unix(listener))
+            Ok(Bound::Unix(listener, path.clone()))
         }
     }
 }
@@ -92,21 +93,10 @@ fn is_without_v6(error: &io::Error) -> bool {
         .any(|errno| error.raw_os_error() == Some(*errno as i32))
 }
 
-/// A socket file that nobody listens on any more is replaced; anything else at that path is left alone.
+/// A socket file that nobody listens on any more is replaced; anything else at that path is left alone. Done while still
+/// root, so in a folder that is opened once: its owner may be somebody else.
 fn unix(path: &Path) -> io::Result<UnixListener> {
-    if let Ok(found) = std::fs::symlink_metadata(path) {
-        if !found.file_type().is_socket() {
-            return Err(io::Error::new(
-                io::ErrorKind::AlreadyExists,
-                "something that is not a socket is there",
-            ));
-        }
-        if UnixStream::connect(path).is_ok() {
-            return Err(io::Error::new(io::ErrorKind::AddrInUse, "another program listens there"));
-        }
-        std::fs::remove_file(path)?;
-    }
-    let listener = UnixListener::bind(path)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
-    Ok(listener)
+    let (folder, name) = Folder::of(path)?;
+    fs::remove_socket(&folder, &name, false)?;
+    fs::bind(&folder, &name, 0o660, None)
 }

@@ -9,6 +9,7 @@ mod certificates;
 mod demo;
 mod launcher;
 mod listeners;
+mod prepare;
 mod privileges;
 mod sample;
 mod telemetry;
@@ -21,6 +22,7 @@ use crate::config::{LoginMode, Settings, unknown_variables};
 
 pub use application::Application;
 pub use demo::{DemoOptions, demo};
+pub use privileges::{act_as, keep_memory_private};
 pub use telemetry::start_quiet as diagnose;
 pub use temporary::TemporaryBroker;
 

@@ -19,6 +19,7 @@ mod nonce;
 mod private_file;
 mod random;
 mod sqlite;
+mod state_folder;
 
 pub use limit::{Admission, Ended, LiveAt, MAX_CERTIFICATES_PER_TOKEN, MAX_PER_USER};
 pub use memory::MemoryStore;
@@ -27,6 +28,7 @@ pub(crate) use private_file::{Place, Readers, create_private};
 pub use random::NoEntropy;
 pub(crate) use random::{fill, public_id};
 pub use sqlite::SqliteStore;
+pub use state_folder::{DATABASE, StateError, StateFolder};
 
 /// SHA-256 of a session key or of a token.
 pub type KeyHash = [u8; 32];

@@ -1,16 +1,17 @@
 //! Files that only this program's user may read, written so that a crash leaves the old file or the new one, never half.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
-use std::path::Path;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
+use std::path::{Path, PathBuf};
 
 use nix::fcntl::{AtFlags, OFlag, openat, renameat};
-use nix::sys::stat::{Mode, fstatat};
-use nix::unistd::{UnlinkatFlags, linkat, unlinkat};
+use nix::sys::stat::Mode;
+use nix::unistd::linkat;
 
 use super::public_id;
+use crate::fs::Folder;
 
 /// Owner only.
 const PRIVATE: u32 = 0o600;
@@ -38,54 +39,57 @@ pub(crate) enum Readers {
 /// A file's place: its name in a folder that was opened once. All steps happen in that very folder, whatever becomes of
 /// its path meanwhile: whoever may write a folder above cannot lead a privileged writer elsewhere.
 pub(crate) struct Place {
-    folder: File,
+    folder: Folder,
     name: OsString,
 }
 
 impl Place {
-    /// The place that `path` names; its folder must exist.
+    /// The place that `path` names; its folder must exist, and links to it must be this user's or root's.
     pub(crate) fn of(path: &Path) -> io::Result<Self> {
-        let name = path.file_name().ok_or_else(|| io::Error::from(ErrorKind::InvalidFilename))?.to_owned();
-        let folder = match path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        let folder = OpenOptions::new().read(true).custom_flags(OFlag::O_DIRECTORY.bits()).open(folder)?;
-        Ok(Self { folder, name })
+        Folder::of(path).map(|(folder, name)| Self { folder, name })
+    }
+
+    /// The place of what is behind `path` and all links, and its path without them. Nothing need be there.
+    pub(crate) fn behind(path: &Path) -> io::Result<(Self, PathBuf)> {
+        let (folder, name) = Folder::behind(path)?;
+        let real = folder.real().join(&name);
+        Ok((Self { folder, name }, real))
+    }
+
+    /// A place in a folder that is open already. `name` is one of our own making, without `/`.
+    pub(crate) fn within(folder: Folder, name: &str) -> io::Result<Self> {
+        is_plain(name).then(|| Self { folder, name: name.into() }).ok_or(ErrorKind::InvalidFilename.into())
     }
 
     /// Another place in the very same folder. `name` is one of our own making, without `/`.
     pub(crate) fn sibling(&self, name: &str) -> io::Result<Self> {
-        if name.is_empty() || name == "." || name == ".." || name.contains(['/', '\0']) {
-            return Err(io::Error::from(ErrorKind::InvalidFilename));
-        }
-        Ok(Self { folder: self.folder.try_clone()?, name: name.into() })
+        Self::within(self.folder.try_clone()?, name)
     }
 
     /// The folder, for its permissions.
     pub(crate) fn folder(&self) -> &File {
-        &self.folder
+        self.folder.file()
     }
 
     /// The very same folder opened once more, for a lock of its own: those of one opening share theirs.
     pub(crate) fn folder_anew(&self) -> io::Result<File> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        Ok(openat(&self.folder, ".", flags, Mode::empty())?.into())
+        Ok(openat(self.folder(), ".", flags, Mode::empty())?.into())
     }
 
     /// Whether something stands there, be it a link that leads nowhere.
     pub(crate) fn is_taken(&self) -> io::Result<bool> {
-        match fstatat(&self.folder, self.name.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW) {
-            Ok(_) => Ok(true),
-            Err(nix::errno::Errno::ENOENT) => Ok(false),
-            Err(error) => Err(error.into()),
-        }
+        self.folder.look(&self.name).map(|found| found.is_some())
     }
 
     /// Opens the file for reading. Neither follows a symbolic link nor waits for the other end of a pipe.
     pub(crate) fn open(&self) -> io::Result<File> {
-        let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-        Ok(openat(&self.folder, self.name.as_os_str(), flags, Mode::empty())?.into())
+        self.folder.open_file(&self.name)
+    }
+
+    /// Removes what stands there, a symbolic link itself and not what it points to.
+    pub(crate) fn remove(&self) -> io::Result<()> {
+        self.folder.remove(&self.name)
     }
 
     /// Whether the name still stands for `file`.
@@ -109,8 +113,8 @@ impl Place {
         })?;
         // A hard link, unlike a rename, never replaces: of two processes that start together exactly one makes the file.
         let name = self.name.as_os_str();
-        match linkat(&self.folder, temporary.name(), &self.folder, name, AtFlags::empty()) {
-            Ok(()) => self.folder.sync_all().map(|()| true),
+        match linkat(self.folder(), temporary.name(), self.folder(), name, AtFlags::empty()) {
+            Ok(()) => self.folder().sync_all().map(|()| true),
             Err(nix::errno::Errno::EEXIST) => Ok(false),
             Err(error) => Err(error.into()),
         }
@@ -120,9 +124,9 @@ impl Place {
     /// can still read what root has edited.
     pub(crate) fn replace(&self, content: &[u8], old: &fs::Metadata) -> io::Result<()> {
         let temporary = self.temporary(content, |file| imitate(file, old))?;
-        renameat(&self.folder, temporary.name(), &self.folder, self.name.as_os_str())?;
+        renameat(self.folder(), temporary.name(), self.folder(), self.name.as_os_str())?;
         // A new name is durable only once its folder is.
-        self.folder.sync_all()
+        self.folder().sync_all()
     }
 
     /// Creates the file or replaces whatever stands there, a symbolic link itself and not what it points to.
@@ -138,8 +142,8 @@ impl Place {
             };
             file.set_permissions(fs::Permissions::from_mode(mode))
         })?;
-        renameat(&self.folder, temporary.name(), &self.folder, self.name.as_os_str())?;
-        self.folder.sync_all()
+        renameat(self.folder(), temporary.name(), self.folder(), self.name.as_os_str())?;
+        self.folder().sync_all()
     }
 
     /// As [`Place::put`], but a file that is there keeps its owner and its group, and that its group could read it.
@@ -160,8 +164,8 @@ impl Place {
             Err(error) if error.kind() == ErrorKind::PermissionDenied => return self.put(content, readers),
             other => other?,
         };
-        renameat(&self.folder, temporary.name(), &self.folder, self.name.as_os_str())?;
-        self.folder.sync_all()
+        renameat(self.folder(), temporary.name(), self.folder(), self.name.as_os_str())?;
+        self.folder().sync_all()
     }
 
     /// A file beside the one to be written, on the same file system, complete before it gets the name.
@@ -173,9 +177,7 @@ impl Place {
         let suffix = public_id().map_err(io::Error::other)?;
         let mut name = self.name.clone();
         name.push(format!(".{suffix}.tmp"));
-        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let mut file: File =
-            openat(&self.folder, name.as_os_str(), flags, Mode::from_bits_truncate(PRIVATE))?.into();
+        let mut file = self.folder.create_new(&name, PRIVATE)?;
         let temporary = Temporary { place: self, name };
         prepare(&file)?;
         file.write_all(content)?;
@@ -199,8 +201,13 @@ impl Temporary<'_> {
 impl Drop for Temporary<'_> {
     fn drop(&mut self) {
         // Nothing useful can be done if it fails: at worst a private file stays behind.
-        let _ = unlinkat(&self.place.folder, self.name(), UnlinkatFlags::NoRemoveDir);
+        let _ = self.place.folder.remove(self.name());
     }
+}
+
+/// Whether a name stays in its folder.
+fn is_plain(name: &str) -> bool {
+    !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '\0'])
 }
 
 /// Owner first: changing the owner may clear mode bits.

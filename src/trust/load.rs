@@ -1,6 +1,5 @@
 //! Reads the files of the certificate door.
 
-use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -22,6 +21,7 @@ use super::subject::describe;
 use crate::ca::{CaError, CaFolder, Revocations};
 use crate::config::{CertField, ClientCa, ClientCertSettings};
 use crate::domain::UnixSeconds;
+use crate::fs::open_to_read;
 
 /// Larger than every bundle of public CAs.
 const MOST_CA_BYTES: u64 = 8 * 1024 * 1024;
@@ -294,7 +294,7 @@ fn in_der(mut bytes: &[u8]) -> Result<Vec<pem::Block>, pem::Wrong> {
 /// Whoever may write these files may let in anybody.
 fn read_file(option: &'static str, path: &Path, most: u64) -> Result<Vec<u8>, TrustError> {
     let unreadable = |error: std::io::Error| TrustError::unreadable(option, path, &error);
-    let file = File::open(path).map_err(unreadable)?;
+    let file = open_to_read(path).map_err(unreadable)?;
     let found = file.metadata().map_err(unreadable)?;
     if !found.is_file() {
         return Err(TrustError::file(option, path, "is not a file"));

@@ -1,9 +1,9 @@
 //! The socket file: private, one tunnel's at a time, gone when the tunnel is.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::{UnixListener as StdUnixListener, UnixStream as StdUnixStream};
 use std::path::{Path, PathBuf};
 
@@ -13,6 +13,8 @@ use nix::unistd::geteuid;
 use socket2::{Domain, SockAddr, Socket, Type};
 use thiserror::Error;
 use tokio::net::{UnixListener, UnixStream};
+
+use crate::fs::Folder;
 
 /// Clients that may wait to be accepted.
 const BACKLOG: i32 = 128;
@@ -67,8 +69,7 @@ impl LocalSocket {
     /// [`SocketError`].
     pub fn open_default(path: &Path) -> Result<Self, SocketError> {
         if let Some(folder) = path.parent() {
-            let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
-            made.map_err(|source| fault(folder, source))?;
+            Folder::make(folder, 0o700, 0o700).map_err(|source| fault(folder, source))?;
             must_be_private(folder)?;
         }
         Self::open(path)

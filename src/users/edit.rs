@@ -1,19 +1,17 @@
 //! Changing the user file: one change at a time, whole or not at all, and nothing of it but what was asked for.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, Metadata, TryLockError};
+use std::fs::{File, Metadata, TryLockError};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-
-use nix::unistd::geteuid;
 
 use super::document::Document;
 use super::file::{Entry, UserFile, is_group, read};
 use super::hash::{Hash, PasswordHash};
 use super::{UserInfo, UsersError};
 use crate::domain::{UnixSeconds, Username};
+use crate::fs::RefusedLink;
 use crate::store::Place;
 
 const HEADER: &str = "\
@@ -64,9 +62,8 @@ pub fn change(
     if_missing: IfMissing,
     mut change: impl FnMut(&mut Draft) -> Result<(), UsersError>,
 ) -> Result<Changed, UsersError> {
-    let path = behind_link(path)?;
+    let (place, path) = behind_links(path)?;
     let cannot_write = |source| UsersError::Write { path: path.clone(), source };
-    let place = Place::of(&path).map_err(cannot_write)?;
     let begun = Instant::now();
     loop {
         let held = hold(&place, &path, begun)?;
@@ -235,20 +232,19 @@ fn write(place: &Place, text: &str, old: Option<&Metadata>, if_missing: IfMissin
 
 /// The file behind a symbolic link, so that the link stays. One that a third person made could send a change of root's
 /// to any other user file.
-fn behind_link(path: &Path) -> Result<PathBuf, UsersError> {
-    let failed = |source| UsersError::Read { path: path.to_owned(), source };
-    let link = match fs::symlink_metadata(path) {
-        Ok(metadata) if metadata.is_symlink() => metadata,
-        Ok(_) => return Ok(path.to_owned()),
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(path.to_owned()),
-        Err(error) => return Err(failed(error)),
+fn behind_links(path: &Path) -> Result<(Place, PathBuf), UsersError> {
+    let failed = |source: io::Error| match RefusedLink::of(&source) {
+        Some(refused) => UsersError::Link { path: refused.link.clone(), owner: refused.maker },
+        None => UsersError::Write { path: path.to_owned(), source },
     };
-    let target = fs::canonicalize(path).map_err(failed)?;
-    let owner = fs::symlink_metadata(&target).map_err(failed)?.uid();
-    if [0, geteuid().as_raw(), owner].contains(&link.uid()) {
-        return Ok(target);
+    let (place, real) = Place::behind(path).map_err(failed)?;
+    // A link that leads nowhere is a mistake, and not where a new file is wanted.
+    if !place.is_taken().map_err(failed)?
+        && Place::of(path).and_then(|link| link.is_taken()).map_err(failed)?
+    {
+        return Err(UsersError::Read { path: path.to_owned(), source: ErrorKind::NotFound.into() });
     }
-    Err(UsersError::Link { path: path.to_owned(), owner: link.uid() })
+    Ok((place, real))
 }
 
 fn entry<'a>(users: &'a mut BTreeMap<Username, Entry>, name: &Username) -> Result<&'a mut Entry, UsersError> {

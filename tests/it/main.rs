@@ -8,6 +8,7 @@ mod gateway;
 mod house;
 mod login;
 mod manual;
+mod planted;
 mod settings;
 mod slow_peers;
 mod stores;

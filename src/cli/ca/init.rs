@@ -1,17 +1,16 @@
 //! `doorward ca init`.
 
-use std::os::unix::fs::{DirBuilderExt, chown};
 use std::path::Path;
 
-use anyhow::Context;
 use clap::{Args, value_parser};
-use nix::unistd::User;
+use nix::unistd::{User, geteuid};
 
 use super::unlock::NewPassphraseArgs;
 use super::{Outcome, Place};
 use crate::ca::{Algorithm, Authority, CA_DAYS, CaError, CaFolder, MAX_CA_DAYS, NewCa};
 use crate::cli::report;
 use crate::domain::Clock;
+use crate::store::StateFolder;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -52,8 +51,8 @@ impl Init {
         }
         let passphrase = self.passphrase.get(place)?;
         let account = place.gateway_account();
-        if let (Some(parent), Some(account)) = (place.folder.parent(), &account) {
-            make_state_folder(parent, account)?;
+        if let Some(state) = &place.state {
+            make_state_folder(state, account.as_ref())?;
         }
         let new = NewCa {
             name: self.name.clone(),
@@ -69,12 +68,13 @@ impl Init {
     }
 }
 
-/// A state folder that root makes before the gateway's first start is the gateway's all the same.
-fn make_state_folder(path: &Path, account: &User) -> anyhow::Result<()> {
-    if path.as_os_str().is_empty() || path.exists() {
-        return Ok(());
+/// A state folder that root makes before the gateway's first start is the gateway's all the same. One that is there must be
+/// in order: who may write in it could exchange the CA.
+fn make_state_folder(path: &Path, account: Option<&User>) -> anyhow::Result<()> {
+    let user = account.map_or_else(|| geteuid().as_raw(), |account| account.uid.as_raw());
+    let state = StateFolder::open_or_make(path, user)?;
+    if let (true, Some(account)) = (state.folder().is_new(), account) {
+        state.hand_over(account.uid.as_raw(), account.gid.as_raw())?;
     }
-    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.and_then(|()| chown(path, Some(account.uid.as_raw()), Some(account.gid.as_raw())))
-        .with_context(|| format!("cannot make {}", path.display()))
+    Ok(())
 }

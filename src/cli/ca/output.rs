@@ -2,7 +2,7 @@
 
 use std::fs::{File, Permissions};
 use std::io::{self, ErrorKind, Read};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt, fchown};
+use std::os::unix::fs::{PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -13,6 +13,7 @@ use x509_parser::prelude::FromDer;
 use zeroize::Zeroizing;
 
 use crate::ca::{Bundle, Index, Kind, LeafKey, Record, Serial};
+use crate::fs::Folder;
 use crate::store::{Place, Readers};
 
 const CERTIFICATE: &str = "cert.pem";
@@ -45,9 +46,11 @@ impl Output {
     pub(super) fn open(wanted: Option<&Path>, name: &str, gateway: Option<u32>) -> anyhow::Result<Self> {
         let path = wanted.map_or_else(|| PathBuf::from(folder_name(name)), Path::to_owned);
         let failed = || format!("cannot make {}", path.display());
-        let made = !path.exists();
-        make_folder(&path, gateway.is_some()).with_context(failed)?;
-        let certificate = Place::of(&path.join(CERTIFICATE)).with_context(failed)?;
+        // Folders above are as open as any that people make if the gateway has to come through, else as closed as this one.
+        let above = if gateway.is_some() { 0o755 } else { 0o700 };
+        let folder = Folder::make(&path, 0o700, above).with_context(failed)?;
+        let made = folder.is_new();
+        let certificate = Place::within(folder, CERTIFICATE).with_context(failed)?;
         if let (true, Some(group)) = (made, gateway) {
             open_to(certificate.folder(), group).with_context(failed)?;
         }
@@ -149,14 +152,6 @@ impl Drop for Output {
             let _ = std::fs::remove_dir(&self.path);
         }
     }
-}
-
-/// Folders above are as open as any that people make if the gateway has to come through, else as closed as this one.
-fn make_folder(path: &Path, is_for_gateway: bool) -> io::Result<()> {
-    if let (true, Some(parent)) = (is_for_gateway, path.parent()) {
-        std::fs::create_dir_all(parent)?;
-    }
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 fn open_to(folder: &File, group: u32) -> io::Result<()> {

@@ -5,7 +5,6 @@ mod help;
 mod settings;
 mod synopsis;
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -17,7 +16,9 @@ use jiff::Timestamp;
 use super::failure::{Failure, Outcome, conclude};
 use super::report;
 use crate::domain::Clock;
+use crate::fs::Folder;
 use crate::pam;
+use crate::store::{Place, Readers};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -85,9 +86,11 @@ fn pages(commands: Command, date: &str) -> io::Result<Vec<Page>> {
 fn write_all(pages: &[Page], folder: &Path) -> anyhow::Result<()> {
     for page in pages {
         let section = folder.join(format!("man{}", page.section));
-        let file = section.join(format!("{}.{}", page.name, page.section));
-        let written = fs::create_dir_all(&section).and_then(|()| fs::write(&file, &page.text));
-        written.with_context(|| format!("cannot write {}", file.display()))?;
+        let file = format!("{}.{}", page.name, page.section);
+        // Packages are built by root, and not only in folders of root's.
+        let written = Folder::make(&section, 0o755, 0o755)
+            .and_then(|folder| Place::within(folder, &file)?.put(&page.text, Readers::Everybody));
+        written.with_context(|| format!("cannot write {}", section.join(&file).display()))?;
     }
     Ok(())
 }

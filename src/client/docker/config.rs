@@ -126,7 +126,11 @@ impl DockerFolder {
     /// The settings, and the file that they are in: the one that a link leads to, as people keep theirs elsewhere.
     fn read(&self) -> Result<(Map<String, Value>, PathBuf), DockerFault> {
         let path = self.config_path();
-        let path = fs::canonicalize(&path).unwrap_or(path);
+        let path = match Place::behind(&path) {
+            Ok((_, real)) => real,
+            Err(error) if error.kind() == ErrorKind::NotFound => path,
+            Err(error) => return Err(fault(&path, error)),
+        };
         let text = match fs::read(&path) {
             Ok(text) => Zeroizing::new(text),
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok((Map::new(), path)),

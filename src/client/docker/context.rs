@@ -1,8 +1,7 @@
 //! Contexts in Docker's store.
 
-use std::fs::{self, DirBuilder};
+use std::fs;
 use std::io::ErrorKind;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -13,6 +12,7 @@ use super::name::ContextName;
 use super::{DockerFault, DockerFolder, fault};
 use crate::client::GatewayUrl;
 use crate::client::store::make_private;
+use crate::fs::Folder;
 use crate::store::{Place, Readers};
 
 const META: &str = "contexts/meta";
@@ -145,8 +145,7 @@ impl DockerFolder {
             } },
         });
         let folder = self.meta(name);
-        let made = DirBuilder::new().recursive(true).mode(0o755).create(&folder);
-        made.map_err(|error| fault(&folder, error))?;
+        Folder::make(&folder, 0o755, 0o755).map_err(|error| fault(&folder, error))?;
         put(&folder.join(META_FILE), meta.to_string().as_bytes(), Readers::Everybody)
     }
 
@@ -225,14 +224,15 @@ fn put(path: &Path, content: &[u8], readers: Readers) -> Result<(), DockerFault>
 }
 
 fn remove_file(path: &Path) -> Result<(), DockerFault> {
-    match fs::remove_file(path) {
+    match Place::of(path).and_then(|place| place.remove()) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(fault(path, error)),
         _ => Ok(()),
     }
 }
 
 fn remove_folder(path: &Path) -> Result<(), DockerFault> {
-    match fs::remove_dir_all(path) {
+    // Inside the folder that was found, whatever becomes of the folders above it meanwhile.
+    match Folder::of(path).and_then(|(folder, name)| fs::remove_dir_all(folder.path_to(&name))) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(fault(path, error)),
         _ => Ok(()),
     }

@@ -1,13 +1,14 @@
 //! Reading and writing of files that hold private keys.
 
-use std::fs::{DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
 use super::error::{FileProblem, TlsError};
+use crate::fs::{Folder, open_to_read};
 
 /// Where swarm and compose mount secrets, with mode 0444 by default: whoever is in the container may read them anyway.
 pub(super) const SECRETS: &str = "/run/secrets";
@@ -23,7 +24,7 @@ pub(super) struct SecretFile {
 impl SecretFile {
     /// Reads the whole file.
     pub(super) fn read(path: &Path) -> Result<Self, FileProblem> {
-        let file = File::open(path).map_err(FileProblem::Unreadable)?;
+        let file = open_to_read(path).map_err(FileProblem::Unreadable)?;
         let metadata = file.metadata().map_err(FileProblem::Unreadable)?;
         if !metadata.is_file() {
             return Err(FileProblem::Unreadable(io::Error::other("it is not a file")));
@@ -49,11 +50,8 @@ impl SecretFile {
 
 /// Makes the folder, and those above it, for this user alone.
 pub(super) fn make_private_folder(folder: &Path) -> Result<(), TlsError> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)
-        .map_err(|error| FileProblem::Unwritable(error).of(folder))
+    let made = Folder::make(folder, 0o700, 0o700);
+    made.map(drop).map_err(|error| FileProblem::Unwritable(error).of(folder))
 }
 
 /// Puts a whole new file in the place of the old, so that no reader and no crash sees a half of it.

@@ -23,6 +23,14 @@ mod conversation;
 #[path = "../frames.rs"]
 #[allow(dead_code, unreachable_pub, reason = "compiled into the gateway too, which uses the rest")]
 mod frames;
+#[path = "../../fs/mod.rs"]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    unused_imports,
+    reason = "compiled into the gateway too, which uses the rest"
+)]
+mod fs;
 mod ledger;
 mod link;
 mod log;

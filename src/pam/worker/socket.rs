@@ -1,19 +1,22 @@
 //! The broker's listening socket: from standard input, or bound here.
 
-use std::fs;
+use std::ffi::OsString;
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use nix::sys::socket::sockopt::AcceptConn;
 use nix::sys::socket::{AddressFamily, SockaddrLike, UnixAddr, getsockname, getsockopt};
-use nix::sys::stat::{Mode, umask};
-use nix::unistd::{Gid, chown, dup2_stdin};
+use nix::unistd::{Gid, dup2_stdin};
 use thiserror::Error;
 
+use super::fs::{self, Folder};
 use super::options::Config;
+
+const WRITABLE_BY_OTHERS: u32 = 0o022;
+const STICKY: u32 = 0o1000;
 
 /// Why there is no socket to listen on.
 #[derive(Debug, Error)]
@@ -28,17 +31,17 @@ pub(super) enum SocketError {
     Stdin(#[from] io::Error),
 }
 
-/// A listening socket, and the path to remove in the end if it was made here.
+/// A listening socket, and where to remove it in the end if it was made here.
 #[derive(Debug)]
 pub(super) struct Listener {
     pub(super) socket: UnixListener,
-    made: Option<PathBuf>,
+    made: Option<(Folder, OsString)>,
 }
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        if let Some(path) = &self.made {
-            let _ = fs::remove_file(path);
+        if let Some((folder, name)) = &self.made {
+            let _ = folder.remove(name);
         }
     }
 }
@@ -46,9 +49,9 @@ impl Drop for Listener {
 /// The socket that the options name; it does not block.
 pub(super) fn listener(config: &Config) -> Result<Listener, SocketError> {
     let listener = match &config.socket {
-        Some(path) => bind(path, config.group)
-            .map(|socket| Listener { socket, made: Some(path.clone()) })
-            .map_err(|problem| SocketError::Path { path: path.clone(), problem })?,
+        Some(path) => {
+            bind(path, config.group).map_err(|problem| SocketError::Path { path: path.clone(), problem })?
+        }
         None => Listener { socket: from_stdin()?, made: None },
     };
     listener.socket.set_nonblocking(true)?;
@@ -62,7 +65,7 @@ fn from_stdin() -> Result<UnixListener, SocketError> {
     }
     let socket = stdin.as_fd().try_clone_to_owned()?;
     // Modules and their helpers must not find the socket on standard input.
-    dup2_stdin(fs::File::open("/dev/null")?).map_err(io::Error::from)?;
+    dup2_stdin(File::open("/dev/null")?).map_err(io::Error::from)?;
     Ok(UnixListener::from(socket))
 }
 
@@ -73,29 +76,22 @@ fn listens_on_unix(fd: BorrowedFd<'_>) -> bool {
     is_unix && getsockopt(&fd, AcceptConn).unwrap_or(false)
 }
 
-fn bind(path: &Path, group: Option<Gid>) -> io::Result<UnixListener> {
-    remove_stale(path)?;
-    // Nobody else may connect between bind and chmod.
-    let before = umask(Mode::from_bits_truncate(0o177));
-    let bound = UnixListener::bind(path);
-    umask(before);
-    let socket = bound?;
-    if group.is_some() {
-        chown(path, None, group)?;
+/// In a folder that is opened once, and that nobody else may write: the gateway sends passwords to whoever listens there.
+fn bind(path: &Path, group: Option<Gid>) -> io::Result<Listener> {
+    let (folder, name) = Folder::of(path)?;
+    let mode = folder.stat()?.st_mode;
+    let is_open = mode & WRITABLE_BY_OTHERS != 0 && mode & STICKY == 0;
+    if is_open || !folder.is_steady()? {
+        return Err(io::Error::other(format!(
+            "others could put a socket of theirs there: {}, or a folder above it, is another user's, or others may write \
+             in it; run: chmod go-w on it, or name a path in a folder of this user's own",
+            folder.real().display()
+        )));
     }
-    fs::set_permissions(path, fs::Permissions::from_mode(0o660))?;
-    Ok(socket)
-}
-
-/// Removes the socket of a broker that died; never that of one that lives, and never anything else.
-fn remove_stale(path: &Path) -> io::Result<()> {
-    match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
-        Ok(metadata) if !metadata.file_type().is_socket() => {
-            Err(io::Error::other("exists and is not a socket"))
-        }
-        Ok(_) if UnixStream::connect(path).is_ok() => Err(io::Error::other("another broker listens here")),
-        Ok(_) => fs::remove_file(path),
-    }
+    fs::remove_socket(&folder, &name, false).map_err(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => io::Error::other("another broker listens here"),
+        _ => error,
+    })?;
+    let socket = fs::bind(&folder, &name, 0o660, group.map(Gid::as_raw))?;
+    Ok(Listener { socket, made: Some((folder, name)) })
 }

@@ -62,6 +62,43 @@ fn ga2_the_generated_certificate_names_what_was_asked_and_keeps_its_key() {
     door.token(BOB);
 }
 
+#[test]
+fn i4_a_state_folder_that_root_put_back_from_a_backup_serves_its_tokens_again() {
+    if !nix::unistd::geteuid().is_root() {
+        println!("skipped: only root gives folders away");
+        return;
+    }
+    let mut door = Setup::usual().with(&["--client-ca", "own"]).prepared(with_a_ca).open();
+    let token = door.token(BOB);
+    let state = door.state();
+    let everything = || -> Vec<(std::path::PathBuf, u32)> {
+        let output = Command::new("find").arg(&state).args(["-printf", "%U %p\n"]).output().unwrap();
+        let lines = String::from_utf8(output.stdout).unwrap();
+        lines
+            .lines()
+            .map(|line| line.split_once(' ').unwrap())
+            .map(|(uid, path)| (path.into(), uid.parse().unwrap()))
+            .collect()
+    };
+    let before = everything();
+    assert!(Command::new("chown").args(["-R", "root"]).arg(door.state()).status().unwrap().success());
+    door.restart(nix::sys::signal::Signal::SIGTERM);
+    assert_eq!(door.passes(|request| request.bearer(&token)), 200);
+    let now = everything();
+    for (path, uid) in before {
+        let same = now.iter().find(|(other, _)| *other == path);
+        assert!(same.is_none_or(|(_, now)| *now == uid), "{}: {same:?}, was {uid}", path.display());
+    }
+}
+
+/// The CA of `doorward ca`, made by root before the first start.
+fn with_a_ca(folder: &std::path::Path) {
+    let mut command = Command::new(PROGRAM);
+    command.args(["ca", "init", "--no-passphrase", "--state"]).arg(folder.join("state"));
+    command.env("DOORWARD_USER", super::door::account().name);
+    assert!(command.output().unwrap().status.success());
+}
+
 /// A door with the certificate of another in one file, its parts in this order.
 fn with_certfile(other: &Door, order: [&str; 2]) {
     let folder = tempfile::tempdir().unwrap();
