@@ -1,6 +1,5 @@
 //! What has to be had before root is left: port 80, and files that only root can read.
 
-use std::io;
 use std::net::TcpListener;
 use std::path::Path;
 
@@ -12,7 +11,7 @@ use zeroize::Zeroizing;
 
 use super::error::AcmeError;
 use crate::config::{AcmeBinding, AcmeSettings};
-use crate::fs::open_to_read;
+use crate::fs::{read_believed, read_secret};
 
 /// Opened and read in advance.
 pub struct Prepared {
@@ -44,8 +43,8 @@ impl std::fmt::Debug for Prepared {
 
 fn roots(path: &Path) -> Result<Vec<CertificateDer<'static>>, AcmeError> {
     let failed = |text: String| AcmeError::File { option: "--acme-ca", path: path.to_owned(), text };
-    let file = open_to_read(path).map_err(|error| failed(error.to_string()))?;
-    let found: Vec<_> = CertificateDer::pem_reader_iter(file)
+    let bytes = read_believed(path).map_err(|error| failed(error.to_string()))?;
+    let found: Vec<_> = CertificateDer::pem_slice_iter(&bytes)
         .collect::<Result<_, _>>()
         .map_err(|error| failed(error.to_string()))?;
     if found.is_empty() { Err(failed("there is no certificate in it".to_owned())) } else { Ok(found) }
@@ -54,8 +53,8 @@ fn roots(path: &Path) -> Result<Vec<CertificateDer<'static>>, AcmeError> {
 fn binding(binding: &AcmeBinding) -> Result<ExternalAccountKey, AcmeError> {
     let path = &binding.key_file;
     let failed = |text: String| AcmeError::File { option: "--acme-eab-key", path: path.clone(), text };
-    let text = open_to_read(path).and_then(io::read_to_string).map(Zeroizing::new);
-    let text = text.map_err(|error| failed(error.to_string()))?;
+    let bytes = read_secret(path).map_err(|error| failed(error.to_string()))?;
+    let text = std::str::from_utf8(&bytes).unwrap_or_default();
     let key = decode(text.trim()).filter(|key| !key.is_empty());
     let key = key.ok_or_else(|| failed("it does not hold one key in base64url".to_owned()))?;
     Ok(ExternalAccountKey::new(binding.kid.clone(), &key))

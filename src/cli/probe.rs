@@ -13,6 +13,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use crate::acme::{AcmeError, Prepared};
 use crate::config::{EngineAddress, LogTarget, LoginMode, Problem, Settings, TlsMode};
 use crate::domain::Clock;
+use crate::fs::{read_believed, read_secret};
 use crate::listener::tls::TlsMaterial;
 use crate::store::StateFolder;
 use crate::trust::ClientTrust;
@@ -148,27 +149,21 @@ pub(super) fn engine_files(engine: &EngineAddress) -> Vec<Problem> {
 }
 
 fn certificate_file(option: &str, path: &Path) -> Option<Problem> {
-    readable(option, path).or_else(|| {
-        let message = format!("{} holds no certificate in PEM form", path.display());
-        CertificateDer::from_pem_file(path).is_err().then(|| Problem::new(option, message))
-    })
+    let wrong = match read_believed(path) {
+        Ok(bytes) if CertificateDer::from_pem_slice(&bytes).is_ok() => return None,
+        Ok(_) => "holds no certificate in PEM form".to_owned(),
+        Err(error) => format!("cannot be used: {error}"),
+    };
+    Some(Problem::new(option, format!("{} {wrong}", path.display())))
 }
 
 fn key_file(option: &str, path: &Path) -> Option<Problem> {
-    readable(option, path).or_else(|| {
-        let message = format!("{} holds no private key in PEM form (without a password)", path.display());
-        PrivateKeyDer::from_pem_file(path).is_err().then(|| Problem::new(option, message))
-    })
-}
-
-fn readable(option: &str, path: &Path) -> Option<Problem> {
-    let opened = std::fs::File::open(path).and_then(|file| file.metadata());
-    let wrong = match opened {
-        Ok(metadata) if metadata.is_file() => return None,
-        Ok(_) => "it is not a file".to_owned(),
-        Err(error) => error.to_string(),
+    let wrong = match read_secret(path) {
+        Ok(bytes) if PrivateKeyDer::from_pem_slice(&bytes).is_ok() => return None,
+        Ok(_) => "holds no private key in PEM form (without a password)".to_owned(),
+        Err(error) => format!("cannot be used: {error}"),
     };
-    Some(Problem::new(option, format!("cannot read {}: {wrong}", path.display())))
+    Some(Problem::new(option, format!("{} {wrong}", path.display())))
 }
 
 /// A folder that is missing is made at start, so the nearest one above it counts.

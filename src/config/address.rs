@@ -3,11 +3,12 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use url::{Host, Url};
 
 use super::check::{Checker, list};
 use super::checked::{EngineAddress, ListenAddress};
+use super::reach::Reach;
 
 const DEFAULT_ENGINE: &str = "/var/run/docker.sock";
 pub(super) const DEFAULT_PORT: u16 = 8100;
@@ -76,6 +77,40 @@ pub(super) fn networks(checker: &mut Checker<'_>, option: &str, texts: &[String]
     networks
 }
 
+/// Whose forwarded headers are believed.
+pub(super) fn trusted_proxies(checker: &mut Checker<'_>) -> Vec<IpNet> {
+    const OPTION: &str = "trusted-proxy";
+    const SECOND: &str = "trust-all-proxies";
+    let raw = checker.raw;
+    let networks = networks(checker, OPTION, &list(&raw.trusted_proxy));
+    let is_wide = Reach::of(&networks).is_wide();
+    if is_wide && raw.client_cert_header.is_some() {
+        // A certificate is public: where everybody may write the header, having seen bob's is being bob.
+        let message = "holds more of the Internet than one organisation has, and --client-cert-header believes each of them \
+                       whose certificate a request has; name the terminator's own address";
+        checker.problem(OPTION, message);
+    } else if is_wide && raw.trust_all_proxies != Some(true) {
+        let message = format!(
+            "holds more of the Internet than one organisation has, so any client can claim any address; name the \
+             terminator's own address, or write --{SECOND} too if nobody but it reaches this port"
+        );
+        checker.problem(OPTION, message);
+    } else if !is_wide && raw.trust_all_proxies == Some(true) {
+        checker.problem(SECOND, format!("only means something with a very wide --{OPTION}"));
+    }
+    networks
+}
+
+/// Who may reach the gateway at all.
+pub(super) fn allow_from(checker: &mut Checker<'_>) -> Vec<IpNet> {
+    let networks = networks(checker, "allow-from", &list(&checker.raw.allow_from));
+    if Reach::of(&networks).is_everybody() {
+        let message = "keeps nobody out: it holds every address of IPv4 or of IPv6; name the networks, or leave the option out";
+        checker.problem("allow-from", message);
+    }
+    networks
+}
+
 /// A network, or an address as a network of one. Bits after the prefix are refused: the writer meant something else.
 fn parse_network(text: &str) -> Result<IpNet, String> {
     if let Ok(address) = text.parse::<IpAddr>() {
@@ -84,11 +119,20 @@ fn parse_network(text: &str) -> Result<IpNet, String> {
     let network: IpNet = text.parse().map_err(|_| {
         format!("'{text}' is not a network; write for example 10.0.0.0/8, fd00::/8 or 192.0.2.7")
     })?;
+    let network = canonical(network);
     if network.trunc() == network {
         Ok(network)
     } else {
         Err(format!("'{text}' has bits behind its prefix; write {} or the one address", network.trunc()))
     }
+}
+
+/// IPv4 in the clothes of IPv6 (`::ffff:10.0.0.0/104`) is IPv4, as peers and clients are.
+fn canonical(network: IpNet) -> IpNet {
+    const MAPPED: u8 = 96;
+    let IpNet::V6(v6) = network else { return network };
+    let inner = v6.prefix_len().checked_sub(MAPPED).zip(v6.addr().to_ipv4_mapped());
+    inner.and_then(|(prefix, address)| Ipv4Net::new(address, prefix).ok()).map_or(network, IpNet::V4)
 }
 
 pub(super) fn engine(checker: &mut Checker<'_>) -> Option<EngineAddress> {

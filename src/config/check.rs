@@ -38,14 +38,18 @@ fn assemble(checker: &mut Checker<'_>) -> Option<Settings> {
     let log_required = places::log_required(checker);
     let raw = checker.raw;
     let listen = address::listen(checker);
-    let trusted_proxies = address::networks(checker, "trusted-proxy", &list(&raw.trusted_proxy));
-    let allow_from = address::networks(checker, "allow-from", &list(&raw.allow_from));
+    if let Some(login) = &login {
+        login::everywhere(checker, login, &listen);
+    }
+    let trusted_proxies = address::trusted_proxies(checker);
+    let allow_from = address::allow_from(checker);
     let admin_groups = login::admin_groups(checker);
     let throttle = throttle::throttle(checker);
     let sessions = sessions(checker);
-    let token_lifetime = checker.length("token-lifetime", raw.token_lifetime.as_ref(), "12h");
+    let token_lifetime = checker.length_up_to("token-lifetime", raw.token_lifetime.as_ref(), "12h", "366d");
     let basic_cache = checker.length_or_zero("basic-cache", raw.basic_cache.as_ref(), "60s");
-    let grace = checker.length("grace", raw.grace.as_ref(), "8s");
+    checker.at_most("basic-cache", basic_cache, "1d");
+    let grace = checker.length_up_to("grace", raw.grace.as_ref(), "8s", "1h");
     let workers = workers(checker);
     let user = places::user(checker);
     Some(Settings {
@@ -75,7 +79,7 @@ fn assemble(checker: &mut Checker<'_>) -> Option<Settings> {
 
 fn sessions(checker: &mut Checker<'_>) -> SessionLimits {
     let raw = checker.raw;
-    let absolute = checker.length("session-max", raw.session_max.as_ref(), "12h");
+    let absolute = checker.length_up_to("session-max", raw.session_max.as_ref(), "12h", "31d");
     // A short --session-max alone must not be a contradiction with a default that nobody wrote.
     let default =
         if absolute < Duration::from_secs(3600) { raw.session_max.as_ref().map(Text::as_str) } else { None };
@@ -126,6 +130,29 @@ impl<'a> Checker<'a> {
         }
         self.problem(option, format!("is zero; write a longer time, for example {default}"));
         parse_duration(default).unwrap_or_default()
+    }
+
+    /// The same, and not longer than `most`.
+    pub(super) fn length_up_to(
+        &mut self,
+        option: &str,
+        text: Option<&Text>,
+        default: &str,
+        most: &str,
+    ) -> Duration {
+        let length = self.length(option, text, default);
+        self.at_most(option, length, most);
+        length
+    }
+
+    /// A limit that no operator needs to pass: what lives for years is forgotten, and then it is a door that nobody watches.
+    pub(super) fn at_most(&mut self, option: &str, length: Duration, most: &str) {
+        if parse_duration(most).is_ok_and(|longest| length > longest) {
+            self.problem(
+                option,
+                format!("is longer than {most}, the longest that it may be; write {most} or less"),
+            );
+        }
     }
 
     /// A length of time of which zero means "never".

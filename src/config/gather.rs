@@ -35,11 +35,30 @@ impl Gathered {
     /// # Errors
     /// Every problem at once, those of the settings file first, each with where its value was given.
     pub fn check(self, environment: &Environment) -> Result<Settings, Vec<Problem>> {
+        let opened = self.opened_by_environment();
         match Settings::check(self.raw.clone(), environment) {
-            Ok(settings) if self.problems.is_empty() => Ok(settings),
-            Ok(_) => Err(self.problems),
-            Err(found) => Err(self.placed(found)),
+            Ok(settings) if self.problems.is_empty() && opened.is_empty() => Ok(settings),
+            Ok(_) => Err(self.placed(opened)),
+            Err(found) => Err(self.placed(found.into_iter().chain(opened).collect())),
         }
+    }
+
+    /// Variables are inherited, and set by whoever starts a container. None of them lets in everybody.
+    fn opened_by_environment(&self) -> Vec<Problem> {
+        let words = [
+            ("no-login", self.raw.no_login),
+            ("no-login-on-all-addresses", self.raw.no_login_on_all_addresses),
+        ];
+        let is_by_variable = |option: &str| matches!(self.origins.get(option), Some(Origin::Environment(_)));
+        let opened = words.into_iter().filter(|(option, said)| *said == Some(true) && is_by_variable(option));
+        let problem = |(option, _): (&str, Option<bool>)| {
+            let message = format!(
+                "a variable alone does not open the gate; write --{option} on the command line, or {option} = true in the \
+                 settings file"
+            );
+            Problem::new(option, message)
+        };
+        opened.map(problem).collect()
     }
 
     /// The problems of the file, then those found in the values, with where each value was given.

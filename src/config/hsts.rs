@@ -42,7 +42,11 @@ pub(super) fn hsts(checker: &mut Checker<'_>, tls: Option<&TlsMode>) -> HstsSett
             usual
         }
         // Zero is meant to be sent: it is how browsers are made to forget (RFC 6797 section 6.1.1).
-        Ok(length) => HstsSettings::Always(length),
+        Ok(length) => {
+            // What browsers were told cannot be taken back for those who do not come again.
+            checker.at_most("hsts", length, "730d");
+            HstsSettings::Always(length)
+        }
         Err(message) => {
             checker.problem("hsts", format!("{message}; or write off"));
             usual

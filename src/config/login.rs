@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::check::{Checker, list};
-use super::checked::{LoginMode, PamSettings, TlsMode};
+use super::checked::{ListenAddress, LoginMode, PamSettings, TlsMode};
 use super::names::certificate_name;
 use super::raw::Text;
 
@@ -90,6 +90,30 @@ pub(super) fn login(checker: &mut Checker<'_>) -> Option<LoginMode> {
     login
 }
 
+/// `--no-login` on every address of the host asks for a second word: nobody may get there by leaving something out.
+pub(super) fn everywhere(checker: &mut Checker<'_>, login: &LoginMode, listen: &[ListenAddress]) {
+    const SECOND: &str = "no-login-on-all-addresses";
+    let is_everywhere = |address: &&ListenAddress| match address {
+        ListenAddress::Tcp(address) => address.ip().to_canonical().is_unspecified(),
+        ListenAddress::Unix(_) => false,
+    };
+    let everywhere = listen.iter().find(is_everywhere).filter(|_| *login == LoginMode::NoLogin);
+    match (everywhere, checker.raw.no_login_on_all_addresses == Some(true)) {
+        (Some(ListenAddress::Tcp(address)), false) => checker.problem(
+            "no-login",
+            format!(
+                "lets in everybody who reaches any address of this host ({address}), and whoever uses the engine is root on \
+                 it; write --listen 127.0.0.1:{}, or --{SECOND} too if that is meant",
+                address.port()
+            ),
+        ),
+        (None, true) => {
+            checker.problem(SECOND, "only means something with --no-login and --listen on every address");
+        }
+        _ => {}
+    }
+}
+
 /// Groups of administrators. An empty one is a variable that was not set where the value was put together.
 pub(super) fn admin_groups(checker: &mut Checker<'_>) -> Vec<String> {
     let groups = list(&checker.raw.admin_group);
@@ -131,10 +155,30 @@ fn pam(checker: &mut Checker<'_>) -> PamSettings {
         account_recheck: account_recheck(checker),
         service,
         max_logins: max_logins(checker),
-        compute_deadline: checker.length("pam-compute-timeout", raw.pam_compute_timeout.as_ref(), "10s"),
-        prompt_deadline: checker.length("pam-prompt-timeout", raw.pam_prompt_timeout.as_ref(), "120s"),
-        login_deadline: checker.length("pam-login-timeout", raw.pam_login_timeout.as_ref(), "300s"),
-        failure_delay: checker.length("login-failure-delay", raw.login_failure_delay.as_ref(), "2s"),
+        compute_deadline: checker.length_up_to(
+            "pam-compute-timeout",
+            raw.pam_compute_timeout.as_ref(),
+            "10s",
+            "1h",
+        ),
+        prompt_deadline: checker.length_up_to(
+            "pam-prompt-timeout",
+            raw.pam_prompt_timeout.as_ref(),
+            "120s",
+            "1h",
+        ),
+        login_deadline: checker.length_up_to(
+            "pam-login-timeout",
+            raw.pam_login_timeout.as_ref(),
+            "300s",
+            "1h",
+        ),
+        failure_delay: checker.length_up_to(
+            "login-failure-delay",
+            raw.login_failure_delay.as_ref(),
+            "2s",
+            "1m",
+        ),
         greeting: raw.pam_greeting == Some(true),
         serialize: raw.pam_serialize == Some(true),
         socket: checker.path("pam-socket", raw.pam_socket.as_ref()),
@@ -170,11 +214,22 @@ fn deadlines(checker: &mut Checker<'_>, pam: &PamSettings) {
     }
 }
 
-/// Zero is "never". Less than a second would be a storm of processes for nothing: the cut is not quicker than that.
+/// Zero is "never", which takes the word itself. Less than a second would be a storm of processes for nothing: the cut is
+/// not quicker than that.
 fn account_recheck(checker: &mut Checker<'_>) -> Duration {
-    let length = checker.length_or_zero("account-recheck", checker.raw.account_recheck.as_ref(), "5m");
-    if !length.is_zero() && length < Duration::from_secs(1) {
-        checker.problem("account-recheck", "is too short; write 1s or longer, or 0 to never ask again");
+    const OPTION: &str = "account-recheck";
+    let text = checker.raw.account_recheck.as_ref();
+    if text.is_some_and(|text| text.as_str() == "never") {
+        return Duration::ZERO;
+    }
+    let length = checker.length_or_zero(OPTION, text, "5m");
+    checker.at_most(OPTION, length, "1d");
+    if length.is_zero() {
+        let message = "0 never asks again, so whoever is locked, expired or deleted keeps their sessions and tokens; write \
+                       'never' if that is meant, or a time";
+        checker.problem(OPTION, message);
+    } else if length < Duration::from_secs(1) {
+        checker.problem(OPTION, "is too short; write 1s or longer");
     }
     length
 }

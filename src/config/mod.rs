@@ -24,6 +24,7 @@ mod names;
 mod places;
 mod problem;
 mod raw;
+mod reach;
 mod state_place;
 #[cfg(test)]
 mod tests;

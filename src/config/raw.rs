@@ -86,6 +86,10 @@ pub struct RawSettings {
     #[arg(long, env = "DOORWARD_NO_LOGIN", action = ArgAction::SetTrue, value_parser = flag,
           help_heading = LOGIN, hide_env_values = true)]
     pub no_login: Option<bool>,
+    /// With --no-login: yes, everybody who reaches any address of this host
+    #[arg(long, env = "DOORWARD_NO_LOGIN_ON_ALL_ADDRESSES", action = ArgAction::SetTrue, value_parser = flag,
+          help_heading = LOGIN, hide_env_values = true)]
+    pub no_login_on_all_addresses: Option<bool>,
     /// Check passwords with this user file instead of PAM
     #[arg(long, env = "DOORWARD_USERS", value_name = "FILE", help_heading = LOGIN, hide_env_values = true)]
     pub users: Option<Text>,
@@ -175,7 +179,7 @@ pub struct RawSettings {
     /// PAM service whose account stage is asked about people who have logged in [default: that of --pam-service]
     #[arg(long, env = "DOORWARD_PAM_ACCOUNT_SERVICE", value_name = "NAME", help_heading = PAM, hide_env_values = true)]
     pub pam_account_service: Option<Text>,
-    /// Ask PAM again after this time whether somebody with a session or token may still come in; 0 never asks again
+    /// Ask PAM again after this time whether somebody with a session or token may still come in, or 'never'
     /// [default: 5m]
     #[arg(long, env = "DOORWARD_ACCOUNT_RECHECK", value_name = "TIME", help_heading = PAM, hide_env_values = true)]
     pub account_recheck: Option<Text>,
@@ -216,6 +220,10 @@ pub struct RawSettings {
     #[arg(long, env = "DOORWARD_TRUSTED_PROXY", value_name = "CIDR", help_heading = NETWORK, hide_env_values = true)]
     #[serde(deserialize_with = "one_or_many", skip_serializing_if = "Vec::is_empty")]
     pub trusted_proxy: Vec<Text>,
+    /// Yes, --trusted-proxy believes more of the Internet than one organisation has
+    #[arg(long, env = "DOORWARD_TRUST_ALL_PROXIES", action = ArgAction::SetTrue, value_parser = flag,
+          help_heading = NETWORK, hide_env_values = true)]
+    pub trust_all_proxies: Option<bool>,
     /// Serve only clients of this network or address, and drop all others unheard; may be repeated [default: everybody]
     #[arg(long, env = "DOORWARD_ALLOW_FROM", value_name = "CIDR", help_heading = NETWORK, hide_env_values = true)]
     #[serde(deserialize_with = "one_or_many", skip_serializing_if = "Vec::is_empty")]

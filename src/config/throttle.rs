@@ -7,9 +7,13 @@ use super::check::{Checker, list};
 use super::checked::{Rate, ThrottleSettings};
 use super::duration::parse_duration;
 use super::raw::Text;
+use super::reach::Reach;
 
 const ADDRESS: &str = "60/1h";
 const USER: &str = "10/1h";
+/// More failures than these are no limit: a guesser is slower than that.
+const MOST_A_SECOND: f64 = 10.0;
+const MOST_AT_ONCE: u32 = 10_000;
 
 impl Default for ThrottleSettings {
     fn default() -> Self {
@@ -46,10 +50,15 @@ pub(super) fn throttle(checker: &mut Checker<'_>) -> Option<ThrottleSettings> {
     let settings = ThrottleSettings {
         address: rate(checker, "throttle-address", raw.throttle_address.as_ref(), ADDRESS),
         user: rate(checker, "throttle-user", raw.throttle_user.as_ref(), USER),
-        ban: checker.length("throttle-ban", raw.throttle_ban.as_ref(), "1m"),
-        ban_max: checker.length("throttle-ban-max", raw.throttle_ban_max.as_ref(), "1h"),
+        ban: checker.length_up_to("throttle-ban", raw.throttle_ban.as_ref(), "1m", "31d"),
+        ban_max: checker.length_up_to("throttle-ban-max", raw.throttle_ban_max.as_ref(), "1h", "31d"),
         exempt: networks(checker, "throttle-exempt", &list(&raw.throttle_exempt)),
     };
+    if Reach::of(&settings.exempt).is_wide() {
+        let message = "holds more of the Internet than one organisation has, so hardly any address is ever banned; name the \
+                       networks, or write --no-throttle if nothing is to be counted";
+        checker.problem("throttle-exempt", message);
+    }
     if settings.ban > settings.ban_max {
         checker.problem("throttle-ban", "is longer than --throttle-ban-max, the longest that a ban may be");
     }
@@ -70,15 +79,25 @@ fn options(checker: &Checker<'_>) -> Vec<&'static str> {
 
 fn rate(checker: &mut Checker<'_>, option: &str, text: Option<&Text>, default: &str) -> Rate {
     let text = text.map_or(default, Text::as_str);
-    parse_rate(text)
-        .or_else(|| {
-            checker.problem(
-                option,
-                format!("'{text}' is not a number of failures in a time; write for example {default}"),
+    let rate = parse_rate(text);
+    if let Some(rate) = rate {
+        checker.at_most(option, rate.per, "31d");
+        if f64::from(rate.failures) > MOST_A_SECOND * rate.per.as_secs_f64() || rate.failures > MOST_AT_ONCE {
+            let message = format!(
+                "'{text}' stops nobody who guesses; write at most {MOST_AT_ONCE} failures, and at most {MOST_A_SECOND} for \
+                 each second of the time, for example {default}, or --no-throttle if nothing is to be counted"
             );
-            parse_rate(default)
-        })
-        .unwrap_or(Rate { failures: 1, per: Duration::from_secs(60) })
+            checker.problem(option, message);
+        }
+    }
+    rate.or_else(|| {
+        checker.problem(
+            option,
+            format!("'{text}' is not a number of failures in a time; write for example {default}"),
+        );
+        parse_rate(default)
+    })
+    .unwrap_or(Rate { failures: 1, per: Duration::from_secs(60) })
 }
 
 /// `60/1h`: so many failures, given back evenly over that time.

@@ -2,7 +2,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use ipnet::IpNet;
+
 use super::checked::{EngineAddress, ListenAddress, LoginMode, Settings, TlsMode};
+use super::reach::Reach;
 
 impl Settings {
     /// What an operator should hear at start, one sentence each.
@@ -18,6 +21,12 @@ impl Settings {
         .into_iter()
         .flatten()
         .collect()
+    }
+
+    /// Whether forwarded headers are believed from more of the Internet than one organisation has.
+    #[must_use]
+    pub fn believes_everybody(&self) -> bool {
+        Reach::of(&self.trusted_proxies).is_wide()
     }
 
     fn about_proxies(&self) -> Vec<String> {
@@ -36,9 +45,18 @@ impl Settings {
                     .to_owned(),
             );
         }
-        for network in self.trusted_proxies.iter().filter(|network| network.prefix_len() == 0) {
+        if self.believes_everybody() {
+            warnings.push(
+                "--trusted-proxy believes everybody's forwarded headers: any client can claim any address"
+                    .to_owned(),
+            );
+        }
+        let reads_certificates = self.client_certs.as_ref().is_some_and(|certs| certs.header.is_some());
+        for network in self.trusted_proxies.iter().filter(|network| reads_certificates && !is_small(network))
+        {
             warnings.push(format!(
-                "--trusted-proxy {network} believes everybody's forwarded headers: any client can claim any address"
+                "--client-cert-header believes every host in {network} whose certificate a request has: name the \
+                 terminator's own address in --trusted-proxy"
             ));
         }
         warnings
@@ -68,7 +86,7 @@ impl Settings {
             return Vec::new();
         }
         vec![
-            "--account-recheck 0: whoever is locked, expired or deleted keeps their sessions and tokens until these end \
+            "--account-recheck never: whoever is locked, expired or deleted keeps their sessions and tokens until these end \
              by themselves"
                 .to_owned(),
         ]
@@ -78,11 +96,7 @@ impl Settings {
         if self.throttle.is_none() {
             return vec!["--no-throttle lets everybody guess passwords as often as they like".to_owned()];
         }
-        let everybody = self.throttle.iter().flat_map(|throttle| &throttle.exempt);
-        everybody
-            .filter(|network| network.prefix_len() == 0)
-            .map(|network| format!("--throttle-exempt {network} never bans any address"))
-            .collect()
+        Vec::new()
     }
 
     /// The server verifies from many places that it does not name.
@@ -122,6 +136,11 @@ impl Settings {
         };
         self.listen.iter().any(open)
     }
+}
+
+/// No more hosts than share a link.
+fn is_small(network: &IpNet) -> bool {
+    network.max_prefix_len() - network.prefix_len() <= 8
 }
 
 fn is_loopback(authority: &str) -> bool {

@@ -210,7 +210,7 @@ fn of_file(problem: &FileProblem, path: &Path) -> String {
         FileProblem::Unreadable(_) => {
             format!("check the path, and: chown root:doorward {file} && chmod 0640 {file}")
         }
-        FileProblem::WorldReadable(_) => {
+        FileProblem::OpenToOthers { .. } => {
             format!("chmod 0640 {file}, and take the key for known: make a new one")
         }
         FileProblem::EncryptedKey => format!("openssl pkey -in {file} -out NEW-FILE"),

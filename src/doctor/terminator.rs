@@ -40,14 +40,14 @@ pub(super) struct Echo {
 pub(super) fn trusted(settings: &Settings) -> Vec<Finding> {
     let id = "terminator.trusted-proxy";
     let mut findings = Vec::new();
-    for network in &settings.trusted_proxies {
+    let fix = "name the terminator's own address, or the one network that only terminators are in";
+    if settings.believes_everybody() {
+        let text = "--trusted-proxy believes everybody: any client can claim any address";
+        findings.push(Finding::problem(id, text, fix));
+    }
+    for network in settings.trusted_proxies.iter().filter(|_| !settings.believes_everybody()) {
         let (length, most) = (network.prefix_len(), network.max_prefix_len());
-        let fix = "name the terminator's own address, or the one network that only terminators are in";
-        if length == 0 {
-            let text =
-                format!("--trusted-proxy {network} believes everybody: any client can claim any address");
-            findings.push(Finding::problem(id, text, fix));
-        } else if length < most / 4 {
+        if length < most / 4 {
             let text =
                 format!("--trusted-proxy {network} is very wide: every client in it can claim any address");
             findings.push(Finding::warning(id, text, fix));

@@ -6,9 +6,11 @@
 //! folder. Owner and mode are set on open files, never by path. Compiled into the gateway and into the broker.
 
 mod folder;
+mod named;
 mod socket;
 mod walk;
 
 pub use folder::{Folder, open_to_read};
+pub use named::{SECRETS, is_open_to_others, read_believed, read_secret};
 pub use socket::{bind, remove_socket};
 pub use walk::RefusedLink;

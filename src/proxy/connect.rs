@@ -18,6 +18,7 @@ use tokio_rustls::client::TlsStream;
 
 use crate::config::EngineAddress;
 use crate::domain::keep_alive;
+use crate::fs::{read_believed, read_secret};
 use crate::listener::only_piece;
 
 /// Longest that connecting may take. A silent engine is allowed, an absent one is not.
@@ -138,16 +139,18 @@ fn client_config(
         None => Ok(builder.with_no_client_auth()),
         Some((certificate, key)) => {
             let chain = certificates("--engine-cert", certificate)?;
+            let bytes = read_secret(key).map_err(|error| file("--engine-key", key, &error))?;
             let private =
-                PrivateKeyDer::from_pem_file(key).map_err(|error| file("--engine-key", key, &error))?;
+                PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| file("--engine-key", key, &error))?;
             builder.with_client_auth_cert(chain, private).map_err(|error| file("--engine-key", key, &error))
         }
     }
 }
 
 fn certificates(option: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, EngineError> {
-    let found: Vec<_> = CertificateDer::pem_file_iter(path)
-        .and_then(Iterator::collect)
+    let bytes = read_believed(path).map_err(|error| file(option, path, &error))?;
+    let found: Vec<_> = CertificateDer::pem_slice_iter(&bytes)
+        .collect::<Result<_, _>>()
         .map_err(|error| file(option, path, &error))?;
     if found.is_empty() { Err(file(option, path, &"no certificate block")) } else { Ok(found) }
 }

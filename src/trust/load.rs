@@ -15,9 +15,9 @@ use super::authority::{Anchors, Authority};
 use super::error::{Place, TrustError};
 use super::list::RevocationList;
 use super::map::Map;
-use super::pem;
 use super::rules::NameRules;
 use super::subject::describe;
+use super::{pem, public};
 use crate::ca::{CaError, CaFolder, Revocations};
 use crate::config::{CertField, ClientCa, ClientCertSettings};
 use crate::domain::UnixSeconds;
@@ -96,7 +96,33 @@ impl Loaded {
             let bytes = read_file("cert-map", path, MOST_MAP_BYTES)?;
             loaded.rules.map = Some(Map::parse(path, &bytes)?);
         }
+        loaded.must_not_be_for_everybody(settings)?;
         Ok(loaded)
+    }
+
+    /// Whether only the mapping file says who comes in.
+    fn is_closed(&self) -> bool {
+        self.rules.map.as_ref().is_some_and(Map::is_whole)
+    }
+
+    fn must_not_be_for_everybody(&self, settings: &ClientCertSettings) -> Result<(), TrustError> {
+        if self.is_closed() || self.anchors.facts().len() <= public::FEW {
+            return Ok(());
+        }
+        let count = public::of_the_system(&self.anchors).len();
+        if count <= public::FEW {
+            return Ok(());
+        }
+        let files = settings.authorities.iter().filter_map(|authority| match authority {
+            ClientCa::File(path) => Some(path.as_path()),
+            ClientCa::Own => None,
+        });
+        let problem = format!(
+            "{count} CAs in it issue for everybody: this host trusts them for web sites, and whoever has a certificate of \
+             theirs would come in; name the CA that issues your clients' certificates, or write others = \"refuse\" in \
+             --cert-map"
+        );
+        Err(TrustError::file("client-ca", files.last().unwrap_or(Path::new("")), problem))
     }
 
     /// The same with our own CAs as they are now, where another file cannot be used: revocations must not wait for its
@@ -202,7 +228,15 @@ impl Loaded {
                 ca.name
             )
         });
-        lists.chain(constrained).collect()
+        let public = if self.is_closed() { Vec::new() } else { public::of_the_system(&self.anchors) };
+        let public = public.iter().map(|ca| {
+            format!(
+                "--client-ca: this host trusts {} for web sites too: if it issues for everybody, everybody comes in; write \
+                 others = \"refuse\" in --cert-map then",
+                ca.name
+            )
+        });
+        lists.chain(constrained).chain(public).collect()
     }
 
     /// Keeps CAs of our own that were there before and are no more, as CAs of which nobody knows what was revoked: a file

@@ -19,6 +19,7 @@ mod list;
 mod load;
 mod map;
 mod pem;
+mod public;
 mod refusal;
 mod revocation;
 mod rules;

@@ -239,8 +239,9 @@ fn a_set_up_that_is_broken_everywhere_is_explained_everywhere_with_the_fix() {
     let address = taken.local_addr().unwrap().to_string();
     std::thread::spawn(move || taken.incoming().for_each(drop));
     let usual = place.usual();
-    let more =
-        ["--engine", "unix:///nonexistent/engine.sock", "--listen", &address, "--trusted-proxy", "0.0.0.0/0"];
+    let trusted = ["--trusted-proxy", "0.0.0.0/1,128.0.0.0/1", "--trust-all-proxies"];
+    let more = ["--engine", "unix:///nonexistent/engine.sock", "--listen", &address];
+    let more = [&more[..], &trusted].concat();
     let (code, report) = report(&mut place.doctor(&words(&usual, &more)));
     assert_eq!((code, report["status"].as_str()), (Some(4), Some("problem")), "{report:#}");
     has(&report, "tls.certificate", "problem: ", &["does not belong to any certificate", "openssl"]);
@@ -282,7 +283,13 @@ fn wrong_settings_are_its_findings_and_exit_78() {
     let (code, report_of) = report(&mut place.doctor(&["--use-login"]));
     assert_eq!((code, report_of["status"].as_str()), (Some(78), Some("problem")));
     has(&report_of, "settings.valid", "problem: ", &["--autocert", "--certfile", "--assume-secure"]);
-    let (code, report_of) = report(&mut place.doctor(&["--no-login", "--public-url", "gate.example/path"]));
+    let (code, report_of) = report(&mut place.doctor(&[
+        "--no-login",
+        "--listen",
+        "127.0.0.1:1",
+        "--public-url",
+        "gate.example/path",
+    ]));
     assert_eq!(code, Some(78));
     has(&report_of, "settings.valid", "problem: ", &["--public-url: write https://HOST"]);
 }

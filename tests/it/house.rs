@@ -72,7 +72,7 @@ const ROOMS: &[Room] = &[
     Room { name: "identity", may_import: &["listener", "session", "throttle", "token", "trust", "users", "pam", "streams", "store", "config"],
            why: "stage 2: its doors read sessions and tokens, check passwords, count failures, and cut what a dead credential opened" },
     Room { name: "policy", may_import: &["identity", "listener", "config"], why: "stage 3: it decides about an identity" },
-    Room { name: "proxy", may_import: &["policy", "identity", "listener", "session", "streams", "config"],
+    Room { name: "proxy", may_import: &["policy", "identity", "listener", "session", "streams", "config", "fs"],
            why: "stage 4: it takes a permit by value, strips our cookie and registers what it opens" },
     Room { name: "pages", may_import: &["ca", "identity", "session", "token", "users", "store", "pam", "policy", "streams", "audit", "config", "trust"],
            why: "our own HTTP surface: writes what the stages read, but never touches a listener or the proxy" },

@@ -12,6 +12,7 @@ mod example;
 mod health;
 pub(crate) mod terminal;
 mod users;
+mod wide;
 
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
@@ -53,7 +54,12 @@ impl Place {
 
     /// `doorward check` with whatever these arguments do not say themselves.
     fn check(&self, arguments: &[&str]) -> Command {
-        let mut command = self.doorward(&["check"]);
+        self.settings("check", arguments)
+    }
+
+    /// The same of another command that takes the settings.
+    fn settings(&self, command: &str, arguments: &[&str]) -> Command {
+        let mut command = self.doorward(&[command]);
         let state = self.path("state");
         let engine = format!("unix://{}", self.path("engine.sock").display());
         for (option, value) in [
@@ -292,14 +298,15 @@ fn check_names_what_is_missing_around_the_gateway() {
 #[test]
 fn check_warns_and_is_content() {
     let place = Place::new();
-    let stderr = accepted(&mut place.check(&["--no-login"]));
+    let stderr = accepted(&mut place.check(&["--no-login", "--no-login-on-all-addresses"]));
     assert!(stderr.starts_with("warning: --no-login lets everybody"), "{stderr}");
 }
 
 #[test]
 fn l4_the_settings_file_itself_must_be_usable() {
     let place = Place::new();
-    let stderr = refused(&mut place.check(&["--no-login", "--config", "absent.toml"]));
+    let stderr =
+        refused(&mut place.check(&["--no-login", "--listen", "127.0.0.1:1", "--config", "absent.toml"]));
     assert!(stderr.contains("--config: cannot read absent.toml"), "{stderr}");
     let open = place.write("open.toml", "no-login = true\n");
     std::fs::set_permissions(&open, std::fs::Permissions::from_mode(0o666)).unwrap();

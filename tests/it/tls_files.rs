@@ -279,9 +279,11 @@ fn ga3_a_key_that_everybody_can_read_is_refused_and_a_group_s_is_not() {
     bench.self_signed("a", "-algorithm ED25519");
     let path = bench.join(&["a.crt", "a.key"]);
     let set = |mode| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
-    set(0o644);
-    let text = bench.load(&path).unwrap_err().to_string();
-    assert!(text.contains(&format!("chmod 600 {}", path.display())), "{text}");
+    for open in [0o644, 0o604, 0o602, 0o660, 0o666, 0o777] {
+        set(open);
+        let text = bench.load(&path).unwrap_err().to_string();
+        assert!(text.contains(&format!("chmod o-rwx,g-w {}", path.display())), "{open:o}: {text}");
+    }
     set(0o640);
     bench.load(&path).unwrap();
 }

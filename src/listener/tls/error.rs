@@ -84,9 +84,14 @@ pub enum FileProblem {
     /// It could not be read.
     #[error("cannot be read ({0})")]
     Unreadable(io::Error),
-    /// Everybody can read the key.
-    #[error("everybody on this host can read the private key; run: chmod 600 {}", .0.display())]
-    WorldReadable(PathBuf),
+    /// Others can read or write the key.
+    #[error("others may have {what} the private key; run: chmod o-rwx,g-w {}", path.display())]
+    OpenToOthers {
+        /// What they may do.
+        what: &'static str,
+        /// With which file.
+        path: PathBuf,
+    },
     /// It could not be written.
     #[error("cannot be written ({0})")]
     Unwritable(io::Error),
@@ -100,7 +105,10 @@ impl FileProblem {
 
     /// Whether the file was evidently meant to be used although it cannot be.
     pub(super) fn is_of_a_real_certfile(&self) -> bool {
-        matches!(self, Self::Expired(_) | Self::NotYetValid(_) | Self::WorldReadable(_) | Self::EncryptedKey)
+        matches!(
+            self,
+            Self::Expired(_) | Self::NotYetValid(_) | Self::OpenToOthers { .. } | Self::EncryptedKey
+        )
     }
 }
 

@@ -8,10 +8,7 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use super::error::{FileProblem, TlsError};
-use crate::fs::{Folder, open_to_read};
-
-/// Where swarm and compose mount secrets, with mode 0444 by default: whoever is in the container may read them anyway.
-pub(super) const SECRETS: &str = "/run/secrets";
+use crate::fs::{Folder, is_open_to_others, open_to_read};
 
 const MAX_BYTES: u64 = 1024 * 1024;
 
@@ -39,12 +36,12 @@ impl SecretFile {
         Ok(Self { bytes, mode: metadata.mode() })
     }
 
-    /// Refuses a file that everybody can read, but for the folder of secrets.
+    /// Refuses a file that others can read, but for the folder of secrets, or write.
     pub(super) fn must_be_private(&self, path: &Path) -> Result<(), FileProblem> {
-        if self.mode & 0o004 != 0 && !path.starts_with(SECRETS) {
-            return Err(FileProblem::WorldReadable(path.to_owned()));
+        match is_open_to_others(self.mode, path) {
+            Some(what) => Err(FileProblem::OpenToOthers { what, path: path.to_owned() }),
+            None => Ok(()),
         }
-        Ok(())
     }
 }
 

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use super::error::{FileProblem, TlsError};
-use super::files::SECRETS;
 use super::pem;
 use crate::domain::Clock;
+use crate::fs::SECRETS;
 
 /// The file to read: the one that was named, or the one that is found for `.`.
 pub(super) fn resolve(path: &Path, clock: &Clock) -> Result<PathBuf, TlsError> {

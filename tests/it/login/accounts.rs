@@ -189,8 +189,8 @@ fn switched_off_nobody_is_asked_about_again() {
         return;
     }
     let (person, service) = (Person::new(PASSWORD), Service::unix());
-    let mut door = service.open(&["--account-recheck", "0"]);
-    assert!(!lines_about(&door, "--account-recheck 0", "whoever is locked").is_empty());
+    let mut door = service.open(&["--account-recheck", "never"]);
+    assert!(!lines_about(&door, "--account-recheck never", "whoever is locked").is_empty());
     let token = door.token((&person.name, PASSWORD));
     person.change("usermod", &["-L"]);
     door.restart(Signal::SIGTERM);

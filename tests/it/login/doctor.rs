@@ -165,9 +165,10 @@ fn a_terminator_that_nobody_trusts_is_named_with_what_to_write() {
 
 #[test]
 fn a_gateway_with_tls_of_its_own_is_probed_too() {
-    for (trusted, start) in
-        [(&[][..], "ok: a forged"), (&["--trusted-proxy", "0.0.0.0/0"], "problem: a client that connects")]
-    {
+    for (trusted, start) in [
+        (&[][..], "ok: a forged"),
+        (&["--trusted-proxy", "0.0.0.0/0", "--trust-all-proxies"], "problem: a client that connects"),
+    ] {
         let door = Setup::usual().with(trusted).open();
         let url = format!("https://{}", door.address);
         let users = users(&door);

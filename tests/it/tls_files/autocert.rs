@@ -89,5 +89,5 @@ fn ga2_a_broken_kept_certificate_is_made_anew_and_a_broken_key_is_refused() {
     bench.write("autocert/key.pem", &key);
     let readable = std::fs::Permissions::from_mode(0o644);
     std::fs::set_permissions(bench.path("autocert/key.pem"), readable).unwrap();
-    assert!(matches!(problem(bench.autocert(&["a"], &clock)), FileProblem::WorldReadable(_)));
+    assert!(matches!(problem(bench.autocert(&["a"], &clock)), FileProblem::OpenToOthers { .. }));
 }
