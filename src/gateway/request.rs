@@ -175,7 +175,9 @@ impl Worker {
         }
         let authority = facts.authority.as_ref().and_then(|value| value.to_str().ok());
         let parts = &incoming.parts;
-        let permit = match policy::decide(identity, target, &parts.method, &parts.headers, authority) {
+        let has_body = incoming.body.as_ref().is_some_and(|body| !http_body::Body::is_end_stream(body));
+        let decided = policy::decide(identity, target, &parts.method, &parts.headers, authority, has_body);
+        let permit = match decided {
             Ok(permit) => permit,
             Err(denied) => {
                 noted.reason = Some(Cow::Owned(denied.to_string()));

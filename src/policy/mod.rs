@@ -8,4 +8,5 @@ mod version;
 
 pub use origin::{ForeignOrigin, check_same_origin, is_by_browser};
 pub use permit::{Denied, Permit, decide};
+pub use reading::NotReading;
 pub use target::{InvalidTarget, OWN_PREFIX, Target};

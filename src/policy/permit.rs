@@ -6,7 +6,7 @@ use thiserror::Error;
 use crate::domain::{Door, Scope};
 use crate::identity::Identity;
 use crate::policy::origin::{ForeignOrigin, check_same_origin, is_by_browser};
-use crate::policy::reading::is_reading;
+use crate::policy::reading::{NotReading, check_reading};
 use crate::policy::target::Target;
 
 /// Proof that this identity may send this request. Its fields are private and only [`decide`] builds one, so a
@@ -33,18 +33,19 @@ impl Permit {
 }
 
 /// Why a request of a known person is refused with 403.
-#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
 pub enum Denied {
     /// See [`ForeignOrigin`].
     #[error(transparent)]
     ForeignOrigin(#[from] ForeignOrigin),
     /// A token of the scope `read`, for something else than reading.
-    #[error("this token may only read (scope read), and this is more: make a token without a scope for it")]
-    OnlyReading,
+    #[error("this token may only read (scope read), and {0}: make a token without a scope for it")]
+    OnlyReading(NotReading),
 }
 
 /// Decides. Without a policy file everyone who proved who they are may do everything, as with the engine's own TLS
-/// mode; what remains is that a cookie alone does not prove intent, and what a token was narrowed to.
+/// mode; what remains is that a cookie alone does not prove intent, and what a token was narrowed to. `has_body` says
+/// whether the request has a body.
 ///
 /// # Errors
 /// [`Denied`] says why not.
@@ -54,6 +55,7 @@ pub fn decide(
     method: &Method,
     headers: &HeaderMap,
     authority: Option<&str>,
+    has_body: bool,
 ) -> Result<Permit, Denied> {
     // A token is put on a request by whoever makes it. All else a browser adds by itself to whatever a page makes it
     // send: a cookie, a password that it was once told, a certificate, and the nothing that `--no-login` asks for.
@@ -61,10 +63,12 @@ pub fn decide(
     if identity.door() == Door::Session || by_itself {
         check_same_origin(method, headers, authority)?;
     }
-    if identity.credential().scope() == Some(Scope::Read)
-        && (headers.contains_key(header::UPGRADE) || !is_reading(method, target.route()))
-    {
-        return Err(Denied::OnlyReading);
+    if identity.credential().scope() == Some(Scope::Read) {
+        if headers.contains_key(header::UPGRADE) {
+            return Err(Denied::OnlyReading(NotReading::Route));
+        }
+        check_reading(method, target.route(), target.forwarded().query(), has_body)
+            .map_err(Denied::OnlyReading)?;
     }
     Ok(Permit { identity, target })
 }
@@ -85,7 +89,7 @@ mod tests {
         let target = Target::parse(&"/containers/create".parse().unwrap(), false).unwrap();
         let headers: HeaderMap =
             headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
-        decide(identity, target, method, &headers, Some("gate.example")).is_ok()
+        decide(identity, target, method, &headers, Some("gate.example"), false).is_ok()
     }
 
     fn basic() -> Credential {

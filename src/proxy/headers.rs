@@ -21,7 +21,7 @@ pub const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-pro
 pub const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// What a client might write to be taken for somebody else, with every separator read as `-`.
-const IDENTITY: [&str; 15] = [
+const IDENTITY: [&str; 18] = [
     "authenticated-user",
     "forwarded",
     "remote-addr",
@@ -34,6 +34,10 @@ const IDENTITY: [&str; 15] = [
     "x-auth-request-user",
     "x-authenticated-user",
     "x-client-ip",
+    // These name another method than the one that was judged.
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
     "x-real-ip",
     "x-remote-user",
     "x-webauth-user",
@@ -242,6 +246,11 @@ mod tests {
             "x_rewrite_url",
             ".remote-user",
             "authenticated_user",
+            "x-http-method-override",
+            "x_http_method_override",
+            "x-http-method",
+            "x.method.override",
+            "x-original-method",
             "true-client-ip",
             "via-user",
             "client-cert",

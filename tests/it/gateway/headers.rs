@@ -252,3 +252,22 @@ fn h3_a_trailer_cannot_say_who_somebody_is() {
     assert!(heard.values("trailer").is_empty(), "{}", heard.head);
     assert!(!gateway.engine.has_received("forged-trailer"));
 }
+
+#[test]
+fn i15_no_header_changes_the_method_that_was_judged() {
+    let gateway = TestGateway::tls();
+    let more: String = [
+        "X-HTTP-Method-Override",
+        "X-HTTP-Method",
+        "X-Method-Override",
+        "X_HTTP_Method_Override",
+        "x.http.method",
+        "-X-Method-Override",
+        "X-Original-Method",
+    ]
+    .map(|name| format!("{name}: DELETE\r\n"))
+    .concat();
+    assert_eq!(gateway.ask(gateway.head("GET", "/i15-method", &more)).status, 200);
+    let heard = gateway.engine.only("/i15-method");
+    assert!(!heard.head.contains("DELETE"), "{}", heard.head);
+}

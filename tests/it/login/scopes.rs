@@ -96,3 +96,39 @@ fn k4_a_token_that_was_made_for_a_program_cannot_end_what_its_maker_has() {
     }
     assert_eq!(door.passes(|request| request.bearer(&minted)), 200);
 }
+
+#[test]
+fn i15_reading_is_judged_by_path_query_and_body() {
+    let door = Door::shared();
+    let (token, _) = narrow(&door, &door.token(BOB));
+    for target in [
+        "/containers/json?all=1&limit=3&filters=%7B%7D&size=0&trunc_cmd=0",
+        "/v1.41/containers/web/logs?stdout=1&stderr=1&tail=20&follow=0",
+        "/v1.54/system/df?type=container&type=image",
+        "/secrets?filters=%7B%7D",
+        "/containers/web/top",
+    ] {
+        assert_eq!(door.send(&Request::get(target).bearer(&token)).status, 200, "{target}");
+    }
+    let before = door.engine.requests_with("i15-refused").len();
+    for (target, why) in [
+        ("/secrets/i15-refused?showsecret=true", "no parameter showsecret"),
+        ("/secrets/i15-refused?ShowSecret=true", "no parameter ShowSecret"),
+        ("/secrets/i15-refused?%73howsecret=true", "plain form"),
+        ("/containers/i15-refused/top?ps_args=e", "no parameter ps_args"),
+        ("/containers/i15-refused/logs?stdout=1;follow=1", "plain form"),
+        ("/containers/i15-refused/logs?stdout=1&stdout=0", "more than once"),
+        ("/containers/i15-refused/json?size=%ff", "plain form"),
+        ("/containers/i15-refused/json?_method=DELETE", "no parameter _method"),
+        ("/v5.0.0/libpod/secrets/i15-refused/json?showsecret=true", "this is more"),
+    ] {
+        let said = door.send(&Request::get(target).bearer(&token)).is_engine_error(403);
+        assert!(said.contains("scope read") && said.contains(why), "{target}: {said}");
+    }
+    let with_body = Request::get("/version?").bearer(&token).json(&json!({ "i15-refused": 1 }));
+    assert!(door.send(&with_body).is_engine_error(403).contains("it has a body"));
+    assert_eq!(door.engine.requests_with("i15-refused").len(), before);
+    // A token of a login asks what it likes.
+    let login = door.token(BOB);
+    assert_eq!(door.send(&Request::get("/secrets/x?showsecret=true").bearer(&login)).status, 200);
+}
