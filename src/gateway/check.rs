@@ -44,7 +44,7 @@ pub(super) fn check(request: &Parts, framing: Result<(), BadHead>) -> Result<Tar
     let is_http2 = request.version == Version::HTTP_2;
     let target = Target::parse(&request.uri, is_http2).map_err(|invalid| bad(&invalid.to_string()))?;
     framing.map_err(|framing| bad(&framing.to_string()))?;
-    check_hop(request)?;
+    check_hop(request, &target)?;
     Ok(target)
 }
 

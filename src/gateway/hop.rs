@@ -2,13 +2,15 @@
 //! there is refused, since taking it for absent could pass on what it was to hold back.
 
 use http::request::Parts;
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode, header};
+
+use crate::policy::Target;
 
 /// Refuses a request whose hop-by-hop headers or length cannot be read in exactly one way.
 ///
 /// # Errors
 /// The status and the sentence to refuse it with.
-pub(super) fn check_hop(request: &Parts) -> Result<(), (StatusCode, String)> {
+pub(super) fn check_hop(request: &Parts, target: &Target) -> Result<(), (StatusCode, String)> {
     let bad = |text: &str| Err((StatusCode::BAD_REQUEST, text.to_owned()));
     let (mut lengths, mut upgrades, mut expectations) = (0, 0, 0);
     // One pass over the headers: this runs for each request.
@@ -29,6 +31,9 @@ pub(super) fn check_hop(request: &Parts) -> Result<(), (StatusCode, String)> {
                 if !is_list(value, is_protocol) {
                     return bad("the Upgrade header is not a list of protocols");
                 }
+                if !may_follow(value, &request.method, target.route()) {
+                    return bad("only POST to /session and /grpc may change to HTTP/2 (Upgrade: h2c)");
+                }
                 upgrades += 1;
             }
             _ => {}
@@ -41,6 +46,20 @@ pub(super) fn check_hop(request: &Parts) -> Result<(), (StatusCode, String)> {
         return bad("the request holds Upgrade or Expect more than once");
     }
     Ok(())
+}
+
+/// Within HTTP/2 any number of requests would follow that nobody judges or writes down. BuildKit's two paths speak gRPC
+/// there; whatever else would answer is no engine's.
+fn may_follow(protocols: &HeaderValue, method: &Method, route: &str) -> bool {
+    let is_http2 = |text: &[u8]| {
+        let name = text.split(|b| *b == b'/').next().unwrap_or_default().to_ascii_lowercase();
+        name.starts_with(b"h2") || name.starts_with(b"h3") || name == b"http"
+    };
+    let mut elements = protocols.as_bytes().split(|b| *b == b',').map(<[u8]>::trim_ascii);
+    !elements.any(is_http2)
+        || (method == Method::POST
+            && matches!(route, "/session" | "/grpc")
+            && protocols.as_bytes().eq_ignore_ascii_case(b"h2c"))
 }
 
 /// A comma-separated list; empty elements are allowed (RFC 9110 section 5.6.1).
@@ -65,14 +84,20 @@ mod tests {
     use http::{HeaderValue, Request};
 
     use super::check_hop;
+    use crate::policy::Target;
 
     fn status_of(headers: &[(&str, &[u8])]) -> u16 {
-        let mut request = Request::builder().uri("/");
+        status("GET", "/", headers)
+    }
+
+    fn status(method: &str, path: &str, headers: &[(&str, &[u8])]) -> u16 {
+        let mut request = Request::builder().method(method).uri(path);
         for (name, value) in headers {
             request = request.header(*name, HeaderValue::from_bytes(value).unwrap());
         }
-        check_hop(&request.body(()).unwrap().into_parts().0)
-            .map_or_else(|(status, _)| status.as_u16(), |()| 200)
+        let request = request.body(()).unwrap().into_parts().0;
+        let target = Target::parse(&request.uri, false).unwrap();
+        check_hop(&request, &target).map_or_else(|(status, _)| status.as_u16(), |()| 200)
     }
 
     #[test]
@@ -80,7 +105,7 @@ mod tests {
         for good in [
             &[("connection", &b"keep-alive, Upgrade"[..]), ("upgrade", b"websocket")][..],
             &[("connection", b""), ("connection", b"x-foo,,\tclose ")],
-            &[("upgrade", b"h2c, HTTP/2.0")],
+            &[("upgrade", b"websocket, IRC/6.9")],
             &[("expect", b"100-Continue"), ("content-length", b"5")],
         ] {
             assert_eq!(status_of(good), 200, "{good:?}");
@@ -100,6 +125,32 @@ mod tests {
         }
         for unknown in [&b"\xff"[..], b"", b"100-continue, x", b"200-ok"] {
             assert_eq!(status_of(&[("expect", unknown)]), 417, "{unknown:?}");
+        }
+    }
+
+    #[test]
+    fn i18_only_two_paths_may_change_to_http2() {
+        for (method, path, protocol, expected) in [
+            ("POST", "/session", &b"h2c"[..], 200),
+            ("POST", "/v1.41/session", b"h2c", 200),
+            ("POST", "/grpc", b"H2C", 200),
+            ("POST", "/v1.54/grpc", b"h2c", 200),
+            ("POST", "/containers/x/attach", b"tcp", 200),
+            ("GET", "/containers/x/attach/ws", b"websocket", 200),
+            ("POST", "/containers/x/attach", b"h2c", 400),
+            ("POST", "/containers/x/attach", b"tcp, h2c", 400),
+            ("POST", "/containers/x/attach", b"tcp,H2C/1", 400),
+            ("GET", "/version", b"h2c", 400),
+            ("GET", "/session", b"h2c", 400),
+            ("POST", "/session/x", b"h2c", 400),
+            ("POST", "/x/grpc", b"h2c", 400),
+            ("POST", "/v1/v1/grpc", b"h2c", 400),
+            ("POST", "/session", b"h2c, tcp", 400),
+            ("POST", "/_doorward/stream", b"h2c", 400),
+            ("POST", "/x", b"HTTP/2.0", 400),
+            ("POST", "/x", b"h2", 400),
+        ] {
+            assert_eq!(status(method, path, &[("upgrade", protocol)]), expected, "{method} {path}");
         }
     }
 }

@@ -19,6 +19,9 @@ use crate::proxy::pool::{self, Lease, Pool};
 use crate::proxy::tunnel::{self, TunnelReport};
 use crate::streams::Guard;
 
+/// What the engine is told of a client that named no host.
+const NO_HOST: HeaderValue = HeaderValue::from_static("doorward");
+
 /// A client's request, taken apart.
 pub struct Incoming {
     /// Method and headers; the target is the permit's.
@@ -102,13 +105,16 @@ pub async fn forward<F: FnOnce(TunnelReport) + 'static>(
     let asks_upgrade = protocol.is_some();
     let facts = Facts { identity, client: origin.client, proto: origin.proto, host: origin.host };
     headers::prepare_request(&mut parts.headers, &facts, protocol);
-    if let Some(host) = origin.host
-        && !parts.headers.contains_key(header::HOST)
-    {
-        parts.headers.insert(header::HOST, host.clone());
+    if !parts.headers.contains_key(header::HOST) {
+        // HTTP/1.1 demands one (RFC 9112 section 3.2), whoever came without.
+        parts.headers.insert(header::HOST, origin.host.cloned().unwrap_or(NO_HOST));
     }
     let body = body.take().filter(|body| !body.is_end_stream());
     let has_body = body.is_some();
+    if has_body && !parts.headers.contains_key(header::CONTENT_LENGTH) {
+        // hyper leaves the body of a GET away unless it is told how to send it.
+        parts.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
     let body = body.map_or_else(RequestBody::empty, RequestBody::new);
     let mut request = Some(rebuild(parts, &permit, body));
 

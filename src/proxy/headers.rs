@@ -21,9 +21,11 @@ pub const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-pro
 pub const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// What a client might write to be taken for somebody else, with every separator read as `-`.
-const IDENTITY: [&str; 18] = [
+const IDENTITY: [&str; 19] = [
     "authenticated-user",
     "forwarded",
+    // Goes with a change to HTTP/2 that this gateway lets nobody but BuildKit make, which sends none.
+    "http2-settings",
     "remote-addr",
     "remote-email",
     "remote-groups",
@@ -41,6 +43,28 @@ const IDENTITY: [&str; 18] = [
     "x-real-ip",
     "x-remote-user",
     "x-webauth-user",
+];
+
+/// Headers that count in their exact spelling only, in canonical form.
+const MEANT_EXACTLY: [&str; 18] = [
+    "authorization",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "cookie",
+    "expect",
+    "host",
+    "keep-alive",
+    "origin",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "x-registry-auth",
 ];
 
 /// Families of such names.
@@ -96,6 +120,7 @@ pub fn prepare_request(headers: &mut HeaderMap, facts: &Facts<'_>, upgrade: Opti
             || name == header::EXPECT
             || name == header::TRAILER
             || is_identity(name.as_str())
+            || is_lookalike(name.as_str())
     });
     if headers.contains_key(header::COOKIE) {
         session::strip(headers);
@@ -156,6 +181,7 @@ fn is_identity(name: &str) -> bool {
                 (b'a', b'u')
                     | (b'c', b'f' | b'l')
                     | (b'f', b'o')
+                    | (b'h', b't')
                     | (b'r', b'e')
                     | (b's', b's')
                     | (b't', b'l' | b'r')
@@ -168,6 +194,23 @@ fn is_identity(name: &str) -> bool {
     if !is_candidate {
         return false;
     }
+    let canonical = canonical(name);
+    IDENTITY.contains(&canonical.as_str())
+        || IDENTITY_PREFIXES.iter().any(|prefix| canonical.starts_with(prefix))
+}
+
+/// Whether a backend that takes every separator for the same might read this name as one that says how long the request is,
+/// where it goes, or who sends it. Judged was the header of the exact name.
+fn is_lookalike(name: &str) -> bool {
+    let is_odd = |b: u8| !(b.is_ascii_alphanumeric() || b == b'-');
+    if !name.bytes().any(is_odd) && !name.starts_with('-') && !name.ends_with('-') && !name.contains("--") {
+        return false;
+    }
+    MEANT_EXACTLY.contains(&canonical(name).as_str())
+}
+
+/// A name as CGI, WSGI and many frameworks tell names apart: whatever is no letter or digit is a separator.
+fn canonical(name: &str) -> String {
     let mut canonical = String::with_capacity(name.len());
     for c in name.chars() {
         let c = if c.is_ascii_alphanumeric() { c } else { '-' };
@@ -175,8 +218,10 @@ fn is_identity(name: &str) -> bool {
             canonical.push(c);
         }
     }
-    let canonical = canonical.trim_end_matches('-');
-    IDENTITY.contains(&canonical) || IDENTITY_PREFIXES.iter().any(|prefix| canonical.starts_with(prefix))
+    if canonical.ends_with('-') {
+        canonical.pop();
+    }
+    canonical
 }
 
 fn strip_own_set_cookie(headers: &mut HeaderMap) {
@@ -287,6 +332,37 @@ mod tests {
             assert!(!headers.values().any(|value| value == "root"), "{name}");
             assert_eq!(headers["x-forwarded-user"], "bob");
             assert_eq!(headers.get_all("x-forwarded-user").iter().count(), 1);
+        }
+    }
+
+    #[test]
+    fn i18_a_name_that_some_backend_takes_for_the_framing_is_deleted() {
+        for name in [
+            "transfer_encoding",
+            "transfer.encoding",
+            "transfer--encoding",
+            "transfer-encoding-",
+            "-content-length",
+            "content_length",
+            "content_length_",
+            "content~length",
+            "host_",
+            "_host",
+            "connection_",
+            "up_grade_",
+            "upgrade_",
+            "cookie_",
+            "authorization_",
+            "content_type",
+            "te.",
+            "http2-settings",
+            "http2_settings",
+        ] {
+            let is_kept = prepared(&[(name, "chunked")]).contains_key(name);
+            assert_eq!(is_kept, name == "up_grade_", "{name}");
+        }
+        for name in ["content-length", "content-type", "host", "x_custom", "x.y"] {
+            assert_eq!(prepared(&[(name, "5")])[name], "5", "{name}");
         }
     }
 

@@ -15,6 +15,8 @@
 mod acme;
 mod engine;
 mod errors;
+mod forwarding;
+mod frames;
 mod framing;
 mod headers;
 mod http2;

@@ -78,8 +78,8 @@ fn f6_every_protocol_of_the_engine_gets_its_tunnel() {
         for (path, method, protocol, host) in [
             ("/f6/attach", "POST", "tcp", HOST),
             ("/f6/exec", "POST", "tcp", HOST),
-            ("/f6/session", "POST", "h2c", ""),
-            ("/f6/grpc", "POST", "h2c", ""),
+            ("/v1.41/session", "POST", "h2c", ""),
+            ("/grpc", "POST", "h2c", ""),
             ("/f6/attach/ws", "GET", "websocket", HOST),
         ] {
             let echoed = tunnel(&gateway.engine, path, |call| {
