@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use super::address::networks;
 use super::check::{Checker, list};
-use super::checked::{Rate, ThrottleSettings};
+use super::checked::{Rate, Settings, ThrottleSettings};
 use super::duration::parse_duration;
 use super::raw::Text;
 use super::reach::Reach;
+use crate::domain::Clients;
 
 const ADDRESS: &str = "60/1h";
 const USER: &str = "10/1h";
@@ -25,6 +26,16 @@ impl Default for ThrottleSettings {
             ban_max: minutes(60),
             exempt: Vec::new(),
         }
+    }
+}
+
+impl Settings {
+    /// Which addresses many clients share: those that are exempt, and proxies, which are the client where they name none
+    /// (a balancer of connections, a health check).
+    #[must_use]
+    pub fn clients(&self) -> Clients {
+        let exempt = self.throttle.iter().flat_map(|throttle| throttle.exempt.iter());
+        Clients::new(exempt.chain(&self.trusted_proxies).copied().collect())
     }
 }
 

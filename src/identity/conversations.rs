@@ -5,17 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::rand;
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
-use crate::domain::{Clock, Message, Password, Prompt, PromptStyle, Username};
+use crate::domain::{Clients, Clock, Message, Password, Prompt, PromptStyle, Username};
 use crate::identity::accounts::Accounts;
 use crate::identity::authenticator::{Authenticator, Step, Verified};
 use crate::identity::decoy::FirstQuestion;
 use crate::identity::exchange::{Begin, Limits, Reply};
 use crate::identity::origin::Origin;
 use crate::identity::pending::{NotStored, Pending, Waiting};
+use crate::identity::room::Running;
 use crate::throttle::{Attempt, Throttle, Transcript};
 
 /// All conversations of this process. One conversation belongs to one client, each of its steps has an id of its own
@@ -24,8 +24,7 @@ pub struct Conversations {
     authenticator: Authenticator,
     throttle: Arc<Throttle>,
     failure_delay: Duration,
-    /// Logins that are being computed, not those that wait for a person or pay for a failure.
-    running: Semaphore,
+    running: Arc<Running>,
     pending: Pending,
     first_question: FirstQuestion,
     clock: Clock,
@@ -36,13 +35,19 @@ pub struct Conversations {
 impl Conversations {
     /// A table in front of `authenticator`.
     #[must_use]
-    pub fn new(authenticator: Authenticator, throttle: Arc<Throttle>, limits: &Limits, clock: Clock) -> Self {
+    pub fn new(
+        authenticator: Authenticator,
+        throttle: Arc<Throttle>,
+        limits: &Limits,
+        clients: &Clients,
+        clock: Clock,
+    ) -> Self {
         Self {
             authenticator,
             throttle,
             failure_delay: limits.failure_delay,
-            running: Semaphore::new(limits.max_logins),
-            pending: Pending::new(limits, clock.clone()),
+            running: Running::new(limits.max_logins, clients.clone()),
+            pending: Pending::new(limits, clients.clone(), clock.clone()),
             first_question: FirstQuestion::default(),
             clock,
             accounts: None,
@@ -80,7 +85,8 @@ impl Conversations {
         transcript: Transcript,
     ) -> Reply {
         let (address, browser) = (begin.origin.address, begin.origin.browser);
-        let Ok(permit) = self.running.try_acquire() else {
+        let is_known = begin.origin.device_of(&begin.user).is_some();
+        let Some(permit) = self.running.acquire(address) else {
             attempt.release();
             return self.busy(submitted).await;
         };
@@ -108,9 +114,11 @@ impl Conversations {
             password,
             has_answered: false,
             transcript,
+            is_known,
             asked: now,
             begun: now,
             order: submitted,
+            answering: None,
         });
         let (waiting, step) = prefill(waiting, step).await;
         drop(permit);
@@ -120,9 +128,8 @@ impl Conversations {
     /// Goes on with a login. An id that is unknown, used, over, or of another client is refused.
     pub async fn answer(&self, conversation: &str, answers: Vec<String>, origin: Origin) -> Reply {
         let (submitted, address) = (Instant::now(), origin.address);
-        let Ok(permit) = self.running.try_acquire() else { return self.busy(submitted).await };
+        // It takes no place: it has had one since it began.
         let Some(mut waiting) = self.pending.take(conversation, &origin) else {
-            drop(permit);
             if let Err(wait) = self.throttle.bad_credential(address, conversation.as_bytes()) {
                 return self.throttled(submitted, address, "", wait).await;
             }
@@ -138,14 +145,13 @@ impl Conversations {
             Ok(attempt) => attempt.relayed(origin.is_relayed),
             Err(wait) => {
                 // The child goes before the delay is paid.
-                drop((waiting, permit));
+                drop(waiting);
                 return self.throttled(submitted, address, user.as_str(), wait).await;
             }
         };
         waiting.has_answered = true;
         let step = waiting.dialogue.answer(&answer).await;
         let (waiting, step) = prefill(Some(waiting), step).await;
-        drop(permit);
         self.settle(submitted, attempt, &user, address, waiting, step).await
     }
 

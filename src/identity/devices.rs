@@ -17,10 +17,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use aws_lc_rs::{digest, rand};
 use data_encoding::BASE64URL_NOPAD;
 
-use crate::domain::{Clock, UnixSeconds};
+use crate::domain::{Clients, Clock, UnixSeconds, network_of, site_of};
 use crate::identity::credential::Credential;
 use crate::store::KeyHash;
-use crate::throttle::network_of;
 
 /// How long a code is good, in seconds.
 pub const DEVICE_SECONDS: i64 = 600;
@@ -29,7 +28,7 @@ pub const POLL_SECONDS: i64 = 2;
 
 /// Most logins under way.
 const MOST: usize = 1024;
-/// Most of one address (IPv6: one /64).
+/// Most of one client.
 const MOST_OF_ONE: usize = 8;
 /// Less between two questions is too fast: half of what is asked for, as networks hurry and dawdle.
 const LEAST_MILLIS: i64 = POLL_SECONDS * 500;
@@ -41,6 +40,7 @@ const CODE_LETTERS: usize = 8;
 #[derive(Debug)]
 pub struct Devices {
     table: Mutex<HashMap<KeyHash, Asked>>,
+    clients: Clients,
     clock: Clock,
 }
 
@@ -107,8 +107,8 @@ pub enum DevicePoll {
 impl Devices {
     /// An empty table.
     #[must_use]
-    pub fn new(clock: Clock) -> Self {
-        Self { table: Mutex::default(), clock }
+    pub fn new(clients: Clients, clock: Clock) -> Self {
+        Self { table: Mutex::default(), clients, clock }
     }
 
     /// Begins a login; `None` if too many are under way, or there are no random bytes.
@@ -119,14 +119,18 @@ impl Devices {
         let begun = self.clock.steady_millis();
         let mut table = self.lock();
         table.retain(|_, asked| asked.is_open(begun));
-        let here = network_of(address);
-        // The newcomer is refused, and not the oldest ended: else anybody beside them could end everybody's.
-        let own = table.values().filter(|asked| network_of(asked.address) == here).count();
-        if own >= MOST_OF_ONE {
-            return None;
+        if let Some(here) = self.clients.one(address) {
+            // The newcomer is refused, and not the oldest ended: else anybody beside them could end everybody's.
+            let own = table.values().filter(|asked| network_of(asked.address) == here).count();
+            if own >= MOST_OF_ONE {
+                return None;
+            }
         }
         // Two people with one code would say yes to each other's program.
-        if table.len() >= MOST || table.values().any(|asked| asked.code == code) {
+        if table.values().any(|asked| asked.code == code) {
+            return None;
+        }
+        if table.len() >= MOST && !make_room(&mut table, address) {
             return None;
         }
         let (at, state) = (self.clock.now(), State::Waiting);
@@ -139,7 +143,9 @@ impl Devices {
     pub fn poll(&self, device: &str, address: IpAddr) -> DevicePoll {
         let (key, now) = (hash(device), self.clock.steady_millis());
         let mut table = self.lock();
-        let Some(asked) = table.get_mut(&key).filter(|asked| asked.address == address && asked.is_open(now))
+        let Some(asked) = table
+            .get_mut(&key)
+            .filter(|asked| network_of(asked.address) == network_of(address) && asked.is_open(now))
         else {
             return DevicePoll::Unknown;
         };
@@ -203,6 +209,23 @@ impl Devices {
     }
 }
 
+/// Ends the oldest login that nobody has looked at of the network that has most under way, if that has more than the one
+/// of `address` will have: a network full of addresses must not keep others out.
+fn make_room(table: &mut HashMap<KeyHash, Asked>, address: IpAddr) -> bool {
+    let mut sites = HashMap::<IpAddr, usize>::new();
+    for asked in table.values() {
+        *sites.entry(site_of(asked.address)).or_default() += 1;
+    }
+    let own = sites.get(&site_of(address)).copied().unwrap_or_default();
+    let held = |asked: &Asked| sites.get(&site_of(asked.address)).copied().unwrap_or_default();
+    let victim = table
+        .iter()
+        .filter(|(_, asked)| matches!(asked.state, State::Waiting) && held(asked) > own + 1)
+        .min_by_key(|(_, asked)| (std::cmp::Reverse(held(asked)), asked.begun))
+        .map(|(key, _)| *key);
+    victim.is_some_and(|key| table.remove(&key).is_some())
+}
+
 impl Asked {
     const fn is_open(&self, now: i64) -> bool {
         now - self.begun < DEVICE_SECONDS * 1000
@@ -258,7 +281,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::{ALPHABET, DEVICE_SECONDS, DevicePoll, Devices, MOST, MOST_OF_ONE, POLL_SECONDS, code};
-    use crate::domain::{Clock, Username};
+    use crate::domain::{Clients, Clock, Username};
     use crate::identity::Credential;
 
     const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 7));
@@ -270,7 +293,7 @@ mod tests {
 
     fn devices() -> (Devices, Clock) {
         let clock = Clock::manual(1000);
-        (Devices::new(clock.clone()), clock)
+        (Devices::new(Clients::new(vec!["198.51.100.7/32".parse().unwrap()]), clock.clone()), clock)
     }
 
     fn word(poll: &DevicePoll) -> &'static str {
@@ -372,9 +395,39 @@ mod tests {
         assert!(begun[MOST_OF_ONE].is_none());
         let oldest = begun[0].as_ref().unwrap();
         assert_eq!(word(&devices.poll(&oldest.device, six(0))), "pending");
-        let four = |host: usize| IpAddr::from([10, 0, u8::try_from(host / 200).unwrap(), (host % 200) as u8]);
+        let four = |host: usize| IpAddr::from([10, (host / 256) as u8, (host % 256) as u8, 1]);
         let more = (0..2 * MOST).filter(|host| devices.begin("x".into(), four(*host)).is_some()).count();
-        assert_eq!(more, MOST - MOST_OF_ONE);
+        assert_eq!(more, MOST - 1, "one of each network, and the first one keeps no more than others have");
+        assert_eq!(devices.lock().len(), MOST);
+    }
+
+    #[test]
+    fn i12_a_network_full_of_addresses_keeps_no_program_out_and_ends_no_login_that_was_shown() {
+        let (devices, _) = devices();
+        let six = |host: usize| format!("2001:db8:1:{:x}::1", host / MOST_OF_ONE).parse().unwrap();
+        let shown = devices.begin("laptop".into(), six(0)).unwrap();
+        let page = devices.look(&shown.code, session(1).key()).unwrap();
+        for host in 1..MOST {
+            assert!(devices.begin("x".into(), six(host)).is_some());
+        }
+        assert!(devices.begin("x".into(), "2001:db8:1:ffff::1".parse().unwrap()).is_none());
+        for host in 1..20 {
+            assert!(devices.begin("x".into(), IpAddr::from([192, 0, 2, host])).is_some());
+        }
+        assert!(devices.answer(&page.page, &session(1), true).is_some());
+        assert_eq!(
+            word(&devices.poll(&shown.device, six(1))),
+            "approved",
+            "one client, whatever the address"
+        );
+    }
+
+    #[test]
+    fn i12_programs_behind_an_address_that_many_share_are_not_one() {
+        let (devices, _) = devices();
+        let balancer = IpAddr::from([198, 51, 100, 7]);
+        let begun = (0..4 * MOST_OF_ONE).filter(|_| devices.begin("x".into(), balancer).is_some());
+        assert_eq!(begun.count(), 4 * MOST_OF_ONE);
     }
 
     #[test]

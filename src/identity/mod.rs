@@ -18,6 +18,7 @@ mod look_up;
 mod origin;
 mod pending;
 mod registry;
+mod room;
 
 pub use accounts::{Accounts, CHECKS_AT_ONCE, Standing};
 pub use authenticator::{Authenticator, Dialogue, Step, Verified};

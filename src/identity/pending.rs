@@ -2,20 +2,21 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aws_lc_rs::{digest, rand};
 use data_encoding::BASE64URL_NOPAD;
 use tokio::time::Instant;
 
-use crate::domain::{Clock, Password, UnixSeconds, Username};
+use crate::domain::{Clients, Clock, Password, UnixSeconds, Username, network_of};
 use crate::identity::authenticator::Dialogue;
 use crate::identity::exchange::Limits;
 use crate::identity::origin::Origin;
+use crate::identity::room::{Holder, Rank, victim};
 use crate::throttle::Transcript;
 
-/// Most conversations of one address that wait for an answer; a further one ends the oldest.
+/// Most conversations of one client that wait for their first answer; a further one ends the oldest.
 const MAX_OF_ONE: usize = 8;
 
 /// Hash of a conversation's id: the table holds no value that could be replayed.
@@ -33,16 +34,34 @@ pub(super) struct Waiting {
     /// The stack was given an answer: whatever it says from then on may be a verdict on it.
     pub(super) has_answered: bool,
     pub(super) transcript: Transcript,
+    /// It comes from a device on which the user is known.
+    pub(super) is_known: bool,
     pub(super) asked: UnixSeconds,
     pub(super) begun: UnixSeconds,
-    /// As `asked`, but finer: which of an address's conversations is the oldest.
+    /// As `asked`, but finer: which of a client's conversations is the oldest.
     pub(super) order: Instant,
+    /// Held while it is out for an answer, so that its place is not given away.
+    pub(super) answering: Option<Arc<()>>,
+}
+
+impl Waiting {
+    const fn holder(&self) -> Holder {
+        let rank = match (self.has_answered, self.is_known) {
+            (false, _) => Rank::Begun,
+            (true, false) => Rank::Answered,
+            (true, true) => Rank::AnsweredByKnown,
+        };
+        Holder { address: self.address, rank, since: self.order }
+    }
 }
 
 /// All of them. Each step has an id of its own that works once.
 pub(super) struct Pending {
     table: Mutex<HashMap<IdHash, Waiting>>,
+    /// As many copies as there are conversations out for an answer, and one.
+    answering: Arc<()>,
     most: usize,
+    clients: Clients,
     prompt_seconds: i64,
     login_seconds: i64,
     clock: Clock,
@@ -55,9 +74,12 @@ pub(super) enum NotStored {
 }
 
 impl Pending {
-    pub(super) fn new(limits: &Limits, clock: Clock) -> Self {
+    /// All together keep half of the logins' places: the other half is for logins that bring their password along.
+    pub(super) fn new(limits: &Limits, clients: Clients, clock: Clock) -> Self {
         Self {
             table: Mutex::default(),
+            answering: Arc::default(),
+            clients,
             most: limits.max_logins.div_ceil(2),
             prompt_seconds: seconds(limits.prompt_deadline),
             login_seconds: seconds(limits.login_deadline),
@@ -65,37 +87,64 @@ impl Pending {
         }
     }
 
-    /// Stores a conversation; gives the id of its next step.
+    /// Stores a conversation; gives the id of its next step. One that has answered already finds a place: it had one
+    /// before, or its person may know a password.
     pub(super) fn store(&self, mut waiting: Waiting) -> Result<String, NotStored> {
         let Some((id, hash)) = new_id() else { return Err(NotStored::NoEntropy) };
         waiting.asked = self.clock.now();
         waiting.order = Instant::now();
+        waiting.answering = None;
+        let newcomer = waiting.holder();
         let mut table = self.lock();
-        // Whoever asks without answering must not use up the places: one address keeps its newest few, all together
-        // keep half, and the other half is for logins that bring their password along.
-        let own: Vec<(IdHash, Instant)> = table
-            .iter()
-            .filter(|(_, other)| other.address == waiting.address)
-            .map(|(id, other)| (*id, other.order))
-            .collect();
-        if own.len() >= MAX_OF_ONE
-            && let Some((oldest, _)) = own.iter().min_by_key(|(_, order)| *order)
-        {
-            table.remove(oldest);
-        }
-        if table.len() >= self.most {
-            return Err(NotStored::Full);
+        self.end_oldest(&mut table, &newcomer);
+        let out = Arc::strong_count(&self.answering) - 1;
+        if table.len() + out >= self.most {
+            let holders: Vec<_> = table.iter().map(|(id, other)| (*id, other.holder())).collect();
+            match victim(&holders, &newcomer) {
+                Some(id) => drop(table.remove(&id)),
+                None if newcomer.rank == Rank::Begun => return Err(NotStored::Full),
+                // More networks than there are places: the last bound is what a broker has.
+                None if table.len() + out >= self.most + self.most / 2 => {
+                    let oldest = holders.iter().min_by_key(|(_, holder)| (holder.rank, holder.since));
+                    if let Some((id, _)) = oldest {
+                        table.remove(id);
+                    }
+                }
+                None => {}
+            }
         }
         table.insert(hash, waiting);
         Ok(id)
     }
 
-    /// Takes a conversation out. An id that is unknown, used, over, or of another client gives none.
+    /// Whoever begins without answering must not use up the places: one client keeps its newest few.
+    fn end_oldest(&self, table: &mut HashMap<IdHash, Waiting>, newcomer: &Holder) {
+        let Some(client) = self.clients.one(newcomer.address).filter(|_| newcomer.rank == Rank::Begun) else {
+            return;
+        };
+        let own = || {
+            let begun = table.iter().filter(|(_, other)| !other.has_answered);
+            begun.filter(|(_, other)| network_of(other.address) == client)
+        };
+        if own().count() >= MAX_OF_ONE
+            && let Some(oldest) = own().min_by_key(|(_, other)| other.order).map(|(id, _)| *id)
+        {
+            table.remove(&oldest);
+        }
+    }
+
+    /// Takes a conversation out for an answer; it keeps its place. An id that is unknown, used, over, or of another client
+    /// gives none.
     pub(super) fn take(&self, id: &str, origin: &Origin) -> Option<Waiting> {
         let now = self.clock.now();
-        let waiting = self.lock().remove(&hash(id))?;
-        let is_same = waiting.address == origin.address && waiting.browser == origin.browser;
-        (is_same && self.is_open(&waiting, now)).then_some(waiting)
+        let mut table = self.lock();
+        let mut waiting = table.remove(&hash(id))?;
+        let is_same_client = network_of(waiting.address) == network_of(origin.address);
+        if !is_same_client || waiting.browser != origin.browser || !self.is_open(&waiting, now) {
+            return None;
+        }
+        waiting.answering = Some(Arc::clone(&self.answering));
+        Some(waiting)
     }
 
     /// Drops conversations whose time is up, which frees their PAM children.
@@ -129,4 +178,87 @@ fn hash(id: &str) -> IdHash {
 
 fn seconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
+    use super::{NotStored, Pending, Waiting};
+    use crate::domain::{Clients, Clock, Username};
+    use crate::identity::authenticator::{Dialogue, Step};
+    use crate::identity::exchange::Limits;
+    use crate::identity::origin::Origin;
+    use crate::throttle::Throttle;
+
+    const HERE: &str = "203.0.113.1";
+
+    fn pending() -> Pending {
+        let limits = Limits {
+            max_logins: 16,
+            prompt_deadline: Duration::from_secs(60),
+            login_deadline: Duration::from_secs(60),
+            failure_delay: Duration::ZERO,
+        };
+        Pending::new(&limits, Clients::default(), Clock::manual(0))
+    }
+
+    fn waiting(address: &str, has_answered: bool) -> Waiting {
+        Waiting {
+            dialogue: Dialogue::Decoy(Box::new(Step::Busy(Duration::ZERO))),
+            user: Username::parse("bob").unwrap(),
+            address: address.parse().unwrap(),
+            browser: None,
+            password: None,
+            has_answered,
+            transcript: Throttle::new(None, Clients::default(), Clock::manual(0)).transcript("bob"),
+            is_known: false,
+            asked: 0,
+            begun: 0,
+            order: Instant::now(),
+            answering: None,
+        }
+    }
+
+    fn origin(address: &str) -> Origin {
+        Origin::unknown(address.parse::<IpAddr>().unwrap())
+    }
+
+    #[test]
+    fn i12_a_login_keeps_its_place_while_it_is_answered_and_gets_one_for_its_next_step() {
+        let pending = pending();
+        let id = pending.store(waiting(HERE, false)).ok().unwrap();
+        let mut mine = pending.take(&id, &origin(HERE)).unwrap();
+        // One login of each network, more networks than places.
+        let stored = (0..20).filter(|n| pending.store(waiting(&format!("198.51.{n}.1"), false)).is_ok());
+        assert_eq!(stored.count(), 7, "one of the eight places is in use");
+        mine.has_answered = true;
+        let id = pending.store(mine).ok().expect("a place for the next step");
+        assert!(matches!(pending.store(waiting("192.0.2.1", false)), Err(NotStored::Full)));
+        // Steps that are made up: the first one's network holds no more than others.
+        for number in 0..20 {
+            assert!(pending.store(waiting(&format!("198.51.{number}.1"), true)).is_ok());
+        }
+        assert!(pending.lock().len() <= 12);
+        assert!(
+            pending.take(&id, &origin(HERE)).is_none(),
+            "only more networks than the last bound push it out"
+        );
+    }
+
+    #[test]
+    fn i12_steps_of_one_network_never_end_those_of_another() {
+        let pending = pending();
+        let id = pending.store(waiting(HERE, true)).ok().unwrap();
+        for number in 0..100 {
+            // A first step may find no place beside them.
+            let _ = pending.store(waiting(&format!("198.51.100.{number}"), number % 2 == 0));
+            assert!(pending.store(waiting(&format!("2001:db8:0:{number:x}::1"), true)).is_ok());
+        }
+        assert!(pending.take(&id, &origin(HERE)).is_some());
+        assert!(pending.lock().len() <= 8);
+    }
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Parser;
+use ipnet::IpNet;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -49,6 +50,10 @@ pub struct Arguments {
     /// Most logins at once of one client address (IPv6: of one /64)
     #[arg(long, value_name = "N", default_value_t = 16)]
     pub max_per_address: usize,
+    /// Network of addresses that many clients share (a load balancer, an exempt office), which --max-per-address does not
+    /// take for one; may be repeated
+    #[arg(long, value_name = "CIDR")]
+    pub shared_network: Vec<IpNet>,
     /// Most transactions that use CPU at once [default: number of cores]
     #[arg(long, value_name = "N")]
     pub max_computing: Option<usize>,

@@ -108,7 +108,7 @@ impl Application {
             },
             login_ca,
             admin_groups: settings.admin_groups.clone(),
-            devices: Devices::new(clock.clone()),
+            devices: Devices::new(settings.clients(), clock.clone()),
             has_login: settings.login != LoginMode::NoLogin,
             folder: settings.state.clone(),
             has_passwords: settings.login != LoginMode::Certificates,
@@ -279,9 +279,11 @@ fn doors(settings: &Settings, clock: &Clock) -> anyhow::Result<Shared> {
     let accounts = accounts.filter(|_| has_rechecks(settings));
     let (authenticator, limits) = authenticator(settings)?;
     let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
-    let throttle = Arc::new(Throttle::new(settings.throttle.as_ref(), clock.clone()));
-    let conversations = Conversations::new(authenticator, Arc::clone(&throttle), &limits, clock.clone())
-        .telling(accounts.clone());
+    let clients = settings.clients();
+    let throttle = Arc::new(Throttle::new(settings.throttle.as_ref(), clients.clone(), clock.clone()));
+    let conversations =
+        Conversations::new(authenticator, Arc::clone(&throttle), &limits, &clients, clock.clone())
+            .telling(accounts.clone());
     let basic = BasicDoor::new(seconds(settings.basic_cache), seconds(settings.sessions.absolute))
         .ok()
         .context("this machine gives no random bytes")?;

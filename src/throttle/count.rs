@@ -216,6 +216,11 @@ impl Count {
         (self.pending == 0 && self.banned(now).is_ok()).then(|| spent + i64::from(self.strikes) * rules.burst)
     }
 
+    /// When its ban began; `None` while an attempt is under way.
+    pub(super) fn since_unless_pending(&self) -> Option<i64> {
+        (self.pending == 0).then_some(self.since)
+    }
+
     fn forgive(&mut self, rules: &Rules, now: i64) {
         let quiet = (now - self.until).max(0) / rules.forgiven_after();
         if quiet > 0 {

@@ -6,14 +6,12 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ipnet::IpNet;
-
 use super::count::{Ban, Cause, Rules};
-use super::key::{Key, KnownDevice, network_of};
+use super::key::{Key, KnownDevice};
 use super::outage::{OutageCode, Outages, Seen};
 use super::table::{Failed, Place, Table};
 use crate::config::ThrottleSettings;
-use crate::domain::Clock;
+use crate::domain::{Clients, Clock, network_of};
 use crate::store::{BanKind, MOST_BANS};
 
 /// Most counters of one kind.
@@ -24,7 +22,7 @@ const MOST: usize = MOST_BANS / 4;
 pub struct Throttle {
     /// `None` where the operator said `--no-throttle`.
     pub(super) state: Option<Mutex<State>>,
-    exempt: Vec<IpNet>,
+    clients: Clients,
     pub(super) clock: Clock,
     hasher: RandomState,
 }
@@ -78,9 +76,9 @@ enum Ending {
 }
 
 impl Throttle {
-    /// Counters with these rules; `None` counts nothing.
+    /// Counters with these rules; `None` counts nothing. Addresses that many `clients` share are not counted.
     #[must_use]
-    pub fn new(settings: Option<&ThrottleSettings>, clock: Clock) -> Self {
+    pub fn new(settings: Option<&ThrottleSettings>, clients: Clients, clock: Clock) -> Self {
         let state = settings.map(|settings| {
             let rules = |rate| Rules::new(rate, settings.ban, settings.ban_max);
             Mutex::new(State {
@@ -93,8 +91,7 @@ impl Throttle {
                 offset: clock.now_millis() - clock.steady_millis(),
             })
         });
-        let exempt = settings.map(|settings| settings.exempt.clone()).unwrap_or_default();
-        Self { state, exempt, clock, hasher: RandomState::new() }
+        Self { state, clients, clock, hasher: RandomState::new() }
     }
 
     /// Whether anything is counted.
@@ -149,7 +146,7 @@ impl Throttle {
         let device = device
             .map(|device| vec![Key::device(user, device), Key::devices(user)])
             .filter(|keys| keys.iter().all(|key| state.table(key).banned(key, now).is_ok()));
-        let address = (!self.is_exempt(address)).then(|| Key::address(address));
+        let address = self.clients.one(address).map(Key::address);
         for key in address.into_iter().chain(device.unwrap_or_else(|| vec![Key::user(user)])) {
             match state.table(&key).reserve(&key, is_repeated, now) {
                 Ok(place) => attempt.places.push((key, place)),
@@ -169,19 +166,12 @@ impl Throttle {
     /// # Errors
     /// How long the address has to wait, if it had been banned before.
     pub fn bad_credential(&self, address: IpAddr, credential: &[u8]) -> Result<bool, Duration> {
-        if self.is_exempt(address) {
-            return Ok(true);
-        }
+        let Some(client) = self.clients.one(address) else { return Ok(true) };
         let Some(mut state) = self.lock() else { return Ok(true) };
-        let (key, now) = (Key::address(address), self.clock.steady_millis());
+        let (key, now) = (Key::address(client), self.clock.steady_millis());
         state.addresses.banned(&key, now).map_err(duration)?;
         let credential = Some(self.hasher.hash_one(credential));
         Ok(state.fail(&key, Cause::Refused, credential, now) != Failed::Again)
-    }
-
-    fn is_exempt(&self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
-        self.exempt.iter().any(|network| network.contains(&address))
     }
 
     /// Each change is one call, so a panic elsewhere leaves nothing half done.

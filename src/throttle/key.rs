@@ -1,24 +1,9 @@
 //! What is counted by.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
-use crate::domain::Username;
+use crate::domain::{CLIENT_PREFIX, Username, network_of, site_of};
 use crate::store::BanKind;
-
-/// Whoever owns an IPv6 address owns the rest of its /64 too (RFC 6177).
-const V6_PREFIX: u32 = 64;
-
-/// What counts as one address: an IPv4 address, also one that was mapped into IPv6, or the /64 of an IPv6 address.
-#[must_use]
-pub fn network_of(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => {
-            let host_bits = u128::MAX >> V6_PREFIX;
-            IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !host_bits))
-        }
-        v4 @ IpAddr::V4(_) => v4,
-    }
-}
 
 /// What makes an attempt that of a known device of the user. Nobody can make more of these than are counted here: a
 /// browser keeps its name over logins, and sessions and tokens, of which a login gives any number, are one.
@@ -75,11 +60,19 @@ impl Key {
         }
     }
 
+    /// The network that a client's address is in, where it may own many addresses.
+    pub(super) fn site(&self) -> Option<IpAddr> {
+        match self {
+            Self::Address(address) => Some(site_of(*address)),
+            Self::Device(_) | Self::Devices(_) | Self::User(_) => None,
+        }
+    }
+
     /// For people and for the store.
     pub(super) fn subject(&self) -> String {
         match self {
             Self::Address(address @ IpAddr::V4(_)) => address.to_string(),
-            Self::Address(network @ IpAddr::V6(_)) => format!("{network}/{V6_PREFIX}"),
+            Self::Address(network @ IpAddr::V6(_)) => format!("{network}/{CLIENT_PREFIX}"),
             Self::Device(text) | Self::User(text) => text.to_string(),
             Self::Devices(user) => format!("{ALL_DEVICES}{user}"),
         }

@@ -20,5 +20,5 @@ mod table;
 mod tests;
 
 pub use guard::{Attempt, Throttle, Transcript};
-pub use key::{KnownDevice, network_of};
+pub use key::KnownDevice;
 pub use outage::OutageCode;

@@ -1,5 +1,9 @@
 //! All counters of one kind, of which there are never more than a fixed number.
 
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::net::IpAddr;
+
 use indexmap::IndexMap;
 
 use super::count::{Ban, Cause, Count, Rules};
@@ -7,10 +11,15 @@ use super::key::Key;
 
 /// Counters looked at when a place is needed.
 const LOOKED_AT: usize = 32;
+/// A site that holds more than this part of the table has so many addresses that none of its bans keeps it out.
+const LARGE: usize = 32;
+/// Bans that it loses at once, since looking for them costs a walk through the table.
+const LOST_AT_ONCE: usize = 64;
 
-/// A bounded table. Where it is full, the counter that says least goes; one that bans never does, so whoever rotates
-/// names or addresses neither grows the memory nor gets anybody out of a ban. If there are bans wherever it looks, all
-/// newcomers share one counter.
+/// A bounded table. Where it is full, the counter that says least goes, and first of the network that holds most; one
+/// that bans does not, so whoever rotates names or addresses neither grows the memory nor gets anybody out of a ban. If
+/// there are bans wherever it looks, a network that has filled the table with them loses its oldest: else whoever owns
+/// many addresses would keep out everybody who is not counted yet. If there is none, all newcomers share one counter.
 #[derive(Debug)]
 pub(super) struct Table {
     rules: Rules,
@@ -18,6 +27,8 @@ pub(super) struct Table {
     most: usize,
     counts: IndexMap<Key, Count>,
     shared: Count,
+    /// How many counters a site has, see [`Key::site`].
+    sites: HashMap<IpAddr, usize>,
     /// Where the search for a place goes on.
     hand: usize,
 }
@@ -47,6 +58,7 @@ impl Table {
             most,
             counts: IndexMap::new(),
             shared: Count::default(),
+            sites: HashMap::new(),
             hand: 0,
         }
     }
@@ -101,13 +113,14 @@ impl Table {
     /// Puts a ban that was written down.
     pub(super) fn restore(&mut self, key: Key, ban: &Ban) {
         if self.counts.len() < self.most {
-            self.counts.insert(key, Count::restored(&self.rules, ban));
+            let restored = Count::restored(&self.rules, ban);
+            *self.own_count(&key) = restored;
         }
     }
 
     /// Forgets a counter.
     pub(super) fn lift(&mut self, key: &Key) -> bool {
-        self.counts.swap_remove(key).is_some()
+        self.counts.get_index_of(key).is_some_and(|index| self.remove(index))
     }
 
     /// All keys that have or had a ban.
@@ -126,24 +139,72 @@ impl Table {
             self.make_room(now);
         }
         if self.counts.len() < self.most || self.counts.contains_key(key) {
-            (self.counts.entry(key.clone()).or_default(), self.rules, Place::Own)
+            let rules = self.rules;
+            (self.own_count(key), rules, Place::Own)
         } else {
             (&mut self.shared, self.shared_rules, Place::Shared)
         }
     }
 
-    fn make_room(&mut self, now: i64) {
-        let mut lightest: Option<(i64, usize)> = None;
-        for _ in 0..LOOKED_AT.min(self.counts.len()) {
-            self.hand = (self.hand + 1) % self.counts.len().max(1);
-            let Some((_, count)) = self.counts.get_index(self.hand) else { return };
-            let Some(weight) = count.weight(&self.rules, now) else { continue };
-            if lightest.is_none_or(|(least, _)| weight < least) {
-                lightest = Some((weight, self.hand));
+    fn own_count(&mut self, key: &Key) -> &mut Count {
+        if !self.counts.contains_key(key)
+            && let Some(site) = key.site()
+        {
+            *self.sites.entry(site).or_default() += 1;
+        }
+        self.counts.entry(key.clone()).or_default()
+    }
+
+    fn remove(&mut self, index: usize) -> bool {
+        let Some((key, _)) = self.counts.swap_remove_index(index) else { return false };
+        if let Some(site) = key.site()
+            && let Some(held) = self.sites.get_mut(&site)
+        {
+            *held -= 1;
+            if *held == 0 {
+                self.sites.remove(&site);
             }
         }
-        if let Some((_, index)) = lightest {
-            self.counts.swap_remove_index(index);
+        true
+    }
+
+    /// Counters of the key's site.
+    fn held(&self, key: &Key) -> usize {
+        key.site().and_then(|site| self.sites.get(&site).copied()).unwrap_or_default()
+    }
+
+    fn make_room(&mut self, now: i64) {
+        let mut first_to_go: Option<((Reverse<usize>, i64), usize)> = None;
+        for _ in 0..LOOKED_AT.min(self.counts.len()) {
+            self.hand = (self.hand + 1) % self.counts.len().max(1);
+            let Some((key, count)) = self.counts.get_index(self.hand) else { return };
+            let Some(weight) = count.weight(&self.rules, now) else { continue };
+            let held = self.held(key);
+            let rank = (Reverse(if held > self.most / LARGE { held } else { 0 }), weight);
+            if first_to_go.is_none_or(|(least, _)| rank < least) {
+                first_to_go = Some((rank, self.hand));
+            }
+        }
+        match first_to_go {
+            Some((_, index)) => drop(self.remove(index)),
+            None => self.end_bans_of_largest(),
+        }
+    }
+
+    fn end_bans_of_largest(&mut self) {
+        let Some((site, held)) = self.sites.iter().max_by_key(|(_, held)| **held).map(|(at, n)| (*at, *n))
+        else {
+            return;
+        };
+        if held <= self.most / LARGE {
+            return;
+        }
+        let own = self.counts.iter().filter(|(key, _)| key.site() == Some(site));
+        let mut oldest: Vec<(i64, Key)> =
+            own.filter_map(|(key, count)| Some((count.since_unless_pending()?, key.clone()))).collect();
+        oldest.sort_unstable_by_key(|(since, _)| *since);
+        for (_, key) in oldest.iter().take(LOST_AT_ONCE.min(held.div_ceil(2))) {
+            self.lift(key);
         }
     }
 
@@ -151,7 +212,7 @@ impl Table {
     fn drop_if_idle(&mut self, index: usize, now: i64) {
         let rules = self.rules;
         if self.counts.get_index_mut(index).is_some_and(|(_, count)| count.is_idle(&rules, now)) {
-            self.counts.swap_remove_index(index);
+            self.remove(index);
         }
     }
 }
@@ -211,6 +272,55 @@ mod tests {
         assert_eq!(table.len(), MOST);
         // Once the bans are over there is room again.
         assert!(fail(&mut table, "later", 61_000).is_ok());
+    }
+
+    fn fail_from(table: &mut Table, address: &str, now: i64) -> Result<(), i64> {
+        let key = Key::address(address.parse().unwrap());
+        let place = table.reserve(&key, false, now)?;
+        table.release(&key, place, now);
+        table.fail(&key, Cause::Refused, None, now);
+        Ok(())
+    }
+
+    #[test]
+    fn i12_a_network_that_fills_the_table_with_bans_loses_its_oldest_and_keeps_nobody_out() {
+        for address in [(|number| format!("2001:db8:0:{number:x}::1")) as fn(usize) -> String, |number| {
+            format!("198.51.100.{number}")
+        }] {
+            let mut table = table();
+            for _ in 0..3 {
+                fail_from(&mut table, "192.0.2.1", 0).unwrap();
+            }
+            for number in 0..MOST - 1 {
+                for _ in 0..3 {
+                    fail_from(&mut table, &address(number), 1).unwrap();
+                }
+            }
+            assert_eq!(table.len(), MOST);
+            for number in 0..5 {
+                let newcomer = format!("203.0.113.{number}");
+                assert_eq!((0..10).filter(|_| fail_from(&mut table, &newcomer, 1).is_ok()).count(), 3);
+            }
+            assert!(table.banned(&Key::address("192.0.2.1".parse().unwrap()), 1).is_err());
+            assert!(table.len() <= MOST && table.shared.banned(1).is_ok());
+            let counted: usize = table.sites.values().sum();
+            assert_eq!(counted, table.len());
+        }
+    }
+
+    #[test]
+    fn i12_of_what_is_no_ban_the_largest_network_loses_first() {
+        let mut table = table();
+        fail_from(&mut table, "192.0.2.1", 0).unwrap();
+        for number in 0..10 * MOST {
+            for _ in 0..2 {
+                fail_from(&mut table, &format!("2001:db8:0:{number:x}::1"), 0).unwrap();
+            }
+        }
+        // Two more, and it is banned: the first one was not forgotten.
+        fail_from(&mut table, "192.0.2.1", 0).unwrap();
+        fail_from(&mut table, "192.0.2.1", 0).unwrap();
+        assert!(table.banned(&Key::address("192.0.2.1".parse().unwrap()), 0).is_err());
     }
 
     #[test]

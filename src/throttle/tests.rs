@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{KnownDevice, Throttle};
 use crate::config::{Rate, ThrottleSettings};
-use crate::domain::Clock;
+use crate::domain::{Clients, Clock};
 use crate::store::{BanKind, BanRecord, MemoryStore, Store};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -20,7 +20,7 @@ fn throttle_with(clock: &Clock, exempt: &[&str]) -> Arc<Throttle> {
         ban_max: hour,
         exempt: exempt.iter().map(|network| network.parse().unwrap()).collect(),
     };
-    Arc::new(Throttle::new(Some(&settings), clock.clone()))
+    Arc::new(Throttle::new(Some(&settings), Clients::new(settings.exempt.clone()), clock.clone()))
 }
 
 fn throttle() -> (Arc<Throttle>, Clock) {
@@ -181,7 +181,7 @@ fn exempt_addresses_are_not_counted_but_the_names_tried_from_there_are() {
 
 #[test]
 fn nothing_is_counted_where_the_operator_said_so() {
-    let throttle = Arc::new(Throttle::new(None, Clock::manual(0)));
+    let throttle = Arc::new(Throttle::new(None, Clients::default(), Clock::manual(0)));
     assert_eq!(fail(&throttle, 1000, ip(1), "bob", None), None);
 }
 

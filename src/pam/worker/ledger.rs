@@ -1,11 +1,13 @@
 //! The broker's books: which child does what since when, who may compute next, and who is overdue. Pure.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use super::control::{Hello, Outcome, Verdict};
 use super::frames::Mode;
+use super::network::{Clients, network_of, site_of};
 
 /// A connection that says nothing is closed after this long.
 const FIRST_FRAME: Duration = Duration::from_secs(5);
@@ -22,6 +24,8 @@ pub(super) struct Limits {
     /// Checks of an account alone. They have places of their own: neither kind can keep the other out.
     pub(super) checks: usize,
     pub(super) per_address: usize,
+    /// Tells one client from an address that many share.
+    pub(super) clients: Clients,
     /// Children that compute at once; those that sleep in a module (a slow directory) do not count.
     pub(super) computing: usize,
     pub(super) compute: Duration,
@@ -51,6 +55,10 @@ pub(super) struct Entry {
     since: Instant,
     pub(super) hello: Option<Hello>,
     pub(super) outcome: Option<Outcome>,
+    /// The person has answered a question.
+    has_answered: bool,
+    /// Another login gets its place.
+    makes_room: bool,
     /// Why the broker killed it.
     pub(super) killed: Option<&'static str>,
 }
@@ -77,6 +85,8 @@ impl Ledger {
             since: now,
             hello: None,
             outcome: None,
+            has_answered: false,
+            makes_room: false,
             killed: None,
         };
         self.entries.insert(pid, entry);
@@ -95,10 +105,16 @@ impl Ledger {
     }
 
     /// A child's first frame came. Over the limit of its kind or address it is told at once, else it stands in the
-    /// queue.
+    /// queue. Where all places are taken, [`Ledger::overdue`] may name one that has to make room.
     pub(super) fn introduce(&mut self, pid: i32, hello: Hello, now: Instant) -> Option<Verdict> {
         if self.is_over_limit(&hello) {
             return Some(Verdict::Busy);
+        }
+        if hello.mode != Mode::AccountOnly && self.logins().count() >= self.limits.children {
+            let Some(entry) = self.victim(hello.rhost).and_then(|pid| self.entries.get_mut(&pid)) else {
+                return Some(Verdict::Busy);
+            };
+            entry.makes_room = true;
         }
         if let Some(entry) = self.entries.get_mut(&pid) {
             entry.hello = Some(hello);
@@ -110,19 +126,44 @@ impl Ledger {
     /// The gateway asks for checks by itself, with the last address of whoever holds a token: no address may use up
     /// their places by logins.
     fn is_over_limit(&self, hello: &Hello) -> bool {
-        let is_check = |hello: &Hello| hello.mode == Mode::AccountOnly;
-        let known = || self.entries.values().filter_map(|entry| entry.hello.as_ref());
-        if is_check(hello) {
-            return known().filter(|other| is_check(other)).count() >= self.limits.checks;
+        if hello.mode == Mode::AccountOnly {
+            let checks = self.known().filter(|(_, _, other)| other.mode == Mode::AccountOnly);
+            return checks.count() >= self.limits.checks;
         }
-        let key = address_key(hello.rhost);
-        let logins = || known().filter(|other| !is_check(other));
-        logins().count() >= self.limits.children
-            || logins().filter(|other| address_key(other.rhost) == key).count() >= self.limits.per_address
+        self.limits.clients.one(hello.rhost).is_some_and(|client| {
+            let own = self.logins().filter(|(_, _, other)| network_of(other.rhost) == client);
+            own.count() >= self.limits.per_address
+        })
+    }
+
+    /// Children that hold a place: one that ends holds none.
+    fn known(&self) -> impl Iterator<Item = (i32, &Entry, &Hello)> {
+        let alive = self.entries.iter().filter(|(_, entry)| entry.killed.is_none() && !entry.makes_room);
+        alive.filter_map(|(pid, entry)| Some((*pid, entry, entry.hello.as_ref()?)))
+    }
+
+    fn logins(&self) -> impl Iterator<Item = (i32, &Entry, &Hello)> {
+        self.known().filter(|(_, _, hello)| hello.mode != Mode::AccountOnly)
+    }
+
+    /// Where all places are taken, the network that holds most loses its oldest login that waits for its person, if it
+    /// holds more than the newcomer's will. One that was answered before goes last.
+    fn victim(&self, newcomer: IpAddr) -> Option<i32> {
+        let mut sites = BTreeMap::<IpAddr, usize>::new();
+        for (_, _, hello) in self.logins() {
+            *sites.entry(site_of(hello.rhost)).or_default() += 1;
+        }
+        let held = |address: IpAddr| sites.get(&site_of(address)).copied().unwrap_or_default();
+        let own = held(newcomer);
+        self.logins()
+            .filter(|(_, entry, hello)| entry.activity == Activity::Waiting && held(hello.rhost) > own + 1)
+            .min_by_key(|(_, entry, hello)| (Reverse(held(hello.rhost)), entry.has_answered, entry.since))
+            .map(|(pid, _, _)| pid)
     }
 
     pub(super) fn turn_to(&mut self, pid: i32, activity: Activity, now: Instant) {
         if let Some(entry) = self.entries.get_mut(&pid) {
+            entry.has_answered |= entry.activity == Activity::Waiting && activity == Activity::Queued;
             entry.activity = activity;
             entry.since = now;
         }
@@ -138,11 +179,11 @@ impl Ledger {
         self.entries.values().any(|entry| entry.activity == Activity::Queued)
     }
 
-    /// Lets those compute whose turn it is, first come, first served, and sends away those who stood in the queue for
-    /// too long. `asleep` tells whether a child uses no CPU at this moment.
+    /// Lets those compute whose turn it is, first come, first served, but who has answered before who begins, and sends
+    /// away those who stood in the queue for too long. `asleep` tells whether a child uses no CPU at this moment.
     pub(super) fn grant(&mut self, now: Instant, asleep: impl Fn(i32) -> bool) -> Vec<(i32, Verdict)> {
-        let mut queue: Vec<(Instant, i32)> =
-            self.in_activity(Activity::Queued).map(|(pid, e)| (e.since, pid)).collect();
+        let mut queue: Vec<(bool, Instant, i32)> =
+            self.in_activity(Activity::Queued).map(|(pid, e)| (!e.has_answered, e.since, pid)).collect();
         if queue.is_empty() {
             return Vec::new();
         }
@@ -150,7 +191,7 @@ impl Ledger {
         let awake = |(pid, entry): &(i32, &Entry)| now.duration_since(entry.since) < SETTLED || !asleep(*pid);
         let mut running = self.in_activity(Activity::Computing).filter(awake).count();
         let mut verdicts = Vec::new();
-        for (since, pid) in queue {
+        for (_, since, pid) in queue {
             if now.duration_since(since) >= self.limits.compute {
                 verdicts.push((pid, Verdict::Busy));
                 self.turn_to(pid, Activity::Computing, now);
@@ -201,6 +242,9 @@ impl Ledger {
 }
 
 fn deadline(entry: &Entry, limits: &Limits) -> (Instant, &'static str) {
+    if entry.makes_room {
+        return (entry.born, "made room for a login from another network");
+    }
     let asked = entry.hello.as_ref().map(|hello| Duration::from_millis(u64::from(hello.deadline_ms)));
     let whole = asked.map_or(limits.login, |asked| asked.min(limits.login));
     let step = match entry.activity {
@@ -213,27 +257,20 @@ fn deadline(entry: &Entry, limits: &Limits) -> (Instant, &'static str) {
     step.min((entry.born + whole, "the login took too long"))
 }
 
-/// Whoever has one IPv6 address has 2^64 of them.
-fn address_key(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
-        v4 => v4,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::{Duration, Instant};
 
     use super::super::control::{Hello, Verdict};
     use super::super::frames::Mode;
-    use super::{Activity, Ledger, Limits};
+    use super::{Activity, Clients, Ledger, Limits};
 
     fn ledger(computing: usize) -> Ledger {
         Ledger::new(Limits {
             children: 4,
             checks: 1,
             per_address: 2,
+            clients: Clients::new(vec!["203.0.113.0/24".parse().unwrap()]),
             computing,
             compute: Duration::from_secs(10),
             prompt: Duration::from_secs(120),
@@ -318,6 +355,77 @@ mod tests {
         assert_eq!(books.introduce(2, hello("x", "2001:db8::2"), now), None);
         assert_eq!(books.introduce(3, hello("x", "2001:db8::ffff:0:3"), now), Some(Verdict::Busy));
         assert_eq!(books.introduce(4, hello("x", "2001:db8:0:1::1"), now), None);
+    }
+
+    #[test]
+    fn i12_an_address_that_many_share_may_hold_all_places() {
+        let (mut books, now) = (ledger(1), Instant::now());
+        for pid in 1..=4 {
+            books.admit(pid, now);
+            assert_eq!(books.introduce(pid, hello("x", "203.0.113.1"), now), None, "{pid}");
+        }
+    }
+
+    /// Fills all four places from one /48, the first of which has answered a question; all wait for their person.
+    fn full(now: Instant) -> Ledger {
+        let mut books = ledger(4);
+        for pid in 1..=4 {
+            books.admit(pid, now);
+            assert_eq!(books.introduce(pid, hello("x", &format!("2001:db8:0:{pid}::1")), now), None);
+            books.turn_to(pid, Activity::Waiting, now + pid.cast_unsigned() * SECOND);
+        }
+        books.turn_to(1, Activity::Queued, now);
+        books.turn_to(1, Activity::Waiting, now);
+        books
+    }
+
+    #[test]
+    fn i12_where_all_places_are_taken_the_network_that_holds_most_loses_its_oldest_that_waits() {
+        let now = Instant::now();
+        let mut books = full(now);
+        books.admit(5, now);
+        assert_eq!(books.introduce(5, hello("x", "192.0.2.1"), now), None);
+        assert_eq!(books.overdue(now), [(2, "made room for a login from another network")]);
+        // Its place is the newcomer's, though it has not been reaped.
+        books.admit(6, now);
+        assert_eq!(
+            books.introduce(6, hello("x", "2001:db8:0:9::1"), now),
+            Some(Verdict::Busy),
+            "its own network"
+        );
+        books.remove(2);
+        books.admit(7, now);
+        assert_eq!(books.introduce(7, hello("x", "198.51.100.1"), now), None);
+        assert_eq!(books.overdue(now), [(3, "made room for a login from another network")]);
+        books.admit(8, now);
+        let busy = books.introduce(8, hello("x", "198.51.99.1"), now);
+        assert_eq!(busy, None, "two are left, and one has not answered");
+        books.admit(9, now);
+        let busy = books.introduce(9, hello("x", "198.51.98.1"), now);
+        assert_eq!(busy, Some(Verdict::Busy), "nobody holds more than one");
+    }
+
+    #[test]
+    fn i12_who_computes_makes_no_room() {
+        let now = Instant::now();
+        let mut books = full(now);
+        for pid in 1..=4 {
+            books.turn_to(pid, Activity::Computing, now);
+        }
+        books.admit(5, now);
+        assert_eq!(books.introduce(5, hello("x", "192.0.2.1"), now), Some(Verdict::Busy));
+    }
+
+    #[test]
+    fn i12_who_has_answered_computes_before_who_begins() {
+        let (mut books, now) = (ledger(1), Instant::now());
+        queued(&mut books, 1, "x", now);
+        assert_eq!(books.grant(now, |_| false), [(1, Verdict::Go)]);
+        books.turn_to(1, Activity::Waiting, now);
+        queued(&mut books, 2, "x", now);
+        queued(&mut books, 3, "x", now);
+        books.turn_to(1, Activity::Queued, now + SECOND);
+        assert_eq!(books.grant(now + SECOND, |_| false), [(1, Verdict::Go)]);
     }
 
     #[test]

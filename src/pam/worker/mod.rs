@@ -34,6 +34,9 @@ mod fs;
 mod ledger;
 mod link;
 mod log;
+#[path = "../../domain/network.rs"]
+#[allow(dead_code, unreachable_pub, reason = "compiled into the gateway too, which uses the rest")]
+mod network;
 mod options;
 mod orphans;
 mod outcome;

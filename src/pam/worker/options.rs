@@ -8,6 +8,7 @@ use nix::unistd::{Gid, Group, Uid, User};
 
 use super::arguments::Arguments;
 use super::ledger::Limits;
+use super::network::Clients;
 use super::services;
 
 /// What modules may see of the broker's environment, besides a fixed `PATH`: languages of their texts, the time zone
@@ -79,6 +80,7 @@ impl Arguments {
                 children: self.max_children,
                 checks: self.max_checks,
                 per_address: self.max_per_address,
+                clients: Clients::new(self.shared_network),
                 computing: self.max_computing.unwrap_or_else(cores),
                 compute: seconds(self.compute_seconds),
                 prompt: seconds(self.prompt_seconds),

@@ -186,7 +186,8 @@ fn begin_from(door: &Door, address: &str) -> Reply {
 fn b6_too_many_open_conversations_are_told_to_come_back_and_logins_with_a_password_go_on() {
     let door = Setup::behind_terminator().with(&["--trusted-proxy", "127.0.0.1/32"]).open();
     for number in 1..=64 {
-        assert_eq!(begin_from(&door, &format!("198.51.100.{number}")).status, 200);
+        // As many networks as there are places: none holds more than another.
+        assert_eq!(begin_from(&door, &format!("198.51.{number}.1")).status, 200);
     }
     let reply = begin_from(&door, "203.0.113.1");
     reply.is_engine_error(429);

@@ -59,6 +59,8 @@ mod passwords;
 #[cfg(test)]
 mod people;
 #[cfg(test)]
+mod places;
+#[cfg(test)]
 mod redirects;
 #[cfg(test)]
 mod scopes;
