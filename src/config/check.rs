@@ -46,6 +46,7 @@ fn assemble(checker: &mut Checker<'_>) -> Option<Settings> {
     let admin_groups = login::admin_groups(checker);
     let throttle = throttle::throttle(checker);
     let sessions = sessions(checker);
+    let session_bind_network = session_bind_network(checker);
     let token_lifetime = checker.length_up_to("token-lifetime", raw.token_lifetime.as_ref(), "12h", "366d");
     let basic_cache = checker.length_or_zero("basic-cache", raw.basic_cache.as_ref(), "60s");
     checker.at_most("basic-cache", basic_cache, "1d");
@@ -64,6 +65,7 @@ fn assemble(checker: &mut Checker<'_>) -> Option<Settings> {
         admin_groups,
         throttle,
         sessions,
+        session_bind_network,
         token_lifetime,
         basic_cache,
         state,
@@ -88,6 +90,15 @@ fn sessions(checker: &mut Checker<'_>) -> SessionLimits {
         checker.problem("session-idle", "is longer than --session-max, so it could never end a session");
     }
     SessionLimits { idle, absolute }
+}
+
+fn session_bind_network(checker: &mut Checker<'_>) -> bool {
+    let raw = checker.raw;
+    let is_bound = raw.session_bind_network == Some(true);
+    if is_bound && raw.use_login != Some(true) && raw.client_ca.is_empty() {
+        checker.problem("session-bind-network", "only means something with --use-login or --client-ca");
+    }
+    is_bound
 }
 
 fn workers(checker: &mut Checker<'_>) -> usize {

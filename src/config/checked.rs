@@ -35,6 +35,8 @@ pub struct Settings {
     pub throttle: Option<ThrottleSettings>,
     /// Session life times.
     pub sessions: SessionLimits,
+    /// Whether a browser session ends when it shows up in another network than it began in.
+    pub session_bind_network: bool,
     /// How long a token made by a login lives, and the most a minted one may ask for.
     pub token_lifetime: Duration,
     /// How long a verified Basic password is remembered in memory.

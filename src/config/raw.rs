@@ -99,6 +99,10 @@ pub struct RawSettings {
     /// End a browser session after this time in any case [default: 12h]
     #[arg(long, env = "DOORWARD_SESSION_MAX", value_name = "TIME", help_heading = LOGIN, hide_env_values = true)]
     pub session_max: Option<Text>,
+    /// End a browser session that shows up in another network (IPv4: another address, IPv6: another /64) than it began in
+    #[arg(long, env = "DOORWARD_SESSION_BIND_NETWORK", action = ArgAction::SetTrue, value_parser = flag,
+          help_heading = LOGIN, hide_env_values = true)]
+    pub session_bind_network: Option<bool>,
     /// Life time of a token got by a login, and the longest that a minted one may ask for [default: 12h]
     #[arg(long, env = "DOORWARD_TOKEN_LIFETIME", value_name = "TIME", help_heading = LOGIN, hide_env_values = true)]
     pub token_lifetime: Option<Text>,

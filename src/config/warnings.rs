@@ -45,6 +45,12 @@ impl Settings {
                     .to_owned(),
             );
         }
+        if self.tls == TlsMode::AssumeSecure && self.trusted_proxies.is_empty() && self.session_bind_network {
+            warnings.push(
+                "--session-bind-network without --trusted-proxy knows the terminator's address only: it ends no session"
+                    .to_owned(),
+            );
+        }
         if self.believes_everybody() {
             warnings.push(
                 "--trusted-proxy believes everybody's forwarded headers: any client can claim any address"

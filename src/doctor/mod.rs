@@ -23,6 +23,7 @@ mod lines;
 mod listen;
 mod pam;
 mod paths;
+mod ports;
 mod public;
 mod shadow;
 mod stack;
@@ -34,7 +35,7 @@ use std::time::{Duration, Instant};
 
 use nix::unistd::{User, geteuid};
 
-use crate::config::{LoginMode, PamSettings, Problem, Settings, TlsMode};
+use crate::config::{ListenAddress, LoginMode, PamSettings, Problem, Settings, TlsMode};
 use crate::domain::Clock;
 
 pub use broker::socket_of;
@@ -66,7 +67,7 @@ pub struct Question {
 type Part = (&'static str, fn(&Question) -> Vec<Finding>);
 
 /// In the order in which people read them.
-const PARTS: [Part; 7] = [
+const PARTS: [Part; 8] = [
     ("settings.part", settings),
     ("pam.part", people),
     ("engine.part", engine_of),
@@ -74,6 +75,7 @@ const PARTS: [Part; 7] = [
     ("files.part", files),
     ("listen.part", addresses),
     ("terminator.part", front),
+    ("terminator.other-ports", neighbours),
 ];
 
 /// Looks at everything. `problems`: what `doorward check` says of the settings.
@@ -219,6 +221,18 @@ fn front(question: &Question) -> Vec<Finding> {
         findings.push(Finding::unchecked("terminator.forged-address", why));
     }
     findings
+}
+
+/// What else is under the public host name.
+fn neighbours(question: &Question) -> Vec<Finding> {
+    let Some(url) = question.public_url.as_ref().filter(|url| url.is_tls()) else { return Vec::new() };
+    let settings = &question.settings;
+    let asking = settings.client_certs.iter().flat_map(|certs| &certs.listen);
+    let own = settings.listen.iter().chain(asking).filter_map(|address| match address {
+        ListenAddress::Tcp(address) => Some(address.port()),
+        ListenAddress::Unix(_) => None,
+    });
+    block_on(ports::examine(url, &own.collect::<Vec<u16>>()))
 }
 
 /// Whom the gateway runs as.

@@ -65,6 +65,12 @@ impl PublicUrl {
         &self.authority
     }
 
+    /// The port, written or not.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Whether it is `https:`.
     #[must_use]
     pub const fn is_tls(&self) -> bool {
@@ -119,6 +125,20 @@ async fn open(url: &PublicUrl) -> Result<Connection, String> {
     Ok(Connection { stream: Box::new(stream), local, shown })
 }
 
+/// Whether somebody shows a certificate on this port. Whether the handshake ends well does not matter: a service may ask
+/// for a client's certificate.
+pub(super) async fn speaks_tls(host: &str, port: u16) -> bool {
+    let Ok(tcp) = TcpStream::connect((host, port)).await else { return false };
+    let witness = Arc::new(Witness::without_judge());
+    let (Ok(config), Ok(name)) = (client_config(Arc::clone(&witness)), ServerName::try_from(host.to_owned()))
+    else {
+        return false;
+    };
+    let shaken = TlsConnector::from(Arc::new(config)).connect(name, tcp).await;
+    let shown = witness.shown.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+    shaken.is_ok() || shown
+}
+
 fn client_config(witness: Arc<Witness>) -> Result<ClientConfig, Error> {
     let mut config = ClientConfig::builder_with_provider(Arc::clone(&witness.provider))
         .with_safe_default_protocol_versions()?
@@ -138,6 +158,10 @@ struct Witness {
 }
 
 impl Witness {
+    fn without_judge() -> Self {
+        Self { provider: Arc::new(aws_lc_rs::default_provider()), judge: None, shown: Mutex::new(None) }
+    }
+
     fn new() -> Self {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let mut roots = RootCertStore::empty();

@@ -54,6 +54,8 @@ pub enum Reason {
     Unknown,
     /// The `Authorization` scheme is not one of ours.
     UnknownScheme,
+    /// A session that began in another network.
+    Elsewhere,
     /// PAM or the user file said no.
     WrongPassword,
 }
@@ -66,6 +68,7 @@ impl Reason {
             Self::Account => "the account is refused",
             Self::Certificate(refusal) => refusal.as_str(),
             Self::Contradiction => "client certificate and session are of different people",
+            Self::Elsewhere => "the session began in another network",
             Self::Malformed => "malformed credential",
             Self::Over => "credential is over",
             Self::Unknown => "unknown credential",
@@ -95,6 +98,8 @@ pub struct Shared {
     pub cookie_key: CookieKey,
     /// Idle limit of sessions.
     pub idle_seconds: i64,
+    /// Whether a session ends when it shows up in another network than it began in.
+    pub session_bind_network: bool,
     /// The time.
     pub clock: Clock,
     /// Set where the operator said `--no-login`.
@@ -263,7 +268,7 @@ impl Doors {
     async fn ask(&self, headers: &HeaderMap, address: IpAddr) -> Outcome {
         let shared = &self.shared;
         let mut values = headers.get_all(header::AUTHORIZATION).iter();
-        let Some(value) = values.next() else { return cookie::check(headers, shared).await };
+        let Some(value) = values.next() else { return cookie::check(headers, address, shared).await };
         let outcome = if values.next().is_some() {
             Outcome::Failed(Reason::Malformed)
         } else {
@@ -311,6 +316,9 @@ impl Doors {
     fn recall(&self, presented: Presented<'_>, address: IpAddr) -> Option<Identity> {
         let cache = self.cache.borrow();
         let (identity, has_moved) = cache.find(presented, address)?;
+        if self.shared.session_bind_network && !identity.credential().is_at_home_in(address) {
+            return None;
+        }
         // A move to another address is rare, and only then is anything shared touched.
         if has_moved && let Some(accounts) = &self.shared.accounts {
             accounts.note_address(identity.user(), address);

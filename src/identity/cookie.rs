@@ -1,14 +1,17 @@
 //! The session cookie that the login page set.
 
+use std::net::IpAddr;
+
 use crate::domain::Door;
 use crate::identity::certificate::bind;
 use crate::identity::chain::{Outcome, Reason, Shared};
-use crate::identity::credential::Credential;
+use crate::identity::credential::{Credential, Identity};
 use crate::identity::look_up::{Found, look_up};
 use crate::session::{self, CookieOutcome};
+use crate::store::KeyHash;
 
 /// Opens the cookie and looks its session up, first in this process, then in the store.
-pub(super) async fn check(headers: &http::HeaderMap, shared: &Shared) -> Outcome {
+pub(super) async fn check(headers: &http::HeaderMap, address: IpAddr, shared: &Shared) -> Outcome {
     let Shared { store, registry, clock, certificates, idle_seconds, .. } = shared;
     let text = match session::read(headers, &shared.cookie_key) {
         CookieOutcome::Absent => return Outcome::NotRequested,
@@ -24,5 +27,31 @@ pub(super) async fn check(headers: &http::HeaderMap, shared: &Shared) -> Outcome
             bind(certificates.as_ref(), credential, certificate, clock.now())
         }))
     };
-    look_up(Door::Session, hash, registry, clock, fetch).await
+    match look_up(Door::Session, hash, registry, clock, fetch).await {
+        Outcome::Authenticated(identity)
+            if shared.session_bind_network && !identity.credential().is_at_home_in(address) =>
+        {
+            end(&identity, hash, address, shared).await
+        }
+        outcome => outcome,
+    }
+}
+
+/// Whoever shows a session in another network may have stolen it. It ends for both: first in the store, then in this
+/// process (the registry's rule).
+async fn end(identity: &Identity, key: KeyHash, address: IpAddr, shared: &Shared) -> Outcome {
+    let (user, session) = (identity.user().as_str(), identity.credential_id());
+    tracing::warn!(
+        target: "doorward::login", %address, user, session,
+        "a session ends: it showed up in another network than it began in"
+    );
+    let deleted = shared.store.delete_session(key).await;
+    shared.registry.revoke(Door::Session, key);
+    match deleted {
+        Ok(_) => Outcome::Failed(Reason::Elsewhere),
+        Err(error) => {
+            tracing::error!(%error, "cannot end a session");
+            Outcome::Unavailable
+        }
+    }
 }

@@ -1,13 +1,14 @@
 //! What proved an identity, alive in this process.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use arc_swap::ArcSwap;
 use http::HeaderValue;
 
-use crate::domain::{ClientCertificate, Door, Scope, UnixSeconds, Username};
+use crate::domain::{ClientCertificate, Door, Scope, UnixSeconds, Username, network_of};
 use crate::store::{CertificateRecord, KeyHash, SessionRecord, TokenKind, TokenRecord};
 use crate::streams::Cut;
 use crate::trust::Person;
@@ -27,6 +28,8 @@ pub struct Credential {
     created: UnixSeconds,
     expires: UnixSeconds,
     idle_seconds: Option<i64>,
+    /// Of a session: where it began.
+    network: Option<IpAddr>,
     last_seen: AtomicI64,
     token_kind: Option<TokenKind>,
     /// What it was got by; it ends with it.
@@ -73,6 +76,7 @@ impl Credential {
         let mut made = Self::new(Door::Session, record.id, record.key, user, record.groups, record.expires);
         made.created = record.created;
         made.idle_seconds = Some(idle_seconds);
+        made.network = record.address.map(network_of);
         made.last_seen = AtomicI64::new(record.last_seen);
         Some(made)
     }
@@ -168,6 +172,7 @@ impl Credential {
             created: 0,
             expires,
             idle_seconds: None,
+            network: None,
             last_seen: AtomicI64::new(0),
             token_kind: None,
             certificate: None,
@@ -185,6 +190,13 @@ impl Credential {
         let idle_over =
             self.idle_seconds.is_some_and(|idle| now - self.last_seen.load(Ordering::Relaxed) >= idle);
         !self.cut.has_fallen() && now < self.expires && !idle_over
+    }
+
+    /// Whether a request from this address comes from the network in which the session began. One that nobody knows where it
+    /// began is at home nowhere; what is no session is not bound to any network.
+    #[must_use]
+    pub fn is_at_home_in(&self, address: IpAddr) -> bool {
+        self.door != Door::Session || self.network == Some(network_of(address))
     }
 
     /// Notes a request. Streams that merely stay open do not count (behaviour S8).

@@ -297,6 +297,7 @@ fn doors(settings: &Settings, clock: &Clock) -> anyhow::Result<Shared> {
         throttle,
         cookie_key: cookie_key(&settings.state)?,
         idle_seconds: seconds(settings.sessions.idle),
+        session_bind_network: settings.session_bind_network,
         clock: clock.clone(),
         everybody: if settings.login == LoginMode::NoLogin { Some(everybody(clock)?) } else { None },
     })

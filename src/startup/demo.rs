@@ -162,6 +162,7 @@ fn settings(engine: EngineAddress, users: PathBuf, state: PathBuf, listen: Vec<L
         allow_from: Vec::new(),
         throttle: Some(ThrottleSettings::default()),
         sessions: SessionLimits { idle: Duration::from_secs(3600), absolute: Duration::from_secs(12 * 3600) },
+        session_bind_network: false,
         token_lifetime: Duration::from_secs(12 * 3600),
         basic_cache: Duration::from_secs(60),
         runtime: state.clone(),

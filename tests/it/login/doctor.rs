@@ -78,7 +78,7 @@ const GOOD: &str = "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
     proxy_set_header X-Forwarded-Host $http_host;\nproxy_set_header X-Forwarded-Proto $scheme;\n";
 
 /// The doctor with the settings of this gateway and these words more.
-fn doctor(door: &Door, words: &[&str]) -> Command {
+pub(super) fn doctor(door: &Door, words: &[&str]) -> Command {
     let folder = door.folder.path();
     let mut command = Command::new(PROGRAM);
     command.args(["doctor", "--json", "--use-login"]);
@@ -92,7 +92,7 @@ fn doctor(door: &Door, words: &[&str]) -> Command {
     command
 }
 
-fn report(command: &mut Command) -> Value {
+pub(super) fn report(command: &mut Command) -> Value {
     let output = command.output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -103,7 +103,7 @@ fn report(command: &mut Command) -> Value {
 }
 
 /// `status: text` of one check.
-fn check(report: &Value, id: &str) -> String {
+pub(super) fn check(report: &Value, id: &str) -> String {
     let all = report["checks"].as_array().unwrap();
     let found = all.iter().find(|check| check["id"] == id).unwrap_or_else(|| panic!("no {id} in {report:#}"));
     format!("{}: {}", found["status"].as_str().unwrap(), found["text"].as_str().unwrap())

@@ -16,6 +16,7 @@ mod client;
 mod codes;
 #[cfg(test)]
 mod conversations;
+#[cfg(test)]
 mod cookies;
 #[cfg(test)]
 mod devices;
@@ -60,6 +61,8 @@ mod passwords;
 mod people;
 #[cfg(test)]
 mod places;
+#[cfg(test)]
+mod ports;
 #[cfg(test)]
 mod redirects;
 #[cfg(test)]
