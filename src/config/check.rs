@@ -43,6 +43,7 @@ fn assemble(checker: &mut Checker<'_>) -> Option<Settings> {
     }
     let trusted_proxies = address::trusted_proxies(checker);
     let allow_from = address::allow_from(checker);
+    let server_names = login.as_ref().map(|login| login::server_names(checker, login)).unwrap_or_default();
     let admin_groups = login::admin_groups(checker);
     let throttle = throttle::throttle(checker);
     let sessions = sessions(checker);
@@ -62,6 +63,7 @@ fn assemble(checker: &mut Checker<'_>) -> Option<Settings> {
         listen,
         trusted_proxies,
         allow_from,
+        server_names,
         admin_groups,
         throttle,
         sessions,

@@ -29,6 +29,8 @@ pub struct Settings {
     pub trusted_proxies: Vec<IpNet>,
     /// Networks that may reach the gateway at all; empty for everybody.
     pub allow_from: Vec<IpNet>,
+    /// Names that are answered where nobody logs in, besides addresses, `localhost` and those of the certificate.
+    pub server_names: Vec<String>,
     /// Groups whose people look after everybody's tokens and sessions.
     pub admin_groups: Vec<String>,
     /// How failures are counted; `None` if they are not.

@@ -114,6 +114,30 @@ pub(super) fn everywhere(checker: &mut Checker<'_>, login: &LoginMode, listen: &
     }
 }
 
+/// Names that `--no-login` answers to. Where people log in, whoever asks by another name has nothing to show.
+pub(super) fn server_names(checker: &mut Checker<'_>, login: &LoginMode) -> Vec<String> {
+    const OPTION: &str = "server-name";
+    let written = list(&checker.raw.server_name);
+    if !written.is_empty() && *login != LoginMode::NoLogin {
+        checker.problem(OPTION, "only means something with --no-login");
+        return Vec::new();
+    }
+    let mut names = Vec::new();
+    for text in written {
+        match certificate_name(&text) {
+            Ok(name) if name == "*" => {
+                checker.problem(
+                    OPTION,
+                    "'*' would be every name that a stranger's page can have; write the names",
+                );
+            }
+            Ok(name) => names.push(name),
+            Err(message) => checker.problem(OPTION, message),
+        }
+    }
+    names
+}
+
 /// Groups of administrators. An empty one is a variable that was not set where the value was put together.
 pub(super) fn admin_groups(checker: &mut Checker<'_>) -> Vec<String> {
     let groups = list(&checker.raw.admin_group);

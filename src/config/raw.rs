@@ -90,6 +90,11 @@ pub struct RawSettings {
     #[arg(long, env = "DOORWARD_NO_LOGIN_ON_ALL_ADDRESSES", action = ArgAction::SetTrue, value_parser = flag,
           help_heading = LOGIN, hide_env_values = true)]
     pub no_login_on_all_addresses: Option<bool>,
+    /// With --no-login: answer to this name too, besides addresses, localhost and the names of the certificate; may be
+    /// repeated
+    #[arg(long, env = "DOORWARD_SERVER_NAME", value_name = "NAME", help_heading = LOGIN, hide_env_values = true)]
+    #[serde(deserialize_with = "one_or_many", skip_serializing_if = "Vec::is_empty")]
+    pub server_name: Vec<Text>,
     /// Check passwords with this user file instead of PAM
     #[arg(long, env = "DOORWARD_USERS", value_name = "FILE", help_heading = LOGIN, hide_env_values = true)]
     pub users: Option<Text>,

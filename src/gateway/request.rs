@@ -54,6 +54,7 @@ impl Worker {
             Err((StatusCode::BAD_REQUEST, format!("the client certificate cannot be read: {malformed}")))
         } else {
             check(&incoming.parts, framing)
+                .and_then(|target| self.check_name(connection, &facts, &incoming.parts).map(|()| target))
         };
         let mut response = match checked {
             Ok(target) => self.route(&facts, place, target, &mut incoming, &mut entry.noted).await,
@@ -80,6 +81,29 @@ impl Worker {
             }
         }
         response
+    }
+
+    /// Where nobody logs in: whether the request is for a name of this gateway. Both names count, that of this hop and the
+    /// one that the terminator passes on: a page can write either, if the terminator writes only the other.
+    fn check_name(
+        &self,
+        connection: &Connection,
+        facts: &Facts,
+        request: &Parts,
+    ) -> Result<(), (StatusCode, String)> {
+        let Some(names) = &self.gateway.server_names else { return Ok(()) };
+        // No browser comes by a socket file; what does writes there the file's path, `docker` or anything.
+        if connection.peer.is_unspecified() && !self.gateway.trusted.trusts(connection.peer) {
+            return Ok(());
+        }
+        let named = [named_host(request), facts.forwarded.host.clone()];
+        let tls = self.gateway.tls.as_deref();
+        if named.iter().flatten().all(|name| names.answer(name, tls)) {
+            return Ok(());
+        }
+        let text = "without a login this gateway answers to addresses, localhost and its own names only; \
+                    --server-name NAME adds one";
+        Err((StatusCode::MISDIRECTED_REQUEST, text.to_owned()))
     }
 
     /// What the terminator in front says of a request, if there is one that is believed.

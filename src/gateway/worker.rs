@@ -23,7 +23,7 @@ use crate::gateway::stream::Wish;
 use crate::gateway::timer::{self, CoarseTimer};
 use crate::identity::{Doors, Shared};
 use crate::listener::tls::TlsMaterial;
-use crate::listener::{Accepted, AllowFrom, Socket, TrustedProxies, accept};
+use crate::listener::{Accepted, AllowFrom, ServerNames, Socket, TrustedProxies, accept};
 use crate::pages::{self, PageService, PagesState};
 use crate::proxy::{self, Connector, Pool};
 use crate::streams::{Cut, Guard};
@@ -65,6 +65,8 @@ pub struct Gateway {
     pub trusted: TrustedProxies,
     /// Who is served at all.
     pub allowed: AllowFrom,
+    /// By which names, where nobody logs in.
+    pub server_names: Option<ServerNames>,
     /// The way to the engine.
     pub connector: Connector,
     /// The request log.

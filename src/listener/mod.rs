@@ -9,6 +9,7 @@ mod forwarded_cert;
 mod framing;
 mod head_log;
 mod io;
+mod server_names;
 pub mod tls;
 
 pub use address::{Forwarded, Proto, TrustedProxies, Unreadable, is_relayed_unbelieved};
@@ -18,3 +19,4 @@ pub use forwarded_cert::Malformed;
 pub use framing::BadHead;
 pub use head_log::HeadLog;
 pub use io::{ClientIo, Socket, only_piece};
+pub use server_names::ServerNames;

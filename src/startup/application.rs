@@ -21,7 +21,7 @@ use crate::identity::{
     Registry, Shared,
 };
 use crate::listener::tls::{ClientAuth, TlsMaterial};
-use crate::listener::{AllowFrom, Socket, TrustedProxies};
+use crate::listener::{AllowFrom, ServerNames, Socket, TrustedProxies};
 use crate::pages::{PagesState, Readiness};
 use crate::pam::PamClient;
 use crate::proxy::Connector;
@@ -129,6 +129,8 @@ impl Application {
                 settings.client_certs.as_ref().and_then(|certs| certs.header),
             ),
             allowed: AllowFrom::new(settings.allow_from.clone()),
+            server_names: (settings.login == LoginMode::NoLogin)
+                .then(|| ServerNames::new(settings.server_names.clone())),
             connector,
             log,
             log_required: settings.log_required,

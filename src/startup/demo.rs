@@ -158,6 +158,7 @@ fn settings(engine: EngineAddress, users: PathBuf, state: PathBuf, listen: Vec<L
         client_certs: None,
         listen,
         trusted_proxies: Vec::new(),
+        server_names: Vec::new(),
         admin_groups: Vec::new(),
         allow_from: Vec::new(),
         throttle: Some(ThrottleSettings::default()),

@@ -22,6 +22,7 @@ mod headers;
 mod http2;
 mod life;
 mod logs;
+mod names;
 mod passed_on;
 mod paths;
 mod pool;

@@ -142,3 +142,22 @@ fn i14_nothing_lives_for_years() {
     let idle = problems(&format!("{usual}session-max = '3650d'\nsession-idle = '3650d'")).join("\n");
     assert!(idle.contains("--session-max: is longer than 31d"), "{idle}");
 }
+
+#[test]
+fn i24_names_are_said_where_nobody_logs_in_and_none_is_every_name() {
+    let here = "no-login = true\nlisten = '127.0.0.1:1'\n";
+    assert!(settings(here).server_names.is_empty());
+    let names = settings(&format!("{here}server-name = ['Gate.Example.', '*.inner.example, doorward']"));
+    assert_eq!(names.server_names, ["gate.example", "*.inner.example", "doorward"]);
+    for (text, words) in [
+        ("server-name = '*'", "every name that a stranger's page can have"),
+        ("server-name = 'https://gate.example'", "write only the host"),
+        ("server-name = 'gate.example:8100'", "neither a DNS name nor an address"),
+        ("server-name = ''", "neither a DNS name nor an address"),
+    ] {
+        let refused = problem(&format!("{here}{text}"));
+        assert!(refused.starts_with("--server-name: ") && refused.contains(words), "{refused}");
+    }
+    let beside = problem("use-login = true\nautocert = '*'\nserver-name = 'gate.example'");
+    assert!(beside.contains("only means something with --no-login"), "{beside}");
+}

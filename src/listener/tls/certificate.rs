@@ -72,6 +72,18 @@ fn name(name: &GeneralName<'_>) -> Option<String> {
     }
 }
 
+/// Whether one of these names is this one, both in lower case. A `*` stands for one whole label in front (RFC 6125 section
+/// 6.4.3).
+#[must_use]
+pub(in crate::listener) fn covers(names: &[String], wanted: &str) -> bool {
+    let parent = wanted.split_once('.').map(|(_, parent)| parent);
+    let is_address = wanted.parse::<IpAddr>().is_ok();
+    names.iter().any(|name| {
+        let by_wildcard = name.strip_prefix("*.").is_some_and(|rest| Some(rest) == parent);
+        name == wanted || (by_wildcard && !is_address)
+    })
+}
+
 /// What a person should know of a certificate.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct CertificateSummary {
@@ -94,13 +106,7 @@ impl CertificateSummary {
     /// Whether it is for this name or address. A `*` stands for one whole label in front (RFC 6125 section 6.4.3).
     #[must_use]
     pub fn covers(&self, wanted: &str) -> bool {
-        let wanted = wanted.trim_end_matches('.').to_ascii_lowercase();
-        let parent = wanted.split_once('.').map(|(_, parent)| parent);
-        let is_address = wanted.parse::<IpAddr>().is_ok();
-        self.names.iter().any(|name| {
-            let by_wildcard = name.strip_prefix("*.").is_some_and(|rest| Some(rest) == parent);
-            *name == wanted || (by_wildcard && !is_address)
-        })
+        covers(&self.names, &wanted.trim_end_matches('.').to_ascii_lowercase())
     }
 }
 

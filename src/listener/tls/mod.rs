@@ -26,6 +26,7 @@ use crate::acme::Challenges;
 use crate::config::TlsMode;
 use crate::domain::{Clock, UnixSeconds};
 
+pub(super) use certificate::covers;
 pub use certificate::{CertificateSummary, fingerprint_of, to_pem};
 pub use client::ClientAuth;
 pub use error::{FileProblem, TlsError};

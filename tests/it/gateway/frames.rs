@@ -36,7 +36,11 @@ impl Frames {
         body: Option<&[u8]>,
     ) -> Option<u16> {
         let token = format!("Bearer {}", gateway.token());
-        let fields = [fields, &[("authorization", token.as_bytes())]].concat();
+        self.send(&[fields, &[("authorization", token.as_bytes())]].concat(), body)
+    }
+
+    /// The same without a token.
+    pub(super) fn send(&mut self, fields: &[Field<'_>], body: Option<&[u8]>) -> Option<u16> {
         let block: Vec<u8> = fields.iter().flat_map(|(name, value)| literal(name, value)).collect();
         let stream = self.next_stream;
         self.next_stream += 2;
@@ -69,11 +73,16 @@ impl Frames {
 
 /// The fields that every request has.
 pub(super) fn pseudo<'a>(method: &'a str, path: &'a [u8]) -> Vec<Field<'a>> {
+    pseudo_for(method, path, HOST)
+}
+
+/// The same for another host.
+pub(super) fn pseudo_for<'a>(method: &'a str, path: &'a [u8], host: &'a str) -> Vec<Field<'a>> {
     vec![
         (":method", method.as_bytes()),
         (":scheme", b"https"),
         (":path", path),
-        (":authority", HOST.as_bytes()),
+        (":authority", host.as_bytes()),
     ]
 }
 
@@ -108,9 +117,24 @@ fn literal(name: &str, value: &[u8]) -> Vec<u8> {
 fn status_of(block: &[u8]) -> u16 {
     match block {
         [indexed @ 0x88..=0x8e, ..] => [200, 204, 206, 304, 400, 404, 500][usize::from(*indexed - 0x88)],
-        // Three digits, plain or in Huffman coding of two bytes: 401 and 403 are the only ones that are looked for.
         [0x48 | 0x08 | 0x18, 3, digits @ ..] => std::str::from_utf8(&digits[..3]).unwrap().parse().unwrap(),
-        [0x48 | 0x08 | 0x18, 0x82, 0x68, 0x0f | 0x01, ..] => 401,
+        [0x48 | 0x08 | 0x18, length @ 0x81..=0x83, coded @ ..] => {
+            digits(&coded[..usize::from(*length - 0x80)])
+        }
         other => panic!("a status is not understood: {:x?}", &other[..other.len().min(8)]),
     }
+}
+
+/// Three digits in Huffman coding (RFC 7541 appendix B).
+fn digits(coded: &[u8]) -> u16 {
+    const CODES: [&str; 10] =
+        ["00000", "00001", "00010", "011001", "011010", "011011", "011100", "011101", "011110", "011111"];
+    let bits: String = coded.iter().map(|byte| format!("{byte:08b}")).collect();
+    let mut rest = bits.as_str();
+    let next = |_| {
+        let digit = CODES.iter().position(|code| rest.starts_with(code)).expect("a digit");
+        rest = &rest[CODES[digit].len()..];
+        u16::try_from(digit).unwrap()
+    };
+    (0..3).map(next).fold(0, |number, digit| number * 10 + digit)
 }

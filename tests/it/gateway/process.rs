@@ -101,13 +101,16 @@ impl TestGateway {
         let mut command = Command::new("sh");
         command
             .args(["-c", KEEPER, "keeper", &path("")])
-            .args([env!("CARGO_BIN_EXE_doorward"), "serve", "--use-login", "--listen", "127.0.0.1:0"])
-            .args(["--engine", &format!("unix://{}", path("engine.sock")), "--users", &path("users.toml")])
+            .args([env!("CARGO_BIN_EXE_doorward"), "serve", "--listen", "127.0.0.1:0"])
+            .args(["--engine", &format!("unix://{}", path("engine.sock"))])
             .args(["--runtime-dir", &path("run"), "--log-format", "json"]);
         for (option, value) in [("--workers", "2"), ("--grace", "3s"), ("--state", path("state").as_str())] {
             if !options.contains(&option) {
                 command.args([option, value]);
             }
+        }
+        if !options.contains(&"--no-login") {
+            command.args(["--use-login", "--users", &path("users.toml")]);
         }
         command.args(options).env_clear().env("PATH", "/usr/bin:/bin").env("HOME", "/");
         command.envs(environment.iter().copied()).current_dir(&folder);

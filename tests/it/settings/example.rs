@@ -64,6 +64,7 @@ fn the_example_file_shows_the_defaults() {
         "users",
         "pam-account-service",
         "pam-socket",
+        "server-name",
         "throttle-exempt",
         "trusted-proxy",
         "use-login",
