@@ -15,6 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use super::challenges::Challenges;
+use crate::domain::add_security_headers;
 
 const PATH: &str = "/.well-known/acme-challenge/";
 /// Connections at once. A server verifies from a handful of places.
@@ -69,6 +70,7 @@ fn answer(method: &Method, path: &str, challenges: &Challenges) -> Response<Full
     let mut response = Response::new(Full::new(Bytes::from(text)));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    add_security_headers(response.headers_mut());
     response
 }
 

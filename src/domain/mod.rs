@@ -11,6 +11,7 @@ mod network;
 mod return_to;
 mod scope;
 mod secret;
+mod security_headers;
 mod span;
 mod username;
 
@@ -23,5 +24,6 @@ pub use network::{CLIENT_PREFIX, Clients, network_of, site_of};
 pub use return_to::ReturnTo;
 pub use scope::Scope;
 pub use secret::{InvalidPassword, Password};
+pub use security_headers::{add_security_headers, security_header_lines};
 pub use span::span;
 pub use username::{InvalidUsername, Username};

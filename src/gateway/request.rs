@@ -8,7 +8,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use tokio::time::Instant;
 
 use crate::audit::Closing;
-use crate::domain::ClientCertificate;
+use crate::domain::{ClientCertificate, add_security_headers};
 use crate::gateway::body::GatewayBody;
 use crate::gateway::check::{certificate, check};
 use crate::gateway::entry::{Entry, Facts, Noted, RequestId, millis, shown_user};
@@ -68,6 +68,12 @@ impl Worker {
         };
         entry.status = response.status().as_u16();
         entry.bytes = http_body::Body::size_hint(response.body()).exact();
+        // Here, where every answer of our own passes. An upgrade is no page.
+        if matches!(response.body(), GatewayBody::Own(_))
+            && response.status() != StatusCode::SWITCHING_PROTOCOLS
+        {
+            add_security_headers(response.headers_mut());
+        }
         if let Some(hsts) = &self.gateway.hsts
             && !self.is_insecure(&facts)
         {

@@ -11,7 +11,7 @@ use tokio::io::AsyncWriteExt;
 use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor};
 
 use crate::acme::ALPN;
-use crate::domain::ClientCertificate;
+use crate::domain::{ClientCertificate, security_header_lines};
 use crate::listener::head_log::HeadLog;
 use crate::listener::io::{ClientIo, Socket};
 
@@ -156,7 +156,8 @@ async fn choose(
 async fn tell_plain_http(mut socket: Socket) -> std::io::Error {
     let body = b"{\"message\": \"Client sent an HTTP request to an HTTPS port: use https:// (docker: set --tls).\"}\n";
     let head = format!(
-        "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+        "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\n{}Connection: close\r\nContent-Length: {}\r\n\r\n",
+        security_header_lines(),
         body.len()
     );
     let _ = socket.write_all(head.as_bytes()).await;

@@ -8,29 +8,13 @@ use actix_web::dev::ServiceResponse;
 use actix_web::http::header::{HeaderName as ActixName, HeaderValue as ActixValue};
 use actix_web::{Error, HttpMessage};
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Response, StatusCode, Uri, header};
+use http::{HeaderName, HeaderValue, Response, StatusCode, Uri};
 
 use crate::pages::context::PageContext;
 use crate::session::{self, CookieNames};
 
 /// The application, ready to be called on one thread.
 pub type PageService = BoxService<ActixRequest, ServiceResponse<BoxBody>, Error>;
-
-/// No script, no style but ours, no frame around us, forms only to us.
-const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; \
-    frame-ancestors 'none'; base-uri 'none'";
-
-/// `Referrer-Policy` is not `no-referrer`: browsers would then send `Origin: null` with the login form.
-/// The opener policy keeps a page of the engine, which shares our origin, from holding on to our window.
-const SAFETY: [(HeaderName, &str); 7] = [
-    (header::CONTENT_SECURITY_POLICY, POLICY),
-    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    (header::X_FRAME_OPTIONS, "DENY"),
-    (header::REFERRER_POLICY, "same-origin"),
-    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
-    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
-    (header::CACHE_CONTROL, "no-store"),
-];
 
 /// Calls the application with a request whose body has been read, and gives its answer. `names` are those of the cookies.
 pub async fn call(
@@ -41,21 +25,12 @@ pub async fn call(
     names: &CookieNames,
 ) -> Response<Bytes> {
     let Some(request) = convert(uri, context, body, names) else { return empty(StatusCode::BAD_REQUEST) };
-    let mut response = match service.call(request).await {
+    match service.call(request).await {
         Ok(response) => convert_back(response).await,
         Err(error) => {
             let status = error.as_response_error().status_code().as_u16();
             empty(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR))
         }
-    };
-    add_safety(response.headers_mut());
-    response
-}
-
-/// Adds the headers that all our own answers carry, but leaves what a handler chose.
-fn add_safety(headers: &mut http::HeaderMap) {
-    for (name, value) in SAFETY {
-        headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
 }
 

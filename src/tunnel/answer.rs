@@ -5,6 +5,8 @@ use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 
+use crate::domain::add_security_headers;
+
 /// The gateway's body on its way, or our own.
 pub(super) type Body = Either<Incoming, Full<Bytes>>;
 
@@ -14,5 +16,6 @@ pub(super) fn error(status: StatusCode, text: &str) -> Response<Body> {
     let mut response = Response::new(Either::Right(Full::from(body)));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    add_security_headers(response.headers_mut());
     response
 }

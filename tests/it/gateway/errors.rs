@@ -38,6 +38,73 @@ fn gg1_every_error_to_a_program_is_json_in_the_engines_shape() {
     }
 }
 
+/// What every answer of the gateway itself says.
+const SECURITY_HEADERS: [(&str, &str); 6] = [
+    ("x-content-type-options", "nosniff"),
+    ("x-frame-options", "DENY"),
+    ("referrer-policy", "same-origin"),
+    ("cross-origin-opener-policy", "same-origin"),
+    ("cross-origin-resource-policy", "same-origin"),
+    ("cache-control", "no-store"),
+];
+
+fn check_security_headers(answer: &Answer) {
+    for (name, value) in SECURITY_HEADERS {
+        assert_eq!(answer.values(name), [value], "{}", answer.head);
+    }
+    let policy = answer.values("content-security-policy").join(" and ");
+    assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"), "{policy}");
+}
+
+#[test]
+fn i17_whatever_the_gateway_answers_itself_says_what_its_pages_say() {
+    let window = "Accept: text/html\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document\r\n\r\n";
+    for gateway in [TestGateway::tls(), TestGateway::assumed()] {
+        for (_, request) in refusals(gateway) {
+            check_security_headers(&gateway.ask(&request));
+            // The same to a browser, as a page or as a way to the login.
+            let end = request.len() - 2;
+            check_security_headers(&gateway.ask(format!("{}{window}", &request[..end])));
+        }
+        let huge = "x".repeat(70_000);
+        let long = format!(
+            "POST /_doorward/login HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: {}\r\n\r\n{huge}",
+            huge.len()
+        );
+        let too_large = gateway.ask(long);
+        assert_eq!(too_large.status, 413);
+        check_security_headers(&too_large);
+        for path in ["/_doorward/healthz", "/_doorward/api/v1/openapi.json", "/_doorward/logout"] {
+            check_security_headers(&gateway.ask(format!("GET {path} HTTP/1.1\r\nHost: {HOST}\r\n\r\n")));
+        }
+        gateway.engine.on("/i17-gone", |call| call.close());
+        let gone = gateway.ask(gateway.get("/i17-gone"));
+        assert_eq!(gone.status, 502);
+        check_security_headers(&gone);
+    }
+}
+
+#[test]
+fn i17_who_speaks_plain_http_to_the_tls_port_is_told_so_with_the_same_headers() {
+    let mut wire = super::wire::Wire::connect(TestGateway::tls().address, None);
+    let answer = wire.ask(format!("GET /i17 HTTP/1.1\r\nHost: {HOST}\r\n\r\n"));
+    assert_eq!(answer.status, 400);
+    assert!(answer.message().contains("https"), "{}", answer.text());
+    check_security_headers(&answer);
+}
+
+/// The HTTP library answers what it cannot read before the gateway hears of it. It says nothing that could be shown.
+#[test]
+fn i17_what_cannot_be_read_at_all_is_answered_without_a_word() {
+    for gateway in [TestGateway::tls(), TestGateway::assumed()] {
+        for odd in ["GET /\u{0} HTTP/1.1\r\n\r\n", "nonsense\r\n\r\n", "GET / HTTP/1.1\r\nA B: c\r\n\r\n"] {
+            let answer = gateway.ask(odd);
+            assert_eq!((answer.status, answer.text().as_str()), (400, ""), "{}", answer.head);
+            assert!(answer.values("content-type").is_empty(), "{}", answer.head);
+        }
+    }
+}
+
 #[test]
 fn gg1_an_error_to_head_has_no_body() {
     let gateway = TestGateway::tls();
