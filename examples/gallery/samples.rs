@@ -3,9 +3,9 @@
 
 use super::Level;
 use super::views::{
-    AccountPage, CliBlock, DeviceDonePage, DevicePage, DeviceQuestionPage, ErrorPage, LoginPage, LogoutPage,
-    MessageView, Moment, PromptKind, PromptView, RenderError, SampleEnginePage, SessionRow, Step, Template,
-    TokenRow, WelcomePage,
+    AccountPage, CliBlock, DeviceDonePage, DevicePage, DeviceQuestionPage, ErrorPage, ForeignLinkPage,
+    LoginPage, LogoutPage, MessageView, Moment, PromptKind, PromptView, RenderError, SampleEnginePage,
+    SessionRow, Step, Template, TokenRow, WelcomePage,
 };
 
 const HOST: &str = "docker-01.example.net:8100";
@@ -22,6 +22,11 @@ pub(crate) fn pages() -> Result<Vec<(String, String)>, RenderError> {
     let hostile = [(HOSTILE.to_owned(), HOSTILE.to_owned())];
     let rest = [
         ("error-hostile", hostile_error().render()?),
+        (
+            "foreign-link",
+            ForeignLinkPage { path: "/containers/json?all=1", request_id: "01JD3Y8W2K7Q" }.render()?,
+        ),
+        ("foreign-link-hostile", ForeignLinkPage { path: HOSTILE, request_id: HOSTILE }.render()?),
         ("account", account(&groups()).render()?),
         ("account-bare", bare_account().render()?),
         ("account-hostile", hostile_account(&[HOSTILE.to_owned()]).render()?),

@@ -56,6 +56,7 @@ fn assemble(checker: &mut Checker<'_>) -> Option<Settings> {
     let user = places::user(checker);
     Some(Settings {
         engine: engine?,
+        engine_ui: raw.engine_ui == Some(true),
         tls: tls?,
         hsts,
         login: login?,

@@ -15,6 +15,8 @@ pub use super::hsts::HstsSettings;
 pub struct Settings {
     /// The engine that is guarded.
     pub engine: EngineAddress,
+    /// Whether the engine has pages of its own, which browsers may show.
+    pub engine_ui: bool,
     /// How connections are secured.
     pub tls: TlsMode,
     /// Whether browsers are bound to HTTPS.

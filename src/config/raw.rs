@@ -35,6 +35,10 @@ pub struct RawSettings {
     /// Private key (PEM) of --engine-cert
     #[arg(long, env = "DOORWARD_ENGINE_KEY", value_name = "FILE", help_heading = ENGINE, hide_env_values = true)]
     pub engine_key: Option<Text>,
+    /// The engine has pages of its own: let browsers show them. Without it, they show what it answers as text, or save it
+    #[arg(long, env = "DOORWARD_ENGINE_UI", action = ArgAction::SetTrue, value_parser = flag,
+          help_heading = ENGINE, hide_env_values = true)]
+    pub engine_ui: Option<bool>,
 
     /// Make and keep a self-signed certificate for these names and addresses, comma separated; '*' is every one that
     /// this host has

@@ -4,15 +4,15 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use smallvec::SmallVec;
 
 /// RFC 9110 section 7.6.1, and the historical ones.
-static HOP_BY_HOP: [HeaderName; 8] = [
-    header::CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    HeaderName::from_static("proxy-connection"),
-    header::TE,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
+const HOP_BY_HOP: [&str; 8] = [
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "transfer-encoding",
+    "upgrade",
 ];
 
 /// The `Upgrade` value, if the request truly asks for it: `Connection` must name it (RFC 9110 section 7.8).
@@ -53,17 +53,33 @@ pub fn strip_named_by_connection(headers: &mut HeaderMap) {
 /// Whether a header belongs to one hop by its name.
 #[must_use]
 pub fn is_hop_by_hop(name: &HeaderName) -> bool {
-    // Quick no for most headers by their first letter: this runs for every header of every message.
-    matches!(name.as_str().as_bytes().first(), Some(b'c' | b'k' | b'p' | b't' | b'u'))
-        && HOP_BY_HOP.contains(name)
+    // Quick no for nearly all headers by their first letters: this runs for every header of every message.
+    let name = name.as_str();
+    let is_candidate = matches!(
+        name.as_bytes(),
+        [b'c', b'o', b'n', b'n', ..]
+            | [b'k', b'e', ..]
+            | [b'p', b'r', b'o', ..]
+            | [b't', b'e']
+            | [b't', b'r', b'a', ..]
+            | [b'u', b'p', ..]
+    );
+    is_candidate && HOP_BY_HOP.contains(&name)
 }
 
 /// Deletes all headers of these names.
 ///
 /// One pass over the names that are there is cheaper than a look-up for each name that might be.
 pub fn strip_where(headers: &mut HeaderMap, is_doomed: impl Fn(&HeaderName) -> bool) {
-    let doomed: SmallVec<[HeaderName; 8]> = headers.keys().filter(|name| is_doomed(name)).cloned().collect();
-    for name in doomed {
-        headers.remove(name);
+    let mut doomed = SmallVec::<[HeaderName; 8]>::new();
+    for name in headers.keys() {
+        if is_doomed(name) {
+            doomed.push(name.clone());
+        }
+    }
+    if !doomed.is_empty() {
+        for name in doomed {
+            headers.remove(name);
+        }
     }
 }

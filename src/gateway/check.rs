@@ -9,7 +9,7 @@ use crate::domain::ClientCertificate;
 use crate::gateway::hop::check_hop;
 use crate::gateway::host::check_host;
 use crate::listener::{BadHead, Connection, Forwarded, Malformed, Proto, TrustedProxies};
-use crate::policy::Target;
+use crate::policy::{FetchMetadata, Target};
 use crate::token::{self, Token};
 
 /// Compares an HTTP/1 request with the bytes that it was read from; see [`crate::listener::HeadLog::check`].
@@ -25,7 +25,11 @@ pub(super) fn check_framing<B>(connection: &Connection, request: &Request<B>) ->
 ///
 /// # Errors
 /// The status and the sentence to refuse it with.
-pub(super) fn check(request: &Parts, framing: Result<(), BadHead>) -> Result<Target, (StatusCode, String)> {
+pub(super) fn check(
+    request: &Parts,
+    framing: Result<(), BadHead>,
+    fetch: &FetchMetadata,
+) -> Result<Target, (StatusCode, String)> {
     let bad = |text: &str| (StatusCode::BAD_REQUEST, text.to_owned());
     let method = &request.method;
     if method == Method::CONNECT || method == Method::TRACE {
@@ -45,7 +49,22 @@ pub(super) fn check(request: &Parts, framing: Result<(), BadHead>) -> Result<Tar
     let target = Target::parse(&request.uri, is_http2).map_err(|invalid| bad(&invalid.to_string()))?;
     framing.map_err(|framing| bad(&framing.to_string()))?;
     check_hop(request, &target)?;
+    check_worker(fetch, target.is_own())?;
     Ok(target)
+}
+
+/// A service worker stands between the browser and every page of its origin, ours among them, also after a sign-out. So no
+/// script of one is given out, whoever asks, and none is helped to read our pages. Other workers end with the page that
+/// made them, and could do no more than that page.
+fn check_worker(fetch: &FetchMetadata, is_own: bool) -> Result<(), (StatusCode, String)> {
+    let refused = |text: &str| Err((StatusCode::FORBIDDEN, text.to_owned()));
+    if fetch.is_service_worker() {
+        return refused("service workers are not served here");
+    }
+    if is_own && fetch.is_navigation_preload() {
+        return refused("these pages are not given to service workers");
+    }
+    Ok(())
 }
 
 /// The client's certificate: the one that a believed terminator passes on, or the connection's own.

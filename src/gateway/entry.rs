@@ -15,6 +15,7 @@ use crate::audit::{Line, Sink, clean, clean_path, rfc3339};
 use crate::domain::{ClientCertificate, UnixMillis};
 use crate::identity::Identity;
 use crate::listener::Forwarded;
+use crate::policy::FetchMetadata;
 
 /// What is known of a request before anybody is identified.
 pub(super) struct Facts {
@@ -26,6 +27,9 @@ pub(super) struct Facts {
     pub(super) client_text: HeaderValue,
     pub(super) forwarded: Forwarded,
     pub(super) authority: Option<HeaderValue>,
+    /// What the browser says of the request, if one made it.
+    pub(super) fetch: FetchMetadata,
+    /// It is shown pages, and not errors for programs.
     pub(super) for_browser: bool,
     pub(super) method: Method,
     /// What the client showed; judged or not.

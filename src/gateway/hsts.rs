@@ -27,11 +27,11 @@ impl Hsts {
         Some(Self { value, on_own_name_only })
     }
 
-    /// Adds the header, unless the engine sent one of its own. `authority`: what the client calls us.
+    /// Adds the header. `authority`: what the client calls us.
     pub(super) fn add(&self, authority: Option<&HeaderValue>, headers: &mut HeaderMap) {
         let is_own_name = || authority.and_then(|value| value.to_str().ok()).is_some_and(is_own_name);
         if !self.on_own_name_only || is_own_name() {
-            headers.entry(header::STRICT_TRANSPORT_SECURITY).or_insert_with(|| self.value.clone());
+            headers.insert(header::STRICT_TRANSPORT_SECURITY, self.value.clone());
         }
     }
 }
@@ -62,13 +62,13 @@ mod tests {
     }
 
     #[test]
-    fn what_the_engine_says_stays() {
+    fn the_operator_decides_and_not_the_engine() {
         let hsts = Hsts::new(HstsSettings::Always(Duration::from_secs(60))).unwrap();
         let mut headers = HeaderMap::new();
         hsts.add(None, &mut headers);
         assert_eq!(headers[header::STRICT_TRANSPORT_SECURITY], "max-age=60");
         headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=1"));
         hsts.add(None, &mut headers);
-        assert_eq!(headers[header::STRICT_TRANSPORT_SECURITY], "max-age=1");
+        assert_eq!(headers[header::STRICT_TRANSPORT_SECURITY], "max-age=60");
     }
 }

@@ -4,14 +4,15 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::gateway::body::GatewayBody;
 use crate::gateway::entry::Facts;
 use crate::pages;
-use crate::policy::Target;
+use crate::policy::{Denied, Target};
 use crate::proxy::{ForwardError, Incoming, with_causes};
 
 /// Longest that a refused upload is read on, so that its sender gets to read why.
@@ -21,17 +22,6 @@ const DRAIN: Duration = Duration::from_secs(30);
 const QUERY_VALUE: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
-/// A browser that goes to a page, as opposed to a script, a program, or an upgrade: only that one is shown pages.
-pub(super) fn is_navigation(method: &Method, headers: &HeaderMap) -> bool {
-    let accepts_html = headers
-        .get(header::ACCEPT)
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(|accept| accept.contains("text/html"));
-    (method == Method::GET || method == Method::HEAD)
-        && accepts_html
-        && !headers.contains_key(header::UPGRADE)
-}
-
 /// An error, in the shape that its reader understands.
 pub(super) fn error(
     status: StatusCode,
@@ -39,18 +29,33 @@ pub(super) fn error(
     request_id: &str,
     for_browser: bool,
 ) -> Response<GatewayBody> {
-    let body =
-        if for_browser { pages::error_page(status.as_u16(), request_id) } else { pages::message(text) };
+    if for_browser {
+        let page = pages::error_page(status.as_u16(), request_id);
+        return whole(status, "text/html; charset=utf-8", page, request_id);
+    }
+    whole(status, "application/json", pages::message(text), request_id)
+}
+
+fn whole(status: StatusCode, kind: &'static str, body: String, request_id: &str) -> Response<GatewayBody> {
     let mut response = Response::new(GatewayBody::from(Bytes::from(body)));
     *response.status_mut() = status;
-    let kind = if for_browser { "text/html; charset=utf-8" } else { "application/json" };
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Ok(id) = HeaderValue::try_from(request_id) {
         headers.insert("x-request-id", id);
     }
     response
+}
+
+/// 403 by policy. Who came by a link of another site is shown where it leads (`path`), and may go on from here.
+pub(super) fn denied(reason: Denied, path: Option<&PathAndQuery>, facts: &Facts) -> Response<GatewayBody> {
+    match path.filter(|_| matches!(reason, Denied::ForeignReading(_)) && facts.fetch.is_window()) {
+        Some(path) => {
+            let page = pages::link_page(path.as_str(), &facts.id.text());
+            whole(StatusCode::FORBIDDEN, "text/html; charset=utf-8", page, &facts.id.text())
+        }
+        None => error(StatusCode::FORBIDDEN, &reason.to_string(), &facts.id.text(), facts.for_browser),
+    }
 }
 
 /// 429: too many failures before. It tells neither whose nor which.
@@ -97,7 +102,6 @@ fn to_login(target: &Target) -> Response<GatewayBody> {
     if let Ok(location) = HeaderValue::try_from(format!("/_doorward/login?next={next}")) {
         response.headers_mut().insert(header::LOCATION, location);
     }
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 

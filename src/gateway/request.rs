@@ -13,13 +13,13 @@ use crate::gateway::body::GatewayBody;
 use crate::gateway::check::{certificate, check};
 use crate::gateway::entry::{Entry, Facts, Noted, RequestId, millis, shown_user};
 use crate::gateway::host::named_host;
-use crate::gateway::refuse::{drain, error, failed, failure_reason, is_navigation, throttled, unauthorized};
+use crate::gateway::refuse::{denied, drain, error, failed, failure_reason, throttled, unauthorized};
 use crate::gateway::stream;
 use crate::gateway::worker::{Mode, Place, Worker};
 use crate::identity::{Identity, Outcome, Reason};
 use crate::listener::{BadHead, Connection, Forwarded, Proto, Unreadable, address_text};
 use crate::pages;
-use crate::policy::{self, Target};
+use crate::policy::{self, FetchMetadata, Target};
 use crate::proxy::{self, Incoming, TunnelReport};
 
 impl Worker {
@@ -53,7 +53,7 @@ impl Worker {
         } else if let Some(malformed) = unclear {
             Err((StatusCode::BAD_REQUEST, format!("the client certificate cannot be read: {malformed}")))
         } else {
-            check(&incoming.parts, framing)
+            check(&incoming.parts, framing, &facts.fetch)
                 .and_then(|target| self.check_name(connection, &facts, &incoming.parts).map(|()| target))
         };
         let mut response = match checked {
@@ -136,6 +136,8 @@ impl Worker {
     ) -> Facts {
         let headers = &request.headers;
         let authority = forwarded.host.clone().or_else(|| named_host(request));
+        let fetch = FetchMetadata::read(headers);
+        let is_reading = request.method == Method::GET || request.method == Method::HEAD;
         Facts {
             id: self.ids.next(),
             begun: Instant::now(),
@@ -143,7 +145,8 @@ impl Worker {
             client: forwarded.client.unwrap_or(connection.peer),
             client_text: forwarded.client.map_or_else(|| connection.peer_text.clone(), address_text),
             authority,
-            for_browser: is_navigation(&request.method, headers),
+            for_browser: is_reading && fetch.reads_pages(),
+            fetch,
             method: request.method.clone(),
             certificate,
             forwarded,
@@ -205,19 +208,20 @@ impl Worker {
         }
         let authority = facts.authority.as_ref().and_then(|value| value.to_str().ok());
         let parts = &incoming.parts;
-        let has_body = incoming.body.as_ref().is_some_and(|body| !http_body::Body::is_end_stream(body));
-        let decided = policy::decide(identity, target, &parts.method, &parts.headers, authority, has_body);
-        let permit = match decided {
+        let asked = policy::Asked {
+            method: &parts.method,
+            headers: &parts.headers,
+            fetch: &facts.fetch,
+            authority,
+            has_body: incoming.body.as_ref().is_some_and(|body| !http_body::Body::is_end_stream(body)),
+        };
+        let path = facts.for_browser.then(|| target.forwarded().clone());
+        let permit = match policy::decide(identity, target, &asked, self.gateway.engine_ui) {
             Ok(permit) => permit,
-            Err(denied) => {
-                noted.reason = Some(Cow::Owned(denied.to_string()));
+            Err(reason) => {
+                noted.reason = Some(Cow::Owned(reason.to_string()));
                 drain(incoming);
-                return error(
-                    StatusCode::FORBIDDEN,
-                    &denied.to_string(),
-                    &facts.id.text(),
-                    facts.for_browser,
-                );
+                return denied(reason, path.as_ref(), facts);
             }
         };
         let proto = if self.gateway.mode == Mode::Plain { "http" } else { "https" };

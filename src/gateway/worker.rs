@@ -73,6 +73,8 @@ pub struct Gateway {
     pub log: Sink,
     /// Whether requests that change something are refused while the log cannot be written.
     pub log_required: bool,
+    /// Whether the engine has pages of its own.
+    pub engine_ui: bool,
     /// The end.
     pub stop: Stop,
 }

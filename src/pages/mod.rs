@@ -30,4 +30,4 @@ pub use bridge::{PageService, call};
 pub use certificate::{CertificatePort, PATH as CERTIFICATE_PATH};
 pub use context::PageContext;
 pub use readiness::{Readiness, Report};
-pub use refusals::{MOST_BODY_BYTES, error_page, message, too_many_failures};
+pub use refusals::{MOST_BODY_BYTES, error_page, link_page, message, too_many_failures};

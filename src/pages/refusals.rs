@@ -8,7 +8,7 @@ use actix_web::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use serde_json::json;
 
 use crate::pages::moments::span;
-use crate::pages::views::{ErrorPage, Template};
+use crate::pages::views::{ErrorPage, ForeignLinkPage, Template};
 
 /// Largest body that our own pages and API take.
 pub const MOST_BODY_BYTES: usize = 64 * 1024;
@@ -29,6 +29,12 @@ pub fn too_many_failures(wait: Duration) -> String {
 #[must_use]
 pub fn error_page(status: u16, request_id: &str) -> String {
     render(&ErrorPage::standard(status, request_id))
+}
+
+/// The page for a browser that a link of another site brought to `path` (path and query, as parsed from the request).
+#[must_use]
+pub fn link_page(path: &str, request_id: &str) -> String {
+    render(&ForeignLinkPage { path, request_id })
 }
 
 /// An error to a program. `Content-Type` has no charset: the docker CLI prints raw JSON otherwise.

@@ -79,6 +79,17 @@ const fn words(status: u16) -> (&'static str, &'static str) {
     }
 }
 
+/// What a browser is shown that a link of another site brought here. A person goes on from this page; then the browser says
+/// that it was this site that made the request.
+#[derive(Clone, Copy, Debug, Template)]
+#[template(path = "foreign_link.html")]
+pub struct ForeignLinkPage<'a> {
+    /// Where the link leads: path and query on this very site, as parsed from the request.
+    pub path: &'a str,
+    /// Found in the request log.
+    pub request_id: &'a str,
+}
+
 /// What the sample engine of `doorward demo` shows at `/`: proof of who came through, as an engine sees it.
 #[derive(Debug, Template)]
 #[template(path = "sample.html")]

@@ -6,6 +6,8 @@
 use http::{HeaderMap, HeaderName, Method, header};
 use thiserror::Error;
 
+use crate::policy::fetch::FetchMetadata;
+
 /// Fetch metadata: how the page that made a request stands to us (W3C Fetch Metadata, section 2.3).
 static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -52,6 +54,31 @@ pub fn check_same_origin(
 #[must_use]
 pub fn is_by_browser(headers: &HeaderMap) -> bool {
     headers.contains_key(&SEC_FETCH_SITE) || headers.contains_key(header::ORIGIN)
+}
+
+/// A page of another origin makes the browser read what its visitor may read.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+#[error("a page of another site made the browser ask for this")]
+pub struct ForeignReading;
+
+/// Refuses what a page of another origin makes a browser ask for, changing or not: a container's output would be shown
+/// as if this site had written it, and times and sizes tell about what cannot be read. Where the engine has pages
+/// (`--engine-ui`), links from elsewhere lead to them; frames and parts of pages are refused all the same.
+///
+/// Browsers without Fetch metadata say nothing of links. They are told by the answer's headers not to show it.
+///
+/// # Errors
+/// [`ForeignReading`].
+pub(super) fn check_foreign_reading(
+    fetch: &FetchMetadata,
+    headers: &HeaderMap,
+    authority: Option<&str>,
+    engine_ui: bool,
+) -> Result<(), ForeignReading> {
+    let is_own =
+        || headers.get(header::ORIGIN).is_some_and(|origin| is_this_site(origin.as_bytes(), authority));
+    let is_foreign = fetch.is_foreign(fetch.has_origin() && is_own());
+    if is_foreign && !(engine_ui && fetch.is_window()) { Err(ForeignReading) } else { Ok(()) }
 }
 
 fn is_this_site(origin: &[u8], authority: Option<&str>) -> bool {

@@ -3,11 +3,16 @@
 use http::{HeaderMap, Method, header};
 use thiserror::Error;
 
-use crate::domain::{Door, Scope};
+use crate::domain::{Door, Scope, UnixSeconds};
 use crate::identity::Identity;
-use crate::policy::origin::{ForeignOrigin, check_same_origin, is_by_browser};
+use crate::policy::answer::AnswerRules;
+use crate::policy::fetch::FetchMetadata;
+use crate::policy::origin::{ForeignOrigin, ForeignReading, check_foreign_reading, check_same_origin};
 use crate::policy::reading::{NotReading, check_reading};
 use crate::policy::target::Target;
+
+/// Longest way of a browser from the port where it showed its certificate back to the page that it wanted.
+const WAY_BACK_SECONDS: UnixSeconds = 30;
 
 /// Proof that this identity may send this request. Its fields are private and only [`decide`] builds one, so a
 /// forwarding path that skips the decision does not compile.
@@ -16,6 +21,7 @@ use crate::policy::target::Target;
 pub struct Permit {
     identity: Identity,
     target: Target,
+    answer: AnswerRules,
 }
 
 impl Permit {
@@ -30,6 +36,27 @@ impl Permit {
     pub const fn target(&self) -> &Target {
         &self.target
     }
+
+    /// How the answer is to be treated.
+    #[must_use]
+    pub const fn answer(&self) -> AnswerRules {
+        self.answer
+    }
+}
+
+/// What is decided about, besides who asks and for which target.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// The request's method.
+    pub method: &'a Method,
+    /// Its headers, as they came.
+    pub headers: &'a HeaderMap,
+    /// What the browser says of it, read from these headers.
+    pub fetch: &'a FetchMetadata,
+    /// The host that it is for.
+    pub authority: Option<&'a str>,
+    /// Whether it has a body.
+    pub has_body: bool,
 }
 
 /// Why a request of a known person is refused with 403.
@@ -38,30 +65,35 @@ pub enum Denied {
     /// See [`ForeignOrigin`].
     #[error(transparent)]
     ForeignOrigin(#[from] ForeignOrigin),
+    /// See [`ForeignReading`].
+    #[error(transparent)]
+    ForeignReading(#[from] ForeignReading),
     /// A token of the scope `read`, for something else than reading.
     #[error("this token may only read (scope read), and {0}: make a token without a scope for it")]
     OnlyReading(NotReading),
 }
 
 /// Decides. Without a policy file everyone who proved who they are may do everything, as with the engine's own TLS
-/// mode; what remains is that a cookie alone does not prove intent, and what a token was narrowed to. `has_body` says
-/// whether the request has a body.
+/// mode; what remains is that a cookie alone does not prove intent, and what a token was narrowed to. `engine_ui` says
+/// whether the engine has pages of its own.
 ///
 /// # Errors
 /// [`Denied`] says why not.
 pub fn decide(
     identity: Identity,
     target: Target,
-    method: &Method,
-    headers: &HeaderMap,
-    authority: Option<&str>,
-    has_body: bool,
+    asked: &Asked<'_>,
+    engine_ui: bool,
 ) -> Result<Permit, Denied> {
+    let Asked { method, headers, fetch, authority, has_body } = *asked;
     // A token is put on a request by whoever makes it. All else a browser adds by itself to whatever a page makes it
     // send: a cookie, a password that it was once told, a certificate, and the nothing that `--no-login` asks for.
-    let by_itself = identity.door().opens_by_itself() && is_by_browser(headers);
-    if identity.door() == Door::Session || by_itself {
+    let door = identity.door();
+    if door == Door::Session || (door.opens_by_itself() && fetch.is_by_browser()) {
         check_same_origin(method, headers, authority)?;
+        if !is_way_back(&identity, fetch) {
+            check_foreign_reading(fetch, headers, authority, engine_ui)?;
+        }
     }
     if identity.credential().scope() == Some(Scope::Read) {
         if headers.contains_key(header::UPGRADE) {
@@ -70,7 +102,19 @@ pub fn decide(
         check_reading(method, target.route(), target.forwarded().query(), has_body)
             .map_err(Denied::OnlyReading)?;
     }
-    Ok(Permit { identity, target })
+    let answer = AnswerRules::of(fetch, door, engine_ui);
+    Ok(Permit { identity, target, answer })
+}
+
+/// Whether the browser is on its way back from `--client-cert-listen`, which is another port of this host, with the
+/// session that it has just got there.
+fn is_way_back(identity: &Identity, fetch: &FetchMetadata) -> bool {
+    let credential = identity.credential();
+    let is_new = credential.last_seen().is_some_and(|seen| seen - credential.created() < WAY_BACK_SECONDS);
+    is_new
+        && identity.door() == Door::Session
+        && credential.certificate().is_some()
+        && fetch.is_window_from_same_site()
 }
 
 #[cfg(test)]
@@ -79,17 +123,34 @@ mod tests {
 
     use http::{HeaderMap, Method};
 
-    use super::decide;
+    use super::{Asked, decide};
     use crate::domain::Username;
     use crate::identity::{Credential, Identity};
-    use crate::policy::Target;
+    use crate::policy::{FetchMetadata, Target};
 
     fn allowed(credential: Credential, method: &Method, headers: &[(&'static str, &'static str)]) -> bool {
+        allowed_before(credential, method, headers, false)
+    }
+
+    fn allowed_before(
+        credential: Credential,
+        method: &Method,
+        headers: &[(&'static str, &'static str)],
+        engine_ui: bool,
+    ) -> bool {
         let identity = Identity::new(Arc::new(credential));
         let target = Target::parse(&"/containers/create".parse().unwrap(), false).unwrap();
         let headers: HeaderMap =
             headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
-        decide(identity, target, method, &headers, Some("gate.example"), false).is_ok()
+        let fetch = FetchMetadata::read(&headers);
+        let asked = Asked {
+            method,
+            headers: &headers,
+            fetch: &fetch,
+            authority: Some("gate.example"),
+            has_body: false,
+        };
+        decide(identity, target, &asked, engine_ui).is_ok()
     }
 
     fn basic() -> Credential {
@@ -110,6 +171,36 @@ mod tests {
                 "an older browser"
             );
             assert!(!allowed(made(), &Method::POST, &[("sec-fetch-site", "cross-site")]));
+        }
+    }
+
+    #[test]
+    fn i1_what_a_foreign_page_makes_a_browser_read_is_refused_and_links_reach_pages_of_the_engine() {
+        let window =
+            |site| [("sec-fetch-site", site), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")];
+        let frame =
+            |site| [("sec-fetch-site", site), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "iframe")];
+        let part =
+            |site| [("sec-fetch-site", site), ("sec-fetch-mode", "no-cors"), ("sec-fetch-dest", "script")];
+        for made in [basic, everybody] {
+            for site in ["cross-site", "same-site", "", "Same-Origin"] {
+                for (asked, passes_ui) in [(window(site), true), (frame(site), false), (part(site), false)] {
+                    assert!(!allowed(made(), &Method::GET, &asked), "{asked:?}");
+                    assert_eq!(allowed_before(made(), &Method::GET, &asked, true), passes_ui, "{asked:?}");
+                    assert!(!allowed_before(made(), &Method::POST, &asked, true), "{asked:?}");
+                }
+            }
+            for site in ["same-origin", "none"] {
+                for asked in [window(site), frame(site), part(site)] {
+                    assert!(allowed(made(), &Method::GET, &asked), "{asked:?}");
+                }
+            }
+            assert!(
+                !allowed(made(), &Method::GET, &[("origin", "https://evil.example")]),
+                "an older browser"
+            );
+            assert!(allowed(made(), &Method::GET, &[("origin", "https://gate.example")]));
+            assert!(allowed(made(), &Method::GET, &[]), "a program");
         }
     }
 

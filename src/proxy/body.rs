@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use crate::proxy::headers::prepare_trailers;
 use crate::proxy::pool::Lease;
 use crate::streams::Guard;
 
@@ -116,7 +117,7 @@ impl Body for EngineBody {
                 if this.incoming.is_end_stream() {
                     this.finish(true);
                 }
-                Poll::Ready(Some(Ok(frame)))
+                Poll::Ready(Some(Ok(fit(frame))))
             }
             Poll::Ready(Some(Err(error))) => {
                 this.finish(false);
@@ -142,6 +143,20 @@ impl Body for EngineBody {
 
     fn size_hint(&self) -> SizeHint {
         self.incoming.size_hint()
+    }
+}
+
+/// Trailers pass the filter that heads pass.
+fn fit(frame: Frame<Bytes>) -> Frame<Bytes> {
+    if frame.is_data() {
+        return frame;
+    }
+    match frame.into_trailers() {
+        Ok(mut trailers) => {
+            prepare_trailers(&mut trailers);
+            Frame::trailers(trailers)
+        }
+        Err(other) => other,
     }
 }
 

@@ -125,7 +125,7 @@ pub async fn forward<F: FnOnce(TunnelReport) + 'static>(
     if is_tunnel && !asks_upgrade {
         return Err(ForwardError::Unasked);
     }
-    headers::prepare_response(response.headers_mut(), is_tunnel);
+    headers::prepare_response(response.status(), response.headers_mut(), permit.answer());
     if is_tunnel && let Some(client_side) = upgrade.take() {
         let engine_side = hyper::upgrade::on(&mut response);
         tunnel::spawn(client_side, engine_side, permit.identity(), on_close());

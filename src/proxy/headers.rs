@@ -3,9 +3,12 @@
 //! Order matters (behaviour H4): first the hop's own headers go, with those that `Connection` names; then every
 //! spelling of our identity headers; last ours are added, so that nothing a client wrote can remove or shadow them.
 
+mod response;
+
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
-use crate::domain::hop::{is_hop_by_hop, strip_hop_by_hop, strip_named_by_connection, strip_where};
+pub use self::response::{prepare_response, prepare_trailers};
+use crate::domain::hop::{is_hop_by_hop, strip_named_by_connection, strip_where};
 use crate::identity::Identity;
 use crate::session;
 
@@ -146,20 +149,6 @@ pub fn strip_identity(headers: &mut HeaderMap) {
     strip_where(headers, |name| is_identity(name.as_str()));
 }
 
-/// Makes the engine's headers fit for the client. A `101` keeps what says which protocol follows.
-pub fn prepare_response(headers: &mut HeaderMap, is_upgrade: bool) {
-    if is_upgrade {
-        return;
-    }
-    strip_hop_by_hop(headers);
-    // With it, a page of the engine would keep hold of a window of our own pages, which share its origin.
-    headers.remove("cross-origin-opener-policy");
-    // The engine must not be able to set or kill the gateway's session.
-    if headers.contains_key(header::SET_COOKIE) {
-        strip_own_set_cookie(headers);
-    }
-}
-
 /// Over HTTP/2 each cookie may come in a header of its own; HTTP/1.1 knows one (RFC 9113 section 8.2.3).
 fn join_cookies(headers: &mut HeaderMap) {
     let crumbs: Vec<&[u8]> = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
@@ -224,26 +213,13 @@ fn canonical(name: &str) -> String {
     canonical
 }
 
-fn strip_own_set_cookie(headers: &mut HeaderMap) {
-    let kept: Vec<HeaderValue> = headers
-        .get_all(header::SET_COOKIE)
-        .iter()
-        .filter(|value| !value.as_bytes().trim_ascii_start().starts_with(session::COOKIE_PREFIX.as_bytes()))
-        .cloned()
-        .collect();
-    headers.remove(header::SET_COOKIE);
-    for value in kept {
-        headers.append(header::SET_COOKIE, value);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
     use http::{HeaderMap, HeaderName, HeaderValue};
 
-    use super::{Facts, prepare_request, prepare_response};
+    use super::{Facts, prepare_request};
     use crate::domain::Username;
     use crate::domain::hop::requested_upgrade;
     use crate::identity::{Credential, Identity};
@@ -425,19 +401,5 @@ mod tests {
         assert_eq!(headers["upgrade"], "tcp");
         assert!(!headers.contains_key("te"));
         assert!(!prepared(&[("upgrade", "tcp")]).contains_key("upgrade"));
-    }
-
-    #[test]
-    fn the_engine_cannot_set_the_gateways_cookie() {
-        let mut headers = HeaderMap::new();
-        headers.append("set-cookie", "__Host-doorward=x; Path=/; Secure".parse().unwrap());
-        headers.append("set-cookie", "ui=1".parse().unwrap());
-        headers.append("connection", "close, x-hop".parse().unwrap());
-        headers.append("x-hop", "1".parse().unwrap());
-        headers.append("cross-origin-opener-policy", "same-origin".parse().unwrap());
-        prepare_response(&mut headers, false);
-        assert!(!headers.contains_key("cross-origin-opener-policy"), "nor hold on to its windows");
-        assert_eq!(headers.get_all("set-cookie").iter().collect::<Vec<_>>(), ["ui=1"]);
-        assert!(!headers.contains_key("connection") && !headers.contains_key("x-hop"));
     }
 }

@@ -134,6 +134,7 @@ impl Application {
             connector,
             log,
             log_required: settings.log_required,
+            engine_ui: settings.engine_ui,
             stop: Stop::default(),
         };
         Ok(Self {

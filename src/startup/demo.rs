@@ -57,8 +57,8 @@ pub fn demo(options: DemoOptions) -> anyhow::Result<()> {
     privileges::keep_memory_private();
     let password = generate_password()?;
     let users = write_users(&state, &password)?;
-    let (engine, engine_text) = choose_engine(options.engine, &state)?;
-    let settings = settings(engine, users, state.clone(), listen);
+    let (engine, engine_text, engine_ui) = choose_engine(options.engine, &state)?;
+    let settings = Settings { engine_ui, ..settings(engine, users, state.clone(), listen) };
     let application = Application::build(&settings, sockets, None)?;
     let result =
         announce(&application, &password, &state, &engine_text).and_then(|()| block_on(application.run()));
@@ -126,15 +126,20 @@ fn write_users(state: &Path, password: &str) -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
-fn choose_engine(wanted: Option<EngineAddress>, state: &Path) -> anyhow::Result<(EngineAddress, String)> {
+/// The engine, what it is called, and whether it has pages.
+fn choose_engine(
+    wanted: Option<EngineAddress>,
+    state: &Path,
+) -> anyhow::Result<(EngineAddress, String, bool)> {
     if let Some(engine) = wanted {
         let text = format!("{engine:?}");
-        return Ok((engine, text));
+        return Ok((engine, text, false));
     }
     if UnixStream::connect(DOCKER_SOCKET).is_ok() {
         return Ok((
             EngineAddress::Unix(DOCKER_SOCKET.into()),
             format!("the Docker Engine at {DOCKER_SOCKET}"),
+            false,
         ));
     }
     let path = state.join("sample-engine.sock");
@@ -146,12 +151,13 @@ fn choose_engine(wanted: Option<EngineAddress>, state: &Path) -> anyhow::Result<
         made.with_context(|| format!("{}: cannot make the sample engine's socket", path.display()))?,
     )?;
     let text = format!("a small built-in sample engine ({DOCKER_SOCKET} cannot be used here)");
-    Ok((EngineAddress::Unix(path), text))
+    Ok((EngineAddress::Unix(path), text, true))
 }
 
 fn settings(engine: EngineAddress, users: PathBuf, state: PathBuf, listen: Vec<ListenAddress>) -> Settings {
     Settings {
         engine,
+        engine_ui: false,
         hsts: HstsSettings::Off,
         tls: TlsMode::Autocert(vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()]),
         login: LoginMode::Users(users),

@@ -10,7 +10,7 @@ use crate::support::certificates::OwnCa;
 use crate::support::cli::{Way, gateway_ways};
 use crate::support::gateway::{self, Gateway, PASSWORD, USER};
 use crate::support::scope::Scope;
-use crate::support::{engine, process};
+use crate::support::{engine, process, ui};
 
 static PYTHON: OnceLock<PathBuf> = OnceLock::new();
 
@@ -64,6 +64,33 @@ fn c7_an_imported_certificate_logs_in_on_its_own_port_until_it_is_revoked() {
         .args(["ca", "revoke", USER, "--yes", "--state"])
         .arg(own.state());
     finish(command);
+}
+
+#[test]
+fn i1_i23_a_containers_output_is_never_a_page_and_a_foreign_page_cannot_ask_for_it() {
+    if !gateway_ways().contains(&Way::Tls) {
+        return;
+    }
+    let scope = Scope::new();
+    let page = "<!DOCTYPE html><title>mine</title><script>fetch('/containers/create?name=PWNED',{method:'POST',\
+        headers:{'Content-Type':'application/json'},body:JSON.stringify({Image:'busybox',HostConfig:{Binds:['/:/host']}})})</script>";
+    let (pwned, text) = (scope.name("pwned"), page.replace("PWNED", &scope.name("pwned")));
+    let name = scope.container("prints", &["-t"], &["sh", "-c", "echo \"$0\"; sleep 100000", &text]);
+    let gateway = Gateway::start(Way::Tls, &engine::url());
+    let mut command = script("foreign.py", &gateway);
+    command.arg(name);
+    finish(command);
+    let made =
+        engine::bare().run(&["ps", "-a", "--filter", &format!("name={pwned}"), "--format", "{{.Names}}"]);
+    assert_eq!(made.ok().text(), "", "a script of the container's ran as the person");
+}
+
+#[test]
+fn i1_i23_an_engine_with_pages_is_no_more_than_its_pages() {
+    if !gateway_ways().contains(&Way::Tls) {
+        return;
+    }
+    finish(script("engine_ui.py", &Gateway::with_ui(&ui::engine())));
 }
 
 /// Runs one script against a gateway of its own: a wrong password slows the next login of the same address.

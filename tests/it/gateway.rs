@@ -13,6 +13,7 @@
 )]
 
 mod acme;
+mod answers;
 mod engine;
 mod errors;
 mod forwarding;

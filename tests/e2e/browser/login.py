@@ -38,9 +38,11 @@ def main():
             check(one["path"] == "/" and one["domain"] == "localhost", f"scope of {one}")
         # B2: the browser is a known device from now on, and stays one after the logout.
         check(has_device(context), f"no device cookie: {context.cookies()}")
-        check(page.evaluate("document.cookie") == "", "scripts can read the cookie")
+        # The engine's answer belongs to nobody's origin.
+        check(page.evaluate("origin") == "null", "an answer of the engine belongs to our origin")
 
         page.goto(BASE + "/_doorward/account")
+        check(page.evaluate("document.cookie") == "", "scripts can read the cookie")
         check(USER in page.inner_text("main"), "the account page does not say who is logged in")
         check(PASSWORD not in page.content(), "the account page holds the password")
         page.click("form[action='/_doorward/logout'] button")

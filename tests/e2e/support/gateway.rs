@@ -102,6 +102,11 @@ impl Gateway {
         Self::start_with(Way::Plain, engine, &Passwords::FileAnd(&options))
     }
 
+    /// A gateway over TLS before an engine that has pages.
+    pub(crate) fn with_ui(engine: &str) -> Self {
+        Self::start_with(Way::Tls, engine, &Passwords::FileAnd(&["--engine-ui"]))
+    }
+
     /// A gateway over TLS with a PAM service that asks for more than a password; nobody is logged in.
     pub(crate) fn with_pam(service: &str, engine: &str) -> Self {
         Self::spawn(Way::Tls, engine, &Passwords::Pam(&["--pam-service", service], ("", "")))

@@ -16,4 +16,5 @@ pub(crate) mod scope;
 pub(crate) mod sockets;
 pub(crate) mod tls;
 pub(crate) mod tunnel;
+pub(crate) mod ui;
 pub(crate) mod wait;

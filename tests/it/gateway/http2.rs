@@ -86,6 +86,34 @@ fn f3_a_request_over_http2_reaches_the_engine_in_http1_with_one_framing_header_a
 }
 
 #[test]
+fn i1_i10_an_answer_over_http2_passes_the_same_filter() {
+    let gateway = TestGateway::tls();
+    gateway.token();
+    gateway.engine.answer(
+        "/h2/i10",
+        "HTTP/1.1 200 OK\r\nSet-Cookie: =__Host-doorward=x\r\nSet-Cookie: ui=1\r\nClear-Site-Data: \"*\"\r\n\
+         Service-Worker-Allowed: /\r\nTransfer-Encoding: chunked\r\nTrailer: Set-Cookie, X-Sum\r\n\r\n\
+         2\r\nhi\r\n0\r\nSet-Cookie: __Host-doorward=x\r\nX-Sum: 1\r\n\r\n",
+    );
+    run(async {
+        let mut sender = connect(gateway).await;
+        let response = sender.send_request(request(gateway, "GET", "/h2/i10", &[], b"")).await.unwrap();
+        let headers = response.headers().clone();
+        assert_eq!(headers.get_all("set-cookie").iter().collect::<Vec<_>>(), ["ui=1"]);
+        assert!(!headers.contains_key("clear-site-data") && !headers.contains_key("service-worker-allowed"));
+        assert_eq!(headers["x-content-type-options"], "nosniff");
+        assert_eq!(headers["content-type"], "application/octet-stream");
+        let body = response.into_body().collect().await.unwrap();
+        let trailers = body.trailers().cloned().unwrap_or_default();
+        assert!(!trailers.contains_key("set-cookie"), "{trailers:?}");
+        assert_eq!(body.to_bytes(), "hi");
+        let worker = request(gateway, "GET", "/h2/sw", &[("service-worker", "script")], b"");
+        assert_eq!(ask(&mut sender, worker).await.0, 403);
+    });
+    assert!(gateway.engine.heard("/h2/sw").is_empty());
+}
+
+#[test]
 fn p5_host_and_authority_must_agree_over_http2() {
     let gateway = TestGateway::tls();
     gateway.token();

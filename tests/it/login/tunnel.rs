@@ -138,8 +138,25 @@ fn d8_each_request_within_needs_a_login_of_its_own_and_is_written_down() {
         "GET /version?within=2 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n"
     )));
     inner.await_text("x-forwarded-user: bob");
-    let log = door.await_log("\"path\":\"/_doorward/stream\"");
-    assert!(log.contains("\"path\":\"/version\""), "{log}");
+    door.await_log("\"path\":\"/_doorward/stream\"");
+    door.await_log("\"path\":\"/version\"");
+}
+
+#[test]
+fn i10_what_the_engine_answers_within_sets_no_cookie_of_ours() {
+    let door = Setup::usual().open();
+    let token = door.token(BOB);
+    let mut inner = open_inner(&door, &token);
+    inner.write(&piece(&format!(
+        "GET /cookies HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n\
+         GET /version HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n"
+    )));
+    let heard = inner.await_text("x-forwarded-user: bob").to_ascii_lowercase();
+    assert!(
+        heard.contains("set-cookie: a=b") && heard.contains("x-content-type-options: nosniff"),
+        "{heard}"
+    );
+    assert!(!heard.contains("__host-doorward"), "{heard}");
 }
 
 #[test]

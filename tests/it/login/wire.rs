@@ -240,8 +240,8 @@ impl Open {
         Ok(Self { reply, stream, rest })
     }
 
-    /// Waits until these bytes have come.
-    pub(super) fn await_text(&mut self, wanted: &str) {
+    /// Waits until these bytes have come; gives all that came.
+    pub(super) fn await_text(&mut self, wanted: &str) -> String {
         while !self.rest.windows(wanted.len()).any(|window| window == wanted.as_bytes()) {
             let mut chunk = [0; 4096];
             match self.stream.read(&mut chunk) {
@@ -249,7 +249,7 @@ impl Open {
                 other => panic!("{other:?} before {wanted:?}"),
             }
         }
-        self.rest.clear();
+        String::from_utf8_lossy(&std::mem::take(&mut self.rest)).into_owned()
     }
 
     pub(super) fn write(&mut self, bytes: &[u8]) {

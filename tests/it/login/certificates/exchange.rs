@@ -29,6 +29,29 @@ fn c7_only_the_certificate_port_asks_and_its_session_works_and_ends_on_the_main_
 }
 
 #[test]
+fn i1_a_browser_comes_back_from_the_certificate_port_and_other_sites_lead_nowhere() {
+    let bench = Bench::usual(&["--client-cert-listen", "127.0.0.1:0"]);
+    let (address, client) = (bench.door.next_address(), bench.client(&bench.authority.client("bob")));
+    let target = format!("/_doorward/certificate?next=/version&back={}", bench.door.origin());
+    let reply = bench.door.send_over(address, Some(&client), &Request::get(&target).navigating());
+    let window = |cookie: &str, site: &str| {
+        let request = Request::get("/version").navigating().header("Sec-Fetch-Site", site);
+        bench.door.send(&request.cookie(cookie)).status
+    };
+    // The redirect crossed from one port of the host to another.
+    let by_certificate = reply.new_cookie().unwrap();
+    assert_eq!(window(&by_certificate, "same-site"), 200);
+    assert_eq!(window(&by_certificate, "cross-site"), 403);
+    let frame = Request::get("/version").cookie(&by_certificate).headers(&[
+        ("Sec-Fetch-Site", "same-site"),
+        ("Sec-Fetch-Mode", "navigate"),
+        ("Sec-Fetch-Dest", "iframe"),
+    ]);
+    assert_eq!(bench.door.send(&frame).status, 403);
+    assert_eq!(window(&bench.door.cookie(BOB), "same-site"), 403, "no certificate, no way back");
+}
+
+#[test]
 fn c7_the_exchange_takes_the_certificate_and_nothing_else() {
     let bench = Bench::usual(&["--client-cert-listen", "127.0.0.1:0"]);
     let (address, client) = (bench.door.next_address(), bench.client(&bench.authority.client("bob")));
