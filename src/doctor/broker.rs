@@ -9,6 +9,7 @@ use nix::sys::socket::sockopt::PeerCredentials;
 
 use super::finding::Finding;
 use super::identity::{Blocked, Identity, WRITE};
+use super::writes::Mounts;
 use crate::config::{PamSettings, Settings};
 use crate::pam::PamClient;
 
@@ -33,11 +34,19 @@ pub(super) fn identity(settings: &Settings, pam: &PamSettings) -> Option<Identit
     Some(Identity { what: what.to_owned(), ..own })
 }
 
-/// The kernel tells who made a socket listen: the broker, or the launcher, which runs as the same user.
 fn running(settings: &Settings, pam: &PamSettings) -> Option<Identity> {
+    Identity::of_process("the running broker", process(settings, pam)?)
+}
+
+/// What the running broker sees mounted; `None` if none runs, or it cannot be looked at.
+pub(super) fn mounts(settings: &Settings, pam: &PamSettings) -> Option<Mounts> {
+    Mounts::of_process(process(settings, pam)?)
+}
+
+/// The kernel tells who made a socket listen: the broker, or the launcher, which runs as the same user.
+fn process(settings: &Settings, pam: &PamSettings) -> Option<i32> {
     let stream = UnixStream::connect(socket_of(settings, pam)).ok()?;
-    let peer = getsockopt(&stream, PeerCredentials).ok()?;
-    Identity::of_process("the running broker", peer.pid())
+    Some(getsockopt(&stream, PeerCredentials).ok()?.pid())
 }
 
 /// Asks the broker whether it is there.

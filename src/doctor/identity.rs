@@ -12,8 +12,12 @@ pub(super) const WRITE: u32 = 2;
 pub(super) const ENTER: u32 = 1;
 
 /// Bits of `CapEff` (capabilities(7)).
-const DAC_OVERRIDE: u64 = 1 << 1;
+pub(super) const CHOWN: u64 = 1;
+pub(super) const DAC_OVERRIDE: u64 = 1 << 1;
 const DAC_READ_SEARCH: u64 = 1 << 2;
+pub(super) const FOWNER: u64 = 1 << 3;
+pub(super) const SETGID: u64 = 1 << 6;
+pub(super) const SETUID: u64 = 1 << 7;
 
 /// A user, their groups, and the two capabilities that open files.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -28,6 +28,7 @@ mod public;
 mod shadow;
 mod stack;
 mod terminator;
+mod writes;
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -175,6 +176,8 @@ fn by_pam(question: &Question, settings: &PamSettings) -> Vec<Finding> {
     let (mut findings, stack) = pam::examine(&settings.service, paths, &identity);
     if let Some(stack) = &stack {
         findings.extend(shadow::examine(stack, paths, &identity));
+        let mounts = broker::mounts(&question.settings, settings);
+        findings.extend(writes::examine(stack, paths, &identity, mounts.as_ref()));
         findings.extend(block_on(directory::examine(stack, paths)));
     }
     if let Ok(gateway) = gateway(&question.settings) {

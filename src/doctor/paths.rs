@@ -12,6 +12,12 @@ pub struct Paths {
     pub modules: Vec<PathBuf>,
     /// The shadow file.
     pub shadow: PathBuf,
+    /// Folder of earlier passwords (pam_pwhistory, pam_unix with `remember`).
+    pub old_passwords: PathBuf,
+    /// Settings of pam_faillock.
+    pub faillock: PathBuf,
+    /// Where people have their home folders.
+    pub homes: PathBuf,
     /// Where `unix_chkpwd` may be.
     pub unix_chkpwd: Vec<PathBuf>,
     /// Settings and socket of nslcd (libpam-ldapd).
@@ -35,12 +41,22 @@ impl Default for Paths {
             pam: all(&["/etc/pam.d", "/usr/lib/pam.d"]),
             modules,
             shadow: "/etc/shadow".into(),
+            old_passwords: "/etc/security".into(),
+            faillock: "/etc/security/faillock.conf".into(),
+            homes: "/home".into(),
             unix_chkpwd: all(&["/usr/sbin/unix_chkpwd", "/sbin/unix_chkpwd"]),
             nslcd: ("/etc/nslcd.conf".into(), "/run/nslcd/socket".into()),
             sssd: "/var/lib/sss/pipes/pam".into(),
             winbind: all(&["/run/samba/winbindd/pipe", "/var/run/samba/winbindd/pipe"]),
             krb5: krb5(),
         }
+    }
+}
+
+impl Paths {
+    /// A new shadow file is made beside the old one.
+    pub(super) fn shadow_folder(&self) -> PathBuf {
+        self.shadow.parent().unwrap_or(&self.shadow).to_owned()
     }
 }
 

@@ -10,3 +10,7 @@ mod house;
 mod misdeeds;
 #[cfg(test)]
 mod process;
+#[cfg(test)]
+mod systemd;
+#[cfg(test)]
+mod unit;
