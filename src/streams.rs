@@ -7,7 +7,11 @@
 //! the credential's cut, but what a request counts and locks there is not handed from one core's cache to another's.
 
 mod framed;
+mod shared_io;
 mod splice;
+mod takeover;
+mod upload;
+mod upstream_io;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -16,7 +20,11 @@ use std::task::{Context, Poll, Waker};
 use slab::Slab;
 
 pub use framed::Framed;
+pub use shared_io::{Answering, Input, Peer, SharedIo};
 pub use splice::{Direction, hung_up};
+pub use takeover::{Exit, Raw, Serving, Takeover};
+pub use upload::{BoxError, Upload, drain};
+pub use upstream_io::{OutputEnd, UpstreamIo};
 
 /// Where a gateway is asked for a [`Framed`] connection within a connection.
 pub const STREAM_PATH: &str = "/_doorward/stream";

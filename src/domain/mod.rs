@@ -5,6 +5,7 @@ mod certificate;
 mod clock;
 mod conversation;
 mod door;
+pub mod hijack;
 pub mod hop;
 mod keepalive;
 mod network;

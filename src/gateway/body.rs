@@ -6,7 +6,8 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-use crate::proxy::{BoxError, EngineBody};
+use crate::proxy::EngineBody;
+use crate::streams::BoxError;
 
 /// What is answered with.
 pub enum GatewayBody {

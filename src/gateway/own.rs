@@ -31,12 +31,15 @@ impl Worker {
         outcome: Outcome,
         noted: &mut Noted,
     ) -> Response<GatewayBody> {
-        let Incoming { parts, body, .. } = incoming;
+        let Incoming { parts, body, exit, .. } = incoming;
         let wants_body = !(parts.method == Method::GET || parts.method == Method::HEAD);
         let body = if let Some(body) = body.take().filter(|_| wants_body) {
             let read = Limited::new(body, MOST_BODY_BYTES).collect();
             match tokio::time::timeout(BODY_DEADLINE, read).await {
-                Ok(Ok(body)) => body.to_bytes(),
+                Ok(Ok(body)) => {
+                    exit.input.is_whole();
+                    body.to_bytes()
+                }
                 Ok(Err(_)) => {
                     noted.reason = Some(Cow::Borrowed("body too large or broken off"));
                     return refuse_body(facts, StatusCode::PAYLOAD_TOO_LARGE, "the body is too large");

@@ -6,7 +6,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
-use http_body_util::BodyExt;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::gateway::body::GatewayBody;
@@ -14,9 +13,7 @@ use crate::gateway::entry::Facts;
 use crate::pages;
 use crate::policy::{Denied, Target};
 use crate::proxy::{ForwardError, Incoming, with_causes};
-
-/// Longest that a refused upload is read on, so that its sender gets to read why.
-const DRAIN: Duration = Duration::from_secs(30);
+use crate::streams::drain as drain_body;
 
 /// `next=` carries a path as one value.
 const QUERY_VALUE: &AsciiSet =
@@ -108,14 +105,11 @@ fn to_login(target: &Target) -> Response<GatewayBody> {
 /// Reads a refused upload on for a while: closing with unread input would reset the connection, and the sender would
 /// see "connection reset" in place of our words. A client that waits for `100 Continue` sends nothing, and gets none.
 pub(super) fn drain(incoming: &mut Incoming) {
-    let Some(mut body) = incoming.body.take() else { return };
+    let Some(body) = incoming.body.take() else { return };
     if incoming.parts.headers.contains_key(header::EXPECT) || http_body::Body::is_end_stream(&body) {
         return;
     }
-    tokio::task::spawn_local(async move {
-        let drained = async { while let Some(Ok(_)) = body.frame().await {} };
-        let _ = tokio::time::timeout(DRAIN, drained).await;
-    });
+    drain_body(body);
 }
 
 /// Why there is no answer, with all causes, for the log.

@@ -31,7 +31,7 @@ impl Worker {
         request: Request<hyper::body::Incoming>,
         framing: Result<(), BadHead>,
     ) -> Response<GatewayBody> {
-        let mut incoming = Incoming::new(request);
+        let mut incoming = Incoming::new(request, connection);
         let forwarded = self.forwarded(connection, &incoming.parts.headers);
         let (forwarded, unread) = split(forwarded);
         let trusted = &self.gateway.trusted;

@@ -19,7 +19,7 @@ use tokio::net::UnixStream;
 use crate::gateway::body::GatewayBody;
 use crate::gateway::worker::{Place, Worker};
 use crate::listener::{Accepted, ClientIo, Connection, HeadLog, Socket, address_text};
-use crate::streams::{Direction, Framed, STREAM_PATH, STREAM_PROTOCOL};
+use crate::streams::{Direction, Exit, Framed, STREAM_PATH, STREAM_PROTOCOL};
 
 /// Terminators take a stream that is silent for longer for a dead one; nginx begins to after a minute.
 const SILENCE: Duration = Duration::from_secs(20);
@@ -58,6 +58,7 @@ impl Wish {
             peer: client,
             peer_text: address_text(client),
             head_log: HeadLog::default(),
+            exit: Exit::default(),
             is_inner: true,
             ..connection.clone()
         };

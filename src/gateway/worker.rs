@@ -26,7 +26,7 @@ use crate::listener::tls::TlsMaterial;
 use crate::listener::{Accepted, AllowFrom, ServerNames, Socket, TrustedProxies, accept};
 use crate::pages::{self, PageService, PagesState};
 use crate::proxy::{self, Connector, Pool};
-use crate::streams::{Cut, Guard};
+use crate::streams::{Cut, Guard, SharedIo};
 
 /// Longest wait for a request's head, and longest idle keep-alive, give or take a second. A head that trickles in holds a
 /// connection no longer; answers and tunnels have no such limit.
@@ -168,7 +168,8 @@ impl Worker {
         tls: Option<Arc<rustls::ServerConfig>>,
         challenge: Option<Arc<rustls::ServerConfig>>,
     ) {
-        if let Some(accepted) = accept(socket, tls, challenge).await {
+        // Boxed: a connection may last for days, and what its handshake needed is not to.
+        if let Some(accepted) = Box::pin(accept(socket, tls, challenge)).await {
             self.serve_accepted(accepted, true).await;
         }
     }
@@ -182,6 +183,7 @@ impl Worker {
     async fn serve_accepted(self: Rc<Self>, accepted: Accepted, may_nest: bool) {
         let Accepted { io, connection } = accepted;
         let (peer, is_http2) = (connection.peer, connection.is_http2);
+        let exit = connection.exit.clone();
         let stop = self.gateway.stop.gentle.guard();
         let (place, mut left) = mpsc::channel(1);
         let held = Rc::new((connection, place));
@@ -199,6 +201,10 @@ impl Worker {
             };
             async move {
                 let response = worker.answer(&held.0, &held.1, request, framing).await;
+                if held.0.exit.takeover.begin(&response) {
+                    // The answer goes out with the byte stream, and this future with HTTP.
+                    return std::future::pending().await;
+                }
                 if let Some(wish) = wish
                     && response.status() == StatusCode::SWITCHING_PROTOCOLS
                 {
@@ -210,10 +216,23 @@ impl Worker {
         });
         let result = if is_http2 {
             let serving = http2_builder().serve_connection(TokioIo::new(io), service);
-            until_stop(serving, stop, |serving| serving.graceful_shutdown()).await
+            Box::pin(until_stop(serving, stop, |serving| serving.graceful_shutdown())).await
         } else {
-            let serving = http1_builder(timer).serve_connection(TokioIo::new(io), service).with_upgrades();
-            until_stop(serving, stop, |serving| serving.graceful_shutdown()).await
+            // Boxed: what HTTP needs goes when a connection leaves it, and a tunnel may last for days.
+            let io = SharedIo::new(io, Arc::clone(&exit.input));
+            let serving =
+                http1_builder(timer).serve_connection(TokioIo::new(io.clone()), service).with_upgrades();
+            let mut serving = Box::new(serving);
+            let result = until_stop(exit.serve(&mut serving, &io), stop, |mut serving| {
+                Pin::new(&mut **serving.connection()).graceful_shutdown();
+            })
+            .await;
+            if exit.takeover.has_begun()
+                && let Some(parts) = serving.into_parts()
+            {
+                exit.takeover.hand_over(&io, &parts.read_buf).await;
+            }
+            result
         };
         if let Err(error) = result {
             note(peer, &error);
@@ -226,7 +245,7 @@ impl Worker {
 /// hyper's own bound of 100 headers stands: any other makes it allocate two tables for each request.
 pub(super) fn http1_builder(timer: CoarseTimer) -> http1::Builder {
     let mut builder = http1::Builder::new();
-    builder.timer(timer).header_read_timeout(HEAD_DEADLINE).max_buf_size(MOST_HEAD_BYTES);
+    builder.timer(timer).header_read_timeout(HEAD_DEADLINE).max_buf_size(MOST_HEAD_BYTES).half_close(true);
     builder
 }
 

@@ -14,6 +14,7 @@ use crate::acme::ALPN;
 use crate::domain::{ClientCertificate, security_header_lines};
 use crate::listener::head_log::HeadLog;
 use crate::listener::io::{ClientIo, Socket};
+use crate::streams::Exit;
 
 /// Longest that a TLS handshake may take: a peer that sends one byte a second holds a connection no longer.
 pub const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
@@ -36,12 +37,23 @@ pub struct Connection {
     pub certificate: Option<Arc<ClientCertificate>>,
     /// The head that is being read, on HTTP/1.
     pub head_log: HeadLog,
+    /// The client's input and the way out of HTTP, on HTTP/1.
+    pub exit: Exit<ClientIo>,
 }
 
 impl Connection {
     fn plain(peer: IpAddr, head_log: HeadLog) -> Self {
         let peer_text = address_text(peer);
-        Self { peer, peer_text, is_tls: false, is_http2: false, is_inner: false, certificate: None, head_log }
+        Self {
+            peer,
+            peer_text,
+            is_tls: false,
+            is_http2: false,
+            is_inner: false,
+            certificate: None,
+            head_log,
+            exit: Exit::default(),
+        }
     }
 
     fn tls(peer: IpAddr, tls: &ServerConnection, head_log: HeadLog) -> Self {

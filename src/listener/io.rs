@@ -1,6 +1,7 @@
 //! A client's byte stream, plain or TLS, in the one type that the HTTP server and the tunnels both know.
 
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -9,6 +10,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
 
 use crate::listener::head_log::HeadLog;
+use crate::streams::{Peer, hung_up};
 
 /// The one piece that is not empty, if there is no other.
 #[must_use]
@@ -81,15 +83,26 @@ impl ClientIo {
 
     /// Asks a TLS 1.3 peer for fresh keys, which a living one answers or ignores, and a vanished one resets. It is
     /// the only question that can be put to a peer that has ended its input without disturbing what it reads.
-    pub fn probe(&mut self) {
-        if let Stream::Tls(stream) = &mut self.stream {
-            // TLS 1.2 has no such question: then the next byte of output finds out.
-            let _ = stream.get_mut().1.refresh_traffic_keys();
+    ///
+    /// `false` if it could not be put: TLS 1.2 has no such question, and the next byte of output finds out.
+    pub fn probe(&mut self) -> bool {
+        match &mut self.stream {
+            Stream::Tls(stream) => stream.get_mut().1.refresh_traffic_keys().is_ok(),
+            Stream::Plain(_) => false,
         }
     }
 }
 
 impl Socket {
+    /// Its descriptor, to look at.
+    #[must_use]
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(stream) => stream.as_fd(),
+            Self::Unix(stream) => stream.as_fd(),
+        }
+    }
+
     /// Ready when a read would find bytes, or the end.
     fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
@@ -150,6 +163,17 @@ impl AsyncWrite for Socket {
     }
 }
 
+impl Peer for ClientIo {
+    fn ask_whether_gone(&mut self) -> bool {
+        // A socket file tells by itself.
+        self.probe() || matches!(self.socket(), Socket::Unix(_))
+    }
+
+    fn is_gone(&self) -> bool {
+        hung_up(self.socket().as_fd())
+    }
+}
+
 impl AsyncRead for ClientIo {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -158,7 +182,7 @@ impl AsyncRead for ClientIo {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let this = &mut *self;
-        ready!(match &mut this.stream {
+        let read = ready!(match &mut this.stream {
             Stream::Plain(socket) => Pin::new(socket).poll_read(cx, buf),
             Stream::Tls(stream) => {
                 if this.is_dry {
@@ -169,7 +193,14 @@ impl AsyncRead for ClientIo {
                 this.is_dry = polled.is_pending() && stream.get_ref().1.wants_read();
                 polled
             }
-        })?;
+        });
+        // A FIN beneath TLS without its goodbye ends the input like any other end, as dockerd takes it: many clients know
+        // no other way to say that they have said all. A request that somebody cuts short is not whole for HTTP.
+        if let Err(error) = read
+            && !(this.is_tls() && error.kind() == io::ErrorKind::UnexpectedEof)
+        {
+            return Poll::Ready(Err(error));
+        }
         if let Some(log) = &this.log {
             log.note(buf.filled().get(before..).unwrap_or_default());
         }

@@ -9,55 +9,7 @@ use hyper::body::Incoming;
 
 use crate::proxy::headers::prepare_trailers;
 use crate::proxy::pool::Lease;
-use crate::streams::Guard;
-
-/// Any failure of a body; it ends the connection, and its text is only for the log.
-pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
-
-/// A client's body on its way to the engine.
-#[derive(Debug)]
-pub struct RequestBody(Option<Incoming>);
-
-impl RequestBody {
-    /// Carries the client's body.
-    #[must_use]
-    pub const fn new(body: Incoming) -> Self {
-        Self(Some(body))
-    }
-
-    /// No body.
-    #[must_use]
-    pub const fn empty() -> Self {
-        Self(None)
-    }
-}
-
-impl Body for RequestBody {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let Some(body) = &mut self.0 else { return Poll::Ready(None) };
-        loop {
-            match std::task::ready!(Pin::new(&mut *body).poll_frame(cx)) {
-                // Trailers come after the headers were judged, and some engines merge the two: they end here.
-                Some(Ok(frame)) if !frame.is_data() => {}
-                other => return Poll::Ready(other.map(|result| result.map_err(Into::into))),
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.0.as_ref().is_none_or(Body::is_end_stream)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.0.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
-    }
-}
+use crate::streams::{Answering, BoxError, Guard};
 
 /// The engine's body on its way to the client. Gives its connection back when it is over, and ends early when the
 /// identity that asked for it ends.
@@ -65,13 +17,20 @@ pub struct EngineBody {
     incoming: Incoming,
     lease: Option<Lease>,
     guard: Option<Guard>,
+    answering: Option<Answering>,
     bytes: u64,
     on_end: Option<Box<dyn FnOnce(u64)>>,
 }
 
 impl EngineBody {
-    pub(super) fn new(incoming: Incoming, lease: Lease, guard: Guard) -> Self {
-        Self { incoming, lease: Some(lease), guard: Some(guard), bytes: 0, on_end: None }
+    pub(super) fn new(incoming: Incoming, lease: Lease, guard: Guard, answering: Answering) -> Self {
+        let (lease, guard, answering) = (Some(lease), Some(guard), Some(answering));
+        Self { incoming, lease, guard, answering, bytes: 0, on_end: None }
+    }
+
+    /// What is left of a body whose connection has left HTTP: nothing.
+    pub(super) fn left(incoming: Incoming) -> Self {
+        Self { incoming, lease: None, guard: None, answering: None, bytes: 0, on_end: None }
     }
 
     /// Calls `on_end` with the number of bytes, once, however the body ends.
@@ -81,6 +40,7 @@ impl EngineBody {
 
     fn finish(&mut self, reusable: bool) {
         self.guard = None;
+        self.answering = None;
         if let Some(lease) = self.lease.take()
             && reusable
         {
@@ -128,6 +88,13 @@ impl Body for EngineBody {
                 Poll::Ready(None)
             }
             Poll::Pending => {
+                // The engine may end a stream for a reader that has ended its input, as it does on its own port.
+                if this.answering.as_ref().is_some_and(Answering::has_input_ended)
+                    && let Some(lease) = &mut this.lease
+                    && lease.end_output()
+                {
+                    lease.drive(cx);
+                }
                 if this.guard.as_mut().is_some_and(|guard| guard.poll_fallen(cx).is_ready()) {
                     this.finish(false);
                     return Poll::Ready(Some(Err("the login that asked for this has ended".into())));

@@ -2,6 +2,7 @@
 
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use http::request::Parts;
@@ -10,14 +11,17 @@ use http_body::Body as _;
 use hyper::upgrade::OnUpgrade;
 use thiserror::Error;
 
+use crate::domain::hijack::is_hijack;
 use crate::domain::hop;
+use crate::listener::{ClientIo, Connection};
 use crate::policy::Permit;
-use crate::proxy::body::{EngineBody, RequestBody};
+use crate::proxy::body::EngineBody;
 use crate::proxy::connect::EngineError;
 use crate::proxy::headers::{self, Facts};
+use crate::proxy::hijack;
 use crate::proxy::pool::{self, Lease, Pool};
 use crate::proxy::tunnel::{self, TunnelReport};
-use crate::streams::Guard;
+use crate::streams::{Answering, Exit, Guard, Upload};
 
 /// What the engine is told of a client that named no host.
 const NO_HOST: HeaderValue = HeaderValue::from_static("doorward");
@@ -30,18 +34,29 @@ pub struct Incoming {
     pub body: Option<hyper::body::Incoming>,
     /// The client's half of a change of protocol.
     pub upgrade: Option<OnUpgrade>,
+    /// The client's input, and how its byte stream is had without a change of protocol.
+    pub exit: Exit<ClientIo>,
+    /// HTTP/1 alone has such a way.
+    pub may_leave: bool,
+    /// Until its answer is out.
+    pub answering: Option<Answering>,
 }
 
 impl Incoming {
     /// Takes a request apart, once: all stages work on it where it is, since moving it costs more than most of them.
     #[must_use]
-    pub fn new(mut request: Request<hyper::body::Incoming>) -> Self {
+    pub fn new(mut request: Request<hyper::body::Incoming>, connection: &Connection) -> Self {
         // To be ignored on HTTP/1.0 (RFC 9110 section 7.8).
         let has_upgrade =
             request.version() == Version::HTTP_11 && request.headers().contains_key(header::UPGRADE);
         let upgrade = has_upgrade.then(|| hyper::upgrade::on(&mut request));
         let (parts, body) = request.into_parts();
-        Self { parts, body: Some(body), upgrade }
+        let (may_leave, exit) = (!connection.is_http2, connection.exit.clone());
+        let answering = Some(exit.input.answering());
+        if body.is_end_stream() {
+            exit.input.is_whole();
+        }
+        Self { parts, body: Some(body), upgrade, exit, may_leave, answering }
     }
 }
 
@@ -98,10 +113,17 @@ pub async fn forward<F: FnOnce(TunnelReport) + 'static>(
     pool: &Rc<Pool>,
     on_close: impl FnOnce() -> F,
 ) -> Result<Forwarded, ForwardError> {
-    let Incoming { parts, body, upgrade } = incoming;
+    let Incoming { parts, body, upgrade, exit, may_leave, answering } = incoming;
+    let answering = answering.take().unwrap_or_else(|| exit.input.answering());
     let identity = permit.identity();
     let mut guard = identity.cut().guard();
-    let protocol = if upgrade.is_some() { hop::requested_upgrade(&parts.headers) } else { None };
+    let is_hijack = is_hijack(&parts.method, permit.target().path());
+    let protocol = match upgrade {
+        // The engine looks at this header alone.
+        Some(_) if is_hijack => parts.headers.get(header::UPGRADE).cloned(),
+        Some(_) => hop::requested_upgrade(&parts.headers),
+        None => None,
+    };
     let asks_upgrade = protocol.is_some();
     let facts = Facts { identity, client: origin.client, proto: origin.proto, host: origin.host };
     headers::prepare_request(&mut parts.headers, &facts, protocol);
@@ -115,11 +137,19 @@ pub async fn forward<F: FnOnce(TunnelReport) + 'static>(
         // hyper leaves the body of a GET away unless it is told how to send it.
         parts.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
-    let body = body.map_or_else(RequestBody::empty, RequestBody::new);
+    let body = body.map_or_else(Upload::empty, |body| Upload::new(body, Arc::clone(&exit.input)));
     let mut request = Some(rebuild(parts, &permit, body));
 
+    if is_hijack
+        && !asks_upgrade
+        && *may_leave
+        && let Some(request) = request.take()
+    {
+        let on_close = on_close();
+        return Box::pin(hijack::forward(request, &permit, &exit.takeover, pool, answering, on_close)).await;
+    }
     let own_task = has_body || asks_upgrade;
-    let (mut response, lease) = send(&mut request, pool, has_body, own_task, &mut guard).await?;
+    let (mut response, lease) = send(&mut request, pool, has_body, own_task, &mut guard, &answering).await?;
     pool.note_api_version(response.headers());
     let is_tunnel = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     if is_tunnel && !asks_upgrade {
@@ -130,11 +160,11 @@ pub async fn forward<F: FnOnce(TunnelReport) + 'static>(
         let engine_side = hyper::upgrade::on(&mut response);
         tunnel::spawn(client_side, engine_side, permit.identity(), on_close());
     }
-    let response = response.map(|body| EngineBody::new(body, lease, guard));
+    let response = response.map(|body| EngineBody::new(body, lease, guard, answering));
     Ok(Forwarded { response, is_tunnel })
 }
 
-fn rebuild(parts: &mut Parts, permit: &Permit, body: RequestBody) -> Request<RequestBody> {
+fn rebuild(parts: &mut Parts, permit: &Permit, body: Upload) -> Request<Upload> {
     let mut request = Request::new(body);
     *request.method_mut() = parts.method.clone();
     *request.uri_mut() = Uri::from(permit.target().forwarded().clone());
@@ -145,16 +175,17 @@ fn rebuild(parts: &mut Parts, permit: &Permit, body: RequestBody) -> Request<Req
 
 /// Takes the request out and sends it.
 async fn send(
-    request: &mut Option<Request<RequestBody>>,
+    request: &mut Option<Request<Upload>>,
     pool: &Rc<Pool>,
     has_body: bool,
     own_task: bool,
     guard: &mut Guard,
+    answering: &Answering,
 ) -> Result<(Response<hyper::body::Incoming>, Lease), ForwardError> {
     while let Some(lease) = pool.reuse() {
         let mut spare =
             request.as_ref().filter(|request| !has_body && request.method().is_idempotent()).map(copy);
-        match try_send(request, lease, own_task, guard).await {
+        match try_send(request, lease, own_task, guard, answering).await {
             Ok(answer) => return Ok(answer),
             Err(Failure::Cut) => return Err(ForwardError::Cut),
             Err(Failure::Unsent) => {}
@@ -167,7 +198,7 @@ async fn send(
     }
     // Boxed, like the second attempt: most requests find a connection and never need this room.
     let lease = Box::pin(pool.open()).await?;
-    match Box::pin(try_send(request, lease, own_task, guard)).await {
+    match Box::pin(try_send(request, lease, own_task, guard, answering)).await {
         Ok(answer) => Ok(answer),
         Err(Failure::Cut) => Err(ForwardError::Cut),
         Err(Failure::Lost(error)) => Err(lost(error)),
@@ -178,7 +209,7 @@ async fn send(
 }
 
 /// hyper calls a body that we gave it, and that failed, the user's error: here that is the client's.
-fn lost(error: hyper::Error) -> ForwardError {
+pub(super) fn lost(error: hyper::Error) -> ForwardError {
     if error.is_user() { ForwardError::BadBody(error) } else { ForwardError::NoAnswer(error) }
 }
 
@@ -191,17 +222,19 @@ enum Failure {
 }
 
 async fn try_send(
-    request: &mut Option<Request<RequestBody>>,
+    request: &mut Option<Request<Upload>>,
     mut lease: Lease,
     own_task: bool,
     guard: &mut Guard,
+    answering: &Answering,
 ) -> Result<(Response<hyper::body::Incoming>, Lease), Failure> {
     let Some(sent) = request.take() else { return Err(Failure::Unsent) };
     if own_task {
         lease.detach();
     }
     let result = {
-        let (sender, conn) = lease.parts();
+        let (sender, conn, output_end) = lease.parts();
+        output_end.begin();
         let mut answer = pin!(sender.try_send_request(sent));
         let mut is_sent = false;
         std::future::poll_fn(|cx| {
@@ -209,6 +242,9 @@ async fn try_send(
             // Once sent, the answer may be there already: then nobody need be woken for it.
             if conn.is_some() && std::mem::replace(&mut is_sent, true) {
                 pool::advance(conn);
+            }
+            if answering.has_input_ended() {
+                output_end.ask();
             }
             let mut polled = answer.as_mut().poll(if conn.is_some() { quiet } else { cx });
             if polled.is_pending() && conn.is_some() {
@@ -236,8 +272,8 @@ async fn try_send(
 }
 
 /// A second copy of a request that has no body.
-fn copy(request: &Request<RequestBody>) -> Request<RequestBody> {
-    let mut copy = Request::new(RequestBody::empty());
+fn copy(request: &Request<Upload>) -> Request<Upload> {
+    let mut copy = Request::new(Upload::empty());
     *copy.method_mut() = request.method().clone();
     *copy.uri_mut() = request.uri().clone();
     *copy.version_mut() = request.version();

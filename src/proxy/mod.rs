@@ -5,10 +5,11 @@ mod body;
 mod connect;
 mod forward;
 pub mod headers;
+mod hijack;
 mod pool;
 mod tunnel;
 
-pub use body::{BoxError, EngineBody, RequestBody};
+pub use body::EngineBody;
 pub use connect::{Connector, EngineError, EngineStream, with_causes};
 pub use forward::{ForwardError, Forwarded, Incoming, Origin, forward};
 pub use pool::{Pool, SWEEP, learn_api_version};

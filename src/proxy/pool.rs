@@ -19,8 +19,8 @@ use http::HeaderName;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 
-use crate::proxy::body::RequestBody;
-use crate::proxy::connect::{Connector, EngineError};
+use crate::proxy::connect::{Connector, EngineError, EngineStream};
+use crate::streams::{OutputEnd, Upload, UpstreamIo};
 
 /// Idle connections kept by each thread.
 const MOST_IDLE: usize = 64;
@@ -32,6 +32,9 @@ const MOST_SWEEPS: u32 = 4;
 
 /// `Api-Version`, as the engine says it.
 static API_VERSION: HeaderName = HeaderName::from_static("api-version");
+
+/// A connection as hyper drives it, for who needs more than to drive it.
+pub(super) type HttpConnection = http1::Connection<TokioIo<UpstreamIo<EngineStream>>, Upload>;
 
 pub(super) type Conn = Pin<Box<dyn Future<Output = hyper::Result<()>>>>;
 
@@ -45,17 +48,19 @@ pub struct Pool {
 }
 
 struct Idle {
-    sender: SendRequest<RequestBody>,
+    sender: SendRequest<Upload>,
     conn: Option<Conn>,
+    output_end: OutputEnd,
     /// Number of the sweep before which it was put back.
     since: u32,
 }
 
 /// A connection in use.
 pub struct Lease {
-    sender: SendRequest<RequestBody>,
+    sender: SendRequest<Upload>,
     /// `None` once a task of its own drives it.
     conn: Option<Conn>,
+    output_end: OutputEnd,
     pool: Rc<Pool>,
 }
 
@@ -87,7 +92,6 @@ impl Pool {
     }
 
     /// An idle connection that is still good, if there is one.
-    /// An idle connection that is still good, if there is one.
     pub fn reuse(self: &Rc<Self>) -> Option<Lease> {
         loop {
             let mut idle = self.idle.borrow_mut().pop()?;
@@ -100,8 +104,8 @@ impl Pool {
                 advance(&mut idle.conn);
             }
             if idle.sender.is_ready() {
-                let Idle { sender, conn, .. } = idle;
-                return Some(Lease { sender, conn, pool: Rc::clone(self) });
+                let Idle { sender, conn, output_end, .. } = idle;
+                return Some(Lease { sender, conn, output_end, pool: Rc::clone(self) });
             }
         }
     }
@@ -111,14 +115,35 @@ impl Pool {
     /// # Errors
     /// [`EngineError`] if there is none to be had.
     pub async fn open(self: &Rc<Self>) -> Result<Lease, EngineError> {
+        let (sender, conn, output_end) = self.connect().await?;
+        Ok(self.lease(sender, conn, output_end))
+    }
+
+    /// A new connection of which only its user knows: nobody else gets it.
+    ///
+    /// # Errors
+    /// As [`Pool::open`].
+    pub(super) async fn connect(
+        &self,
+    ) -> Result<(SendRequest<Upload>, HttpConnection, OutputEnd), EngineError> {
         let stream = self.connector.connect().await?;
+        let output_end = OutputEnd::default();
         let (sender, conn) = http1::Builder::new()
             .max_buf_size(256 * 1024)
-            .handshake(TokioIo::new(stream))
+            .handshake(TokioIo::new(UpstreamIo::new(stream, output_end.clone())))
             .await
             .map_err(EngineError::Http)?;
-        let conn: Option<Conn> = Some(Box::pin(conn.with_upgrades()));
-        Ok(Lease { sender, conn, pool: Rc::clone(self) })
+        Ok((sender, conn, output_end))
+    }
+
+    /// Makes a connection one of the pool's.
+    pub(super) fn lease(
+        self: &Rc<Self>,
+        sender: SendRequest<Upload>,
+        conn: HttpConnection,
+        output_end: OutputEnd,
+    ) -> Lease {
+        Lease { sender, conn: Some(Box::pin(conn.with_upgrades())), output_end, pool: Rc::clone(self) }
     }
 
     /// Closes what has been idle for too long.
@@ -140,7 +165,7 @@ impl Pool {
 /// Asks the engine once which API version it speaks, so that the very first refusal can say so.
 pub async fn learn_api_version(pool: Rc<Pool>) {
     let Ok(mut lease) = pool.open().await else { return };
-    let mut request = http::Request::new(RequestBody::empty());
+    let mut request = http::Request::new(Upload::empty());
     *request.method_mut() = http::Method::HEAD;
     *request.uri_mut() = http::Uri::from_static("/_ping");
     request.headers_mut().insert(http::header::HOST, http::HeaderValue::from_static("doorward"));
@@ -166,31 +191,42 @@ impl Lease {
         self.conn.is_some()
     }
 
-    /// Its two halves, to be used at once.
-    pub(super) const fn parts(&mut self) -> (&mut SendRequest<RequestBody>, &mut Option<Conn>) {
-        (&mut self.sender, &mut self.conn)
+    /// Its parts, to be used at once.
+    pub(super) const fn parts(&mut self) -> (&mut SendRequest<Upload>, &mut Option<Conn>, &OutputEnd) {
+        (&mut self.sender, &mut self.conn, &self.output_end)
     }
 
     /// Gives the connection a task of its own.
     pub(super) fn detach(&mut self) {
-        if let Some(conn) = self.conn.take() {
+        if let Some(mut conn) = self.conn.take() {
+            let output_end = self.output_end.clone();
             tokio::task::spawn_local(async move {
-                if let Err(error) = conn.await {
+                let driven = std::future::poll_fn(|cx| {
+                    output_end.driven_by(cx.waker());
+                    conn.as_mut().poll(cx)
+                });
+                if let Err(error) = driven.await {
                     tracing::debug!(%error, "engine connection ended");
                 }
             });
         }
     }
 
+    /// Ends our output to the engine, as the client has ended its own; such a connection carries nothing else.
+    /// `true` the first time: the connection is to be driven once more then.
+    pub(super) fn end_output(&self) -> bool {
+        self.output_end.ask()
+    }
+
     /// Back into the pool, if it can carry another request.
     pub(super) fn give_back(self) {
-        if self.sender.is_closed() {
+        if self.sender.is_closed() || self.output_end.is_asked() {
             return;
         }
-        let Self { sender, conn, pool, .. } = self;
+        let Self { sender, conn, output_end, pool } = self;
         let mut idle = pool.idle.borrow_mut();
         if idle.len() < MOST_IDLE {
-            idle.push(Idle { sender, conn, since: pool.sweeps.get() });
+            idle.push(Idle { sender, conn, output_end, since: pool.sweeps.get() });
         }
     }
 }

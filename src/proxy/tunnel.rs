@@ -15,7 +15,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior};
 use crate::identity::Identity;
 use crate::listener::{ClientIo, Socket};
 use crate::proxy::connect::EngineStream;
-use crate::streams::{Direction, Guard, hung_up};
+use crate::streams::{Direction, Guard, Raw, SharedIo, UpstreamIo, hung_up};
 
 /// How often a tunnel whose one side has ended looks whether that side is gone for good.
 const GONE_CHECK: Duration = Duration::from_millis(300);
@@ -40,18 +40,34 @@ pub(super) fn spawn(
     identity: &Identity,
     on_close: impl FnOnce(TunnelReport) + 'static,
 ) {
+    spawn_over(
+        async move {
+            let (client, engine) = tokio::try_join!(client, engine).ok()?;
+            let (client, read) = take_apart::<SharedIo<ClientIo>>(client)?;
+            let (engine, early_down) = take_apart::<UpstreamIo<EngineStream>>(engine)?;
+            Some((Raw::leave(&client, &read)?, Raw { stream: engine.into_stream(), early: early_down }))
+        },
+        identity,
+        on_close,
+    );
+}
+
+/// Ties two byte streams together as soon as both are there; `None` if one of them does not come.
+pub(super) fn spawn_over(
+    sides: impl Future<Output = Option<(Raw<ClientIo>, Raw<EngineStream>)>> + 'static,
+    identity: &Identity,
+    on_close: impl FnOnce(TunnelReport) + 'static,
+) {
     let guard = identity.cut().guard();
     tokio::task::spawn_local(async move {
         let begun = Instant::now();
-        let (client, engine) = match tokio::join!(client, engine) {
-            (Ok(client), Ok(engine)) => (client, engine),
-            (Err(error), _) | (_, Err(error)) => {
-                tracing::debug!(%error, "tunnel did not come about");
-                on_close(report(&Direction::default(), &Direction::default(), begun, "failed"));
-                return;
-            }
+        // Boxed: what waits for the two sides is not to take room for as long as the tunnel stands.
+        let Some((client, engine)) = Box::pin(sides).await else {
+            tracing::debug!("tunnel did not come about");
+            on_close(report(&Direction::default(), &Direction::default(), begun, "failed"));
+            return;
         };
-        let Some(mut tunnel) = Tunnel::new(client, engine, guard) else { return };
+        let mut tunnel = Tunnel::new(client, engine, guard);
         let end = std::future::poll_fn(|cx| tunnel.poll(cx)).await;
         on_close(report(&tunnel.up, &tunnel.down, begun, end));
     });
@@ -73,19 +89,18 @@ struct Tunnel {
 }
 
 impl Tunnel {
-    fn new(client: Upgraded, engine: Upgraded, guard: Guard) -> Option<Self> {
-        let (mut client, early_up) = take_apart::<ClientIo>(client)?;
-        let (engine, early_down) = take_apart::<EngineStream>(engine)?;
-        client.forget_head();
-        Some(Self {
-            client,
-            engine,
-            up: Direction::starting_with(early_up),
-            down: Direction::starting_with(early_down),
+    fn new(client: Raw<ClientIo>, engine: Raw<EngineStream>, guard: Guard) -> Self {
+        let mut stream = client.stream;
+        stream.forget_head();
+        Self {
+            client: stream,
+            engine: engine.stream,
+            up: Direction::starting_with(&client.early),
+            down: Direction::starting_with(&engine.early),
             guard,
             gone_check: None,
             awaits_fin: true,
-        })
+        }
     }
 
     /// Carries both directions until both have ended, one fails, one side is gone, or the login ends.
@@ -96,7 +111,6 @@ impl Tunnel {
         if let Poll::Ready(Err(error)) = self.down.poll(cx, &mut self.engine, &mut self.client) {
             return Poll::Ready(why(&error));
         }
-        // TLS reports an input that ends without a goodbye as an error: that client is gone, not merely done sending.
         if let Poll::Ready(Err(error)) = self.up.poll(cx, &mut self.client, &mut self.engine) {
             return Poll::Ready(why(&error));
         }
@@ -133,7 +147,7 @@ impl Tunnel {
             interval
         });
         while interval.poll_tick(cx).is_ready() {
-            if self.up.has_ended() && hung_up(socket_fd(self.client.socket())) {
+            if self.up.has_ended() && hung_up(self.client.socket().as_fd()) {
                 return Poll::Ready("client gone");
             }
             if self.down.is_done() && hung_up(engine_fd(&self.engine)) {
@@ -185,13 +199,6 @@ fn poll_fin(socket: &Socket, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         }
     }
     Poll::Ready(Err(io::ErrorKind::InvalidData.into()))
-}
-
-fn socket_fd(socket: &Socket) -> BorrowedFd<'_> {
-    match socket {
-        Socket::Tcp(stream) => stream.as_fd(),
-        Socket::Unix(stream) => stream.as_fd(),
-    }
 }
 
 fn engine_fd(engine: &EngineStream) -> BorrowedFd<'_> {

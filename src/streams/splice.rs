@@ -33,9 +33,12 @@ pub struct Direction {
 
 impl Direction {
     /// Begins with bytes that came with the change of protocol.
+    ///
+    /// They are copied: what hyper hands over is a view of its whole read buffer, which even an empty view keeps alive.
     #[must_use]
-    pub fn starting_with(pending: Bytes) -> Self {
-        Self { pending, ..Self::default() }
+    pub fn starting_with(early: &[u8]) -> Self {
+        // `Bytes` of nothing own no memory.
+        Self { pending: Bytes::copy_from_slice(early), ..Self::default() }
     }
 
     /// Whether the reader has ended.
@@ -73,6 +76,10 @@ impl Direction {
                 let written = ready!(Pin::new(&mut *writer).poll_write(cx, &self.pending))?;
                 self.wrote(written)?;
                 self.pending.advance(written);
+                if self.pending.is_empty() {
+                    // An advanced view still owns its block: one moment of back-pressure would cost up to 64 KiB for ever.
+                    self.pending = Bytes::new();
+                }
             }
             if self.has_ended {
                 ready!(Pin::new(&mut *writer).poll_flush(cx))?;
@@ -151,7 +158,6 @@ pub fn hung_up(fd: BorrowedFd<'_>) -> bool {
 mod tests {
     use std::future::poll_fn;
 
-    use bytes::Bytes;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
     use super::Direction;
@@ -161,7 +167,7 @@ mod tests {
         let (mut client, mut inner_client) = duplex(64);
         let (mut inner_engine, mut engine) = duplex(8);
         let carry = tokio::spawn(async move {
-            let mut direction = Direction::starting_with(Bytes::from_static(b"early "));
+            let mut direction = Direction::starting_with(b"early ");
             poll_fn(|cx| direction.poll(cx, &mut inner_client, &mut inner_engine)).await.unwrap();
             direction.bytes()
         });

@@ -13,11 +13,13 @@ mod access;
 mod answer;
 mod place;
 mod pool;
+mod program;
 mod relay;
 mod socket;
 
 use std::convert::Infallible;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::server::conn::http1;
@@ -28,8 +30,10 @@ use tokio::task::LocalSet;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use self::access::Access;
+use self::program::Program;
 use self::relay::Relay;
 use crate::client::{GatewayUrl, Login, LoginStore};
+use crate::streams::{Exit, SharedIo};
 
 pub use self::place::default_path;
 pub use self::socket::{LocalSocket, SocketError};
@@ -134,19 +138,38 @@ async fn accept(socket: &LocalSocket, relay: &Rc<Relay>) -> Infallible {
 
 /// One client's connection.
 async fn converse(stream: UnixStream, relay: Rc<Relay>) {
+    let exit = Exit::default();
+    let io = SharedIo::new(Program(stream), Arc::clone(&exit.input));
+    let held = exit.clone();
     let service = service_fn(move |request| {
-        let relay = Rc::clone(&relay);
-        async move { Ok::<_, Infallible>(relay.answer(request).await) }
+        let (relay, exit) = (Rc::clone(&relay), held.clone());
+        async move {
+            let response = relay.answer(request, &exit).await;
+            if exit.takeover.begin(&response) {
+                // The answer goes out with the byte stream, and this future with HTTP.
+                return std::future::pending().await;
+            }
+            Ok::<_, Infallible>(response)
+        }
     });
-    let serving = http1::Builder::new()
+    let mut serving = http1::Builder::new()
         .timer(TokioTimer::new())
         // It is the user's own program: it may keep its connection for as long as it likes.
         .header_read_timeout(None)
         .max_buf_size(256 * 1024)
-        .serve_connection(TokioIo::new(stream), service)
+        .half_close(true)
+        .serve_connection(TokioIo::new(io.clone()), service)
         .with_upgrades();
-    if let Err(error) = serving.await {
-        tracing::debug!(error = &error as &dyn std::error::Error, "a client's connection ended");
+    match exit.serve(&mut serving, &io).await {
+        Ok(()) if exit.takeover.has_begun() => {
+            if let Some(parts) = serving.into_parts() {
+                exit.takeover.hand_over(&io, &parts.read_buf).await;
+            }
+        }
+        Ok(()) => {}
+        Err(error) => {
+            tracing::debug!(error = &error as &dyn std::error::Error, "a client's connection ended");
+        }
     }
 }
 

@@ -4,9 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header};
-use http_body_util::{Either, Empty};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
@@ -15,10 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use crate::client::{ConnectError, GatewayUrl, Login, bearer, connect};
-use crate::streams::{Framed, STREAM_PATH, STREAM_PROTOCOL};
-
-/// A client's body on its way, or none.
-pub(super) type Body = Either<Incoming, Empty<Bytes>>;
+use crate::streams::{Framed, OutputEnd, STREAM_PATH, STREAM_PROTOCOL, Upload, UpstreamIo};
 
 /// Shorter than any terminator keeps an idle connection: one that is closed while we pick it costs a request that cannot
 /// be repeated. A command of docker asks again within milliseconds.
@@ -47,14 +42,14 @@ pub(super) struct Pool {
 }
 
 struct Idle {
-    sender: SendRequest<Body>,
+    sender: SendRequest<Upload>,
     login: Rc<Login>,
     since: Instant,
 }
 
 enum Failure {
     /// Not a byte was sent.
-    Unsent(Box<Request<Body>>),
+    Unsent(Box<Request<Upload>>),
     Lost(hyper::Error),
 }
 
@@ -63,7 +58,7 @@ impl Pool {
     /// either nothing was sent or repeating it changes nothing (RFC 9112 section 9.3.1).
     pub(super) async fn send(
         &self,
-        mut request: Request<Body>,
+        mut request: Request<Upload>,
         login: &Rc<Login>,
     ) -> Result<Response<Incoming>, SendError> {
         while let Some(sender) = self.reuse(login) {
@@ -88,7 +83,7 @@ impl Pool {
     /// own, whatever terminator is on the way. A gateway or a terminator that will not have it is asked as any other.
     pub(super) async fn send_for_upgrade(
         &self,
-        request: Request<Body>,
+        request: Request<Upload>,
         login: &Rc<Login>,
     ) -> Result<Response<Incoming>, SendError> {
         match inner(login).await? {
@@ -102,7 +97,7 @@ impl Pool {
         self.idle.borrow_mut().retain(|idle| idle.is_fresh() && !idle.sender.is_closed());
     }
 
-    fn reuse(&self, login: &Rc<Login>) -> Option<SendRequest<Body>> {
+    fn reuse(&self, login: &Rc<Login>) -> Option<SendRequest<Upload>> {
         loop {
             let idle = self.idle.borrow_mut().pop()?;
             // Another login, or another key that the server is known by: those connections are not this one's.
@@ -114,8 +109,8 @@ impl Pool {
 
     async fn try_send(
         &self,
-        mut sender: SendRequest<Body>,
-        request: Request<Body>,
+        mut sender: SendRequest<Upload>,
+        request: Request<Upload>,
         login: &Rc<Login>,
     ) -> Result<Response<Incoming>, Failure> {
         match sender.try_send_request(request).await {
@@ -131,7 +126,7 @@ impl Pool {
     }
 
     /// Takes the connection back once it can carry another request, which is when this one's bodies are over.
-    fn keep(&self, mut sender: SendRequest<Body>, login: Rc<Login>) {
+    fn keep(&self, mut sender: SendRequest<Upload>, login: Rc<Login>) {
         let pool = Rc::downgrade(&self.idle);
         tokio::task::spawn_local(async move {
             if sender.ready().await.is_ok()
@@ -149,14 +144,14 @@ impl Idle {
     }
 }
 
-async fn open(login: &Login) -> Result<SendRequest<Body>, SendError> {
+async fn open(login: &Login) -> Result<SendRequest<Upload>, SendError> {
     over(connect(&login.url, &login.trust).await?.stream).await
 }
 
 /// A connection within a connection; `None` if that is refused.
-async fn inner(login: &Login) -> Result<Option<SendRequest<Body>>, SendError> {
+async fn inner(login: &Login) -> Result<Option<SendRequest<Upload>>, SendError> {
     let mut sender = open(login).await?;
-    let mut request = Request::new(Either::Right(Empty::new()));
+    let mut request = Request::new(Upload::empty());
     *request.uri_mut() = Uri::from_static(STREAM_PATH);
     let headers = request.headers_mut();
     address(headers, login);
@@ -172,10 +167,10 @@ async fn inner(login: &Login) -> Result<Option<SendRequest<Body>>, SendError> {
 
 async fn over(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-) -> Result<SendRequest<Body>, SendError> {
+) -> Result<SendRequest<Upload>, SendError> {
     let (sender, connection) = http1::Builder::new()
         .max_buf_size(256 * 1024)
-        .handshake(TokioIo::new(stream))
+        .handshake(TokioIo::new(UpstreamIo::new(stream, OutputEnd::default())))
         .await
         .map_err(SendError::Http)?;
     let connection = connection.with_upgrades();
@@ -204,11 +199,11 @@ pub(super) fn host(url: &GatewayUrl) -> String {
 }
 
 /// A second copy of a request that can be repeated.
-fn copy(request: &Request<Body>) -> Option<Request<Body>> {
-    if !request.method().is_idempotent() || !matches!(request.body(), Either::Right(_)) {
+fn copy(request: &Request<Upload>) -> Option<Request<Upload>> {
+    if !request.method().is_idempotent() || !http_body::Body::is_end_stream(request.body()) {
         return None;
     }
-    let mut copy = Request::new(Either::Right(Empty::new()));
+    let mut copy = Request::new(Upload::empty());
     *copy.method_mut() = request.method().clone();
     *copy.uri_mut() = request.uri().clone();
     *copy.headers_mut() = request.headers().clone();

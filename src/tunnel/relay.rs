@@ -2,14 +2,13 @@
 
 use std::os::fd::AsFd;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
 use http_body::Body as _;
-use http_body_util::{Either, Empty};
 use hyper::body::Incoming;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
@@ -21,9 +20,11 @@ use super::End;
 use super::access::Access;
 use super::answer::{self, Body};
 use super::pool::{Pool, address};
+use super::program::Program;
 use crate::client::Login;
+use crate::domain::hijack::{RAW_STREAM, is_hijack};
 use crate::domain::hop;
-use crate::streams::{Direction, hung_up};
+use crate::streams::{Direction, Exit, Raw, SharedIo, Upload, hung_up};
 
 /// How often a stream whose client has ended its input looks whether that client is gone.
 const GONE_CHECK: Duration = Duration::from_millis(300);
@@ -46,27 +47,37 @@ impl Relay {
     }
 
     /// The gateway's answer, or why there is none.
-    pub(super) async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
-        match self.relay(request).await {
+    pub(super) async fn answer(&self, request: Request<Incoming>, exit: &Exit<Program>) -> Response<Body> {
+        match self.relay(request, exit).await {
             Ok(response) => response,
             Err(refusal) => answer::error(refusal.0, &refusal.1),
         }
     }
 
-    async fn relay(&self, mut request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
+    async fn relay(
+        &self,
+        mut request: Request<Incoming>,
+        exit: &Exit<Program>,
+    ) -> Result<Response<Body>, Refusal> {
         let target = target(&request)?;
         let login = self.login()?;
-        let protocol = hop::requested_upgrade(request.headers());
-        let local = protocol.is_some().then(|| hyper::upgrade::on(&mut request));
+        let is_hijack = is_hijack(request.method(), target.path());
+        let (protocol, local) = wanted(&mut request, is_hijack);
         let (mut parts, body) = request.into_parts();
         prepare(&mut parts.headers, &login, protocol);
-        let body = if body.is_end_stream() { Either::Right(Empty::new()) } else { Either::Left(body) };
+        let answering = exit.input.answering();
+        let body = if body.is_end_stream() {
+            exit.input.is_whole();
+            Upload::empty()
+        } else {
+            Upload::new(body, Arc::clone(&exit.input))
+        };
         let mut outgoing = Request::new(body);
         *outgoing.method_mut() = parts.method;
         *outgoing.uri_mut() = Uri::from(target);
         *outgoing.headers_mut() = parts.headers;
 
-        let sent = if local.is_some() {
+        let sent = if !matches!(local, Local::Http) {
             self.pool.send_for_upgrade(outgoing, &login).await
         } else {
             self.pool.send(outgoing, &login).await
@@ -77,13 +88,20 @@ impl Relay {
             self.refuse_if_ended()?;
         }
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            let Some(local) = local else { return Err(bad_gateway("the gateway changed protocol unasked")) };
             let remote = hyper::upgrade::on(&mut response);
-            tokio::task::spawn_local(carry(local, remote));
+            match local {
+                Local::Http => return Err(bad_gateway("the gateway changed protocol unasked")),
+                Local::Upgrade(local) => drop(tokio::task::spawn_local(carry(upgraded(local), remote))),
+                Local::Raw => {
+                    as_hijacked(&mut response);
+                    let claimed = exit.takeover.claim();
+                    drop(tokio::task::spawn_local(carry(async { claimed.await.ok() }, remote)));
+                }
+            }
         } else {
             hop::strip_hop_by_hop(response.headers_mut());
         }
-        Ok(response.map(Either::Left))
+        Ok(response.map(|body| Body::new(body, answering)))
     }
 
     fn login(&self) -> Result<Rc<Login>, Refusal> {
@@ -154,21 +172,51 @@ fn prepare(headers: &mut HeaderMap, login: &Login, upgrade: Option<HeaderValue>)
     address(headers, login);
 }
 
+/// How the program's side leaves HTTP.
+enum Local {
+    Http,
+    Upgrade(OnUpgrade),
+    /// The engine hijacks without being asked.
+    Raw,
+}
+
+/// What the gateway is asked for, and how the program's side follows. Of a hijack the gateway is always asked for a change of
+/// protocol, which terminators carry.
+fn wanted(request: &mut Request<Incoming>, is_hijack: bool) -> (Option<HeaderValue>, Local) {
+    let asked =
+        request.headers().get(header::UPGRADE).cloned().filter(|_| request.version() == Version::HTTP_11);
+    let protocol = if is_hijack { asked.clone() } else { hop::requested_upgrade(request.headers()) };
+    match protocol {
+        Some(protocol) if asked.is_some() => (Some(protocol), Local::Upgrade(hyper::upgrade::on(request))),
+        _ if is_hijack => (Some(HeaderValue::from_static("tcp")), Local::Raw),
+        _ => (None, Local::Http),
+    }
+}
+
+/// The answer that the engine gives where it was not asked for a change of protocol.
+fn as_hijacked<B>(response: &mut Response<B>) {
+    *response.status_mut() = StatusCode::OK;
+    let headers = response.headers_mut();
+    hop::strip_hop_by_hop(headers);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(RAW_STREAM));
+}
+
+async fn upgraded(local: OnUpgrade) -> Option<Raw<Program>> {
+    let parts = local.await.ok()?.downcast::<TokioIo<SharedIo<Program>>>().ok()?;
+    Raw::leave(parts.io.inner(), &parts.read_buf)
+}
+
 /// Carries a connection that left HTTP until both directions have ended, or one side is gone.
-async fn carry(local: OnUpgrade, remote: OnUpgrade) {
-    let (local, remote) = match tokio::try_join!(local, remote) {
-        Ok(both) => both,
-        Err(error) => {
-            tracing::debug!(%error, "a stream did not come about");
-            return;
-        }
+async fn carry(local: impl Future<Output = Option<Raw<Program>>>, remote: OnUpgrade) {
+    let (Some(local), Ok(remote)) = tokio::join!(local, remote) else {
+        tracing::debug!("a stream did not come about");
+        return;
     };
-    let Ok(parts) = local.downcast::<TokioIo<UnixStream>>() else { return };
     let mut stream = Stream {
-        local: parts.io.into_inner(),
+        local: local.stream.0,
         remote: TokioIo::new(remote),
-        up: Direction::starting_with(parts.read_buf),
-        down: Direction::starting_with(Bytes::new()),
+        up: Direction::starting_with(&local.early),
+        down: Direction::default(),
         gone_check: None,
     };
     std::future::poll_fn(|cx| stream.poll(cx)).await;

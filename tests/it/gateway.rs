@@ -20,6 +20,7 @@ mod forwarding;
 mod frames;
 mod framing;
 mod headers;
+mod hijacks;
 mod http2;
 mod life;
 mod logs;

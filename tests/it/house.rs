@@ -67,8 +67,8 @@ const ROOMS: &[Room] = &[
     Room { name: "pam/arguments", may_import: &[], why: "the broker's command line, and its manual page in the gateway" },
     Room { name: "pam/worker", may_import: &["worker"], why: "a program of its own, with libpam and nothing of the gateway" },
     // Stages, left to right. Each may know those to its left, and the side rooms that hold what it asks.
-    Room { name: "listener", may_import: &["acme", "ca", "config", "fs", "trust"],
-           why: "stage 1: it has nobody to its left; its certificates are made as the CA's are, it shows an ACME server its answers, and it names the trusted ones to clients" },
+    Room { name: "listener", may_import: &["acme", "ca", "config", "fs", "streams", "trust"],
+           why: "stage 1: it has nobody to its left; its certificates are made as the CA's are, it shows an ACME server its answers, it names the trusted ones to clients, and its byte streams leave HTTP and are looked for like any other" },
     Room { name: "identity", may_import: &["listener", "session", "throttle", "token", "trust", "users", "pam", "streams", "store", "config"],
            why: "stage 2: its doors read sessions and tokens, check passwords, count failures, and cut what a dead credential opened" },
     Room { name: "policy", may_import: &["identity", "listener", "config"], why: "stage 3: it decides about an identity" },

@@ -197,6 +197,11 @@ impl Call {
         Ok(body)
     }
 
+    /// Its request's head.
+    pub(super) fn head(&self) -> &str {
+        &self.head
+    }
+
     /// The next bytes, whatever they mean.
     pub(super) fn read_exact(&mut self, length: usize) -> io::Result<Vec<u8>> {
         let mut buffer = std::mem::take(&mut self.buffer);

@@ -51,6 +51,86 @@ fn f6_an_end_of_input_does_not_end_the_output() {
 }
 
 #[test]
+fn w1_a_hijack_without_upgrade_is_a_raw_stream_for_the_program() {
+    for more in ["", "Connection: Upgrade\r\n", "Connection: close\r\n"] {
+        let (heard, hears) = channel();
+        let heard = Mutex::new(heard);
+        let (_home, tunnel) = through(move |call| {
+            assert!(call.head.to_ascii_lowercase().contains("upgrade: tcp"), "{}", call.head);
+            assert_eq!(call.body(), b"{}");
+            call.upgrade(b"early ");
+            heard.lock().unwrap().send(call.read_to_end()).unwrap();
+            call.stream.write_all(b"and late").unwrap();
+            call.stream.shutdown(Shutdown::Both).unwrap();
+        });
+        let mut client = tunnel.connect();
+        let head = format!(
+            "POST /v4.0.0/libpod/exec/x/start HTTP/1.1\r\nHost: d\r\n{more}Content-Length: 2\r\n\r\n{{}}input"
+        );
+        client.write_all(head.as_bytes()).unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        let head = read_head(&mut client).to_ascii_lowercase();
+        assert!(
+            head.starts_with("http/1.1 200 ") && head.contains("application/vnd.docker.raw-stream"),
+            "{head}"
+        );
+        assert!(!head.contains("upgrade") && !head.contains("transfer-encoding"), "{head}");
+        let mut output = String::new();
+        client.read_to_string(&mut output).unwrap();
+        assert_eq!(output, "early and late");
+        assert_eq!(hears.recv().unwrap(), b"input");
+    }
+}
+
+#[test]
+fn w2_a_program_that_ends_its_input_after_its_request_gets_the_whole_answer() {
+    let (go, wait) = channel::<()>();
+    let wait = Mutex::new(wait);
+    let (_home, tunnel) = through(move |call| {
+        call.body();
+        let _ = wait.lock().unwrap().recv();
+        call.say(&"a".repeat(1_000_000));
+    });
+    for request in
+        ["GET /x HTTP/1.1\r\nHost: d\r\n\r\n", "POST /x HTTP/1.1\r\nHost: d\r\nContent-Length: 3\r\n\r\nabc"]
+    {
+        let mut client = tunnel.connect();
+        client.write_all(request.as_bytes()).unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        // Several looks whether it is gone.
+        std::thread::sleep(std::time::Duration::from_secs(1));
+        go.send(()).unwrap();
+        assert!(read_head(&mut client).starts_with("HTTP/1.1 200 "));
+        let mut body = String::new();
+        client.read_to_string(&mut body).unwrap();
+        assert_eq!(body.len(), 1_000_000);
+    }
+}
+
+#[test]
+fn w3_an_answer_before_the_upload_ends_reaches_the_program() {
+    let (_home, tunnel) = through(move |call| {
+        call.answer("413 Too Large", "{\"message\":\"large\"}");
+        // With what was sent unread: a reset.
+        let _ = call.stream.shutdown(Shutdown::Both);
+    });
+    for _ in 0..4 {
+        let mut client = tunnel.connect();
+        let piece = vec![b'u'; 256 * 1024];
+        client
+            .write_all(
+                format!("POST /x HTTP/1.1\r\nHost: d\r\nContent-Length: {}\r\n\r\n", 32 * piece.len())
+                    .as_bytes(),
+            )
+            .unwrap();
+        for _ in 0..32 {
+            client.write_all(&piece).unwrap();
+        }
+        assert!(read_head(&mut client).starts_with("HTTP/1.1 413 "));
+    }
+}
+
+#[test]
 fn f6_an_end_of_output_does_not_end_the_input() {
     let (heard, hears) = channel();
     let heard = Mutex::new(heard);
