@@ -6,11 +6,11 @@ use std::path::Path;
 use data_encoding::{BASE64URL_NOPAD, Specification};
 use instant_acme::ExternalAccountKey;
 use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use zeroize::Zeroizing;
 
 use super::error::AcmeError;
 use crate::config::{AcmeBinding, AcmeSettings};
+use crate::domain::pem::pem_certificates;
 use crate::fs::{read_believed, read_secret};
 
 /// Opened and read in advance.
@@ -44,9 +44,7 @@ impl std::fmt::Debug for Prepared {
 fn roots(path: &Path) -> Result<Vec<CertificateDer<'static>>, AcmeError> {
     let failed = |text: String| AcmeError::File { option: "--acme-ca", path: path.to_owned(), text };
     let bytes = read_believed(path).map_err(|error| failed(error.to_string()))?;
-    let found: Vec<_> = CertificateDer::pem_slice_iter(&bytes)
-        .collect::<Result<_, _>>()
-        .map_err(|error| failed(error.to_string()))?;
+    let found = pem_certificates(&bytes).map_err(|error| failed(error.to_string()))?;
     if found.is_empty() { Err(failed("there is no certificate in it".to_owned())) } else { Ok(found) }
 }
 

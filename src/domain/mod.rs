@@ -9,6 +9,7 @@ pub mod hijack;
 pub mod hop;
 mod keepalive;
 mod network;
+pub mod pem;
 mod return_to;
 mod scope;
 mod secret;

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use thiserror::Error;
@@ -15,9 +14,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use zeroize::Zeroizing;
 
 use crate::config::EngineAddress;
 use crate::domain::keep_alive;
+use crate::domain::pem::{CERTIFICATE, PRIVATE_KEY, PemBlock, pem_blocks};
 use crate::fs::{read_believed, read_secret};
 use crate::listener::only_piece;
 
@@ -126,7 +127,7 @@ fn client_config(
     let mut roots = RootCertStore::empty();
     match ca {
         Some(path) => {
-            for certificate in certificates("--engine-ca", path)? {
+            for certificate in certificates("--engine-ca", path, &CERTIFICATE)? {
                 roots.add(certificate).map_err(|error| file("--engine-ca", path, &error))?;
             }
         }
@@ -138,21 +139,39 @@ fn client_config(
     match identity {
         None => Ok(builder.with_no_client_auth()),
         Some((certificate, key)) => {
-            let chain = certificates("--engine-cert", certificate)?;
-            let bytes = read_secret(key).map_err(|error| file("--engine-key", key, &error))?;
-            let private =
-                PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| file("--engine-key", key, &error))?;
+            // Often one file for both.
+            let labels = [&CERTIFICATE[..], &PRIVATE_KEY].concat();
+            let chain = certificates("--engine-cert", certificate, &labels)?;
+            let private = private_key(key)?;
             builder.with_client_auth_cert(chain, private).map_err(|error| file("--engine-key", key, &error))
         }
     }
 }
 
-fn certificates(option: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, EngineError> {
-    let bytes = read_believed(path).map_err(|error| file(option, path, &error))?;
-    let found: Vec<_> = CertificateDer::pem_slice_iter(&bytes)
-        .collect::<Result<_, _>>()
-        .map_err(|error| file(option, path, &error))?;
+fn certificates(
+    option: &'static str,
+    path: &Path,
+    labels: &[&str],
+) -> Result<Vec<CertificateDer<'static>>, EngineError> {
+    let bytes = read_believed(path).map(Zeroizing::new).map_err(|error| file(option, path, &error))?;
+    let blocks = pem_blocks(&bytes, labels).map_err(|error| file(option, path, &error))?;
+    let certificates = blocks.into_iter().filter(|block| CERTIFICATE.contains(&block.label.as_str()));
+    let found: Vec<_> = certificates.map(|block| CertificateDer::from(block.der)).collect();
     if found.is_empty() { Err(file(option, path, &"no certificate block")) } else { Ok(found) }
+}
+
+/// The one key of a file, in which its certificate may stand as well.
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, EngineError> {
+    let option = "--engine-key";
+    let bytes = read_secret(path).map_err(|error| file(option, path, &error))?;
+    let labels = [&CERTIFICATE[..], &PRIVATE_KEY].concat();
+    let blocks = pem_blocks(&bytes, &labels).map_err(|error| file(option, path, &error))?;
+    let mut keys = blocks.iter().filter_map(PemBlock::private_key);
+    match (keys.next(), keys.next()) {
+        (Some(key), None) => Ok(key),
+        (Some(_), Some(_)) => Err(file(option, path, &"there is more than one private key in it")),
+        (None, _) => Err(file(option, path, &"there is no private key in it")),
+    }
 }
 
 fn file(option: &'static str, path: &Path, text: &dyn std::fmt::Display) -> EngineError {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use crate::domain::UnixSeconds;
+use crate::domain::pem::PemError;
 
 /// Why there is no certificate to serve with.
 #[derive(Debug, Error)]
@@ -49,9 +50,9 @@ pub enum FileProblem {
         "the private key is broken or of a kind that is not known (RSA, P-256, P-384, P-521 and Ed25519 are)"
     )]
     BadKey,
-    /// The PEM form is broken.
-    #[error("a PEM block is broken: {0}")]
-    BadPem(String),
+    /// The PEM form is broken, or holds what does not belong into it.
+    #[error(transparent)]
+    BadPem(PemError),
     /// The private key needs a password.
     #[error(
         "the private key is encrypted, and nobody is there to type its password; write it without: \
@@ -95,6 +96,16 @@ pub enum FileProblem {
     /// It could not be written.
     #[error("cannot be written ({0})")]
     Unwritable(io::Error),
+}
+
+impl From<PemError> for FileProblem {
+    fn from(error: PemError) -> Self {
+        match error {
+            // What to do about it is said here, where it is known what the file is for.
+            PemError::Encrypted(_) => Self::EncryptedKey,
+            other => Self::BadPem(other),
+        }
+    }
 }
 
 impl FileProblem {

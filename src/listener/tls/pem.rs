@@ -4,12 +4,12 @@ use std::path::Path;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
-use rustls::pki_types::pem::{PemObject, SectionKind};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::certificate::Facts;
 use super::error::{FileProblem, TlsError};
 use super::files::SecretFile;
+use crate::domain::pem::{CERTIFICATE, PRIVATE_KEY, pem_blocks};
 use crate::domain::{Clock, UnixSeconds};
 
 /// SHA-256 of the files that a chain was read from.
@@ -174,39 +174,18 @@ pub(super) fn digest_of(parts: &[&[u8]]) -> Digest {
 
 type Blocks = (Vec<CertificateDer<'static>>, Vec<PrivateKeyDer<'static>>);
 
-/// Blocks of other kinds (parameters, requests, text around them) are passed over, as other servers do.
+/// Certificates and keys, all of them or none: half a chain would be served, and nobody would learn why.
 fn blocks(pem: &[u8]) -> Result<Blocks, FileProblem> {
-    if is_encrypted(pem) {
-        return Err(FileProblem::EncryptedKey);
-    }
+    let labels = [&CERTIFICATE[..], &PRIVATE_KEY].concat();
     let mut certificates = Vec::new();
     let mut keys = Vec::new();
-    for block in <(SectionKind, Vec<u8>)>::pem_slice_iter(pem) {
-        let (kind, der) = block.map_err(|error| FileProblem::BadPem(describe(&error)))?;
-        match kind {
-            SectionKind::Certificate => certificates.push(CertificateDer::from(der)),
-            _ => keys.extend(PrivateKeyDer::from_pem(kind, der)),
+    for block in pem_blocks(pem, &labels)? {
+        match block.private_key() {
+            Some(key) => keys.push(key),
+            None => certificates.push(CertificateDer::from(block.der)),
         }
     }
     Ok((certificates, keys))
-}
-
-/// PKCS#8's own block, or the header of the older form (RFC 1421 §4.6.1.1).
-fn is_encrypted(pem: &[u8]) -> bool {
-    let contains = |needle: &[u8]| pem.windows(needle.len()).any(|window| window == needle);
-    contains(b"-----BEGIN ENCRYPTED PRIVATE KEY-----") || contains(b"Proc-Type: 4,ENCRYPTED")
-}
-
-/// The library's own texts print bytes of the file, which may be the key's.
-fn describe(error: &rustls::pki_types::pem::Error) -> String {
-    use rustls::pki_types::pem::Error;
-    match error {
-        Error::MissingSectionEnd { .. } => "it has no end line",
-        Error::IllegalSectionStart { .. } => "its first line is broken",
-        Error::Base64Decode(_) => "it is not base64",
-        _ => "it cannot be read",
-    }
-    .to_owned()
 }
 
 fn take<T>(from: &mut Vec<(T, Facts)>, fits: impl Fn(&Facts) -> bool) -> Option<(T, Facts)> {
