@@ -12,6 +12,7 @@ use rustls::{ClientConfig, RootCertStore};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use zeroize::Zeroizing;
@@ -24,6 +25,11 @@ use crate::listener::only_piece;
 
 /// Longest that connecting may take. A silent engine is allowed, an absent one is not.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Longest that a full backlog of the engine's socket file is waited for.
+const BACKLOG_PATIENCE: Duration = Duration::from_secs(1);
+/// How often it is tried again.
+const BACKLOG_PAUSE: Duration = Duration::from_millis(10);
 
 /// Knows how to reach the engine.
 #[derive(Clone)]
@@ -108,7 +114,7 @@ impl Connector {
                 let stream = connector.connect(name.clone(), open_tcp(authority).await?).await?;
                 Ok(EngineStream::Tls(Box::new(stream)))
             }
-            Way::Unix(path) => Ok(EngineStream::Unix(UnixStream::connect(path).await?)),
+            Way::Unix(path) => Ok(EngineStream::Unix(open_unix(path).await?)),
         }
     }
 }
@@ -118,6 +124,20 @@ async fn open_tcp(authority: &str) -> io::Result<TcpStream> {
     stream.set_nodelay(true)?;
     keep_alive(&stream)?;
     Ok(stream)
+}
+
+/// A socket file whose backlog is full refuses at once, where TCP would wait (connect(2), EAGAIN). Nothing has been sent yet,
+/// so it is tried again for a while: an engine that accepts late is no absent one.
+async fn open_unix(path: &Path) -> io::Result<UnixStream> {
+    let deadline = Instant::now() + BACKLOG_PATIENCE;
+    loop {
+        match UnixStream::connect(path).await {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && Instant::now() < deadline => {
+                tokio::time::sleep(BACKLOG_PAUSE).await;
+            }
+            other => return other,
+        }
+    }
 }
 
 fn client_config(
@@ -245,5 +265,34 @@ impl AsyncWrite for EngineStream {
             Self::Tls(stream) => stream.is_write_vectored(),
             Self::Unix(stream) => stream.is_write_vectored(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::{UnixListener, UnixStream};
+
+    use socket2::{Domain, SockAddr, Socket, Type};
+
+    use super::open_unix;
+
+    #[tokio::test]
+    async fn w15_a_full_backlog_of_the_engines_socket_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("engine.sock");
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+        socket.bind(&SockAddr::unix(&path).unwrap()).unwrap();
+        socket.listen(0).unwrap();
+        let listener = UnixListener::from(std::os::fd::OwnedFd::from(socket));
+        let _waiting = UnixStream::connect(&path).unwrap();
+        let refused = tokio::net::UnixStream::connect(&path).await.unwrap_err();
+        assert_eq!(refused.kind(), std::io::ErrorKind::WouldBlock, "the backlog is full");
+        let opening = tokio::spawn(async move { open_unix(&path).await });
+        tokio::task::yield_now().await;
+        let accepting = tokio::task::spawn_blocking(move || (listener.accept().unwrap(), listener));
+        opening.await.unwrap().unwrap();
+        drop(accepting.await.unwrap());
+        let gone = folder.path().join("none.sock");
+        assert!(open_unix(&gone).await.is_err(), "an absent engine is absent at once");
     }
 }

@@ -28,6 +28,7 @@ use crate::proxy::Connector;
 use crate::session::CookieKey;
 use crate::startup::acme::Renewal;
 use crate::startup::certificates::{certificate_port, login_ca};
+use crate::startup::descriptors::connections_of_each;
 use crate::startup::launcher::socket_path;
 use crate::startup::listeners::{Bound, Listening};
 use crate::startup::upkeep::{Signals, end_on_signal, flush, heed_certificates, upkeep};
@@ -183,7 +184,7 @@ impl Application {
         let mut builder = Server::build()
             .workers(workers)
             .disable_signals()
-            .max_concurrent_connections(50_000)
+            .max_concurrent_connections(connections_of_each(workers))
             .shutdown_timeout(grace.as_secs() + 2);
         for (index, socket) in sockets.into_iter().enumerate() {
             builder = listen(builder, &format!("door{index}"), socket, &gateway)?;

@@ -7,6 +7,7 @@ mod acme;
 mod application;
 mod certificates;
 mod demo;
+mod descriptors;
 mod launcher;
 mod listeners;
 mod prepare;
