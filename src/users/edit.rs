@@ -244,7 +244,9 @@ fn behind_links(path: &Path) -> Result<(Place, PathBuf), UsersError> {
     {
         return Err(UsersError::Read { path: path.to_owned(), source: ErrorKind::NotFound.into() });
     }
-    Ok((place, real))
+    // Shown as it was typed, where no link led elsewhere.
+    let is_typed = std::path::absolute(path).is_ok_and(|typed| typed == real);
+    Ok((place, if is_typed { path.to_owned() } else { real }))
 }
 
 fn entry<'a>(users: &'a mut BTreeMap<Username, Entry>, name: &Username) -> Result<&'a mut Entry, UsersError> {
