@@ -57,6 +57,8 @@ pub struct Settings {
     pub log_required: bool,
     /// Event loops; 0 is never stored here (it was replaced by the number of cores).
     pub workers: usize,
+    /// How long everything goes on after SIGTERM, but that the gateway is not ready any more.
+    pub drain: Duration,
     /// How long open requests may go on after SIGTERM.
     pub grace: Duration,
     /// User that the gateway runs as when started as root.

@@ -262,7 +262,11 @@ pub struct RawSettings {
     /// Event loops [default: one for each core]
     #[arg(long, env = "DOORWARD_WORKERS", value_name = "N", help_heading = PROCESS, hide_env_values = true)]
     pub workers: Option<Text>,
-    /// How long open requests may go on after SIGTERM [default: 8s]
+    /// How long the gateway goes on as before after SIGTERM, with readyz saying 503, so that load balancers send clients
+    /// elsewhere [default: 0s]
+    #[arg(long, env = "DOORWARD_DRAIN", value_name = "TIME", help_heading = PROCESS, hide_env_values = true)]
+    pub drain: Option<Text>,
+    /// How long open requests may go on after SIGTERM, and after --drain [default: 8s]
     #[arg(long, env = "DOORWARD_GRACE", value_name = "TIME", help_heading = PROCESS, hide_env_values = true)]
     pub grace: Option<Text>,
     /// User that the gateway runs as when started as root [default: doorward]

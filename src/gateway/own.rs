@@ -81,7 +81,7 @@ impl Worker {
             identity,
             refused,
             is_insecure: self.is_insecure(facts),
-            is_stopping: self.gateway.stop.gentle.has_fallen(),
+            is_stopping: self.gateway.stop.drain.has_fallen(),
             request_id: facts.id.text(),
             headers: std::mem::take(&mut parts.headers),
             method: parts.method.clone(),

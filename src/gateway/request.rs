@@ -79,6 +79,9 @@ impl Worker {
         {
             hsts.add(facts.authority.as_ref(), response.headers_mut());
         }
+        if !connection.is_http2 && self.gateway.stop.is_draining() && entry.status != 101 {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         if connection.is_http2 {
             response.headers_mut().remove(header::CONNECTION);
             // Over HTTP/1 hyper leaves the body of an answer to HEAD away, over HTTP/2 it does not.

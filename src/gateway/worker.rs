@@ -82,6 +82,8 @@ pub struct Gateway {
 /// The end of the gateway, in two steps, and who is still inside.
 #[derive(Clone, Debug, Default)]
 pub struct Stop {
+    /// Clients are asked to go elsewhere, and served as before.
+    pub drain: Cut,
     /// No new work.
     pub gentle: Cut,
     /// Whatever is still open is dropped.
@@ -94,6 +96,12 @@ impl Stop {
     #[must_use]
     pub fn inside(&self) -> usize {
         self.inside.load(Ordering::Relaxed)
+    }
+
+    /// Whether clients are asked to go elsewhere, while everything goes on.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.drain.has_fallen() && !self.gentle.has_fallen()
     }
 
     fn enter(&self) -> Inside {
@@ -184,7 +192,9 @@ impl Worker {
         let Accepted { io, connection } = accepted;
         let (peer, is_http2) = (connection.peer, connection.is_http2);
         let exit = connection.exit.clone();
-        let stop = self.gateway.stop.gentle.guard();
+        // HTTP/2 asks once for the whole connection (GOAWAY); one that comes later is served until the end.
+        let Stop { drain, gentle, .. } = &self.gateway.stop;
+        let stop = if is_http2 && !drain.has_fallen() { drain.guard() } else { gentle.guard() };
         let (place, mut left) = mpsc::channel(1);
         let held = Rc::new((connection, place));
         let timer = self.timer.clone();

@@ -47,6 +47,7 @@ pub struct Application {
     gateway: Arc<Gateway>,
     sockets: Vec<Listening>,
     workers: usize,
+    drain: Duration,
     grace: Duration,
     limits: crate::config::SessionLimits,
     renewal: Option<Renewal>,
@@ -142,6 +143,7 @@ impl Application {
             gateway: Arc::new(gateway),
             sockets,
             workers: settings.workers,
+            drain: settings.drain,
             grace: settings.grace,
             limits: settings.sessions,
             renewal: None,
@@ -174,7 +176,7 @@ impl Application {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         self.gateway.doors.throttle.restore(&self.gateway.doors.store.bans().await?);
         let addresses = self.addresses();
-        let Self { gateway, sockets, workers, grace, limits, renewal } = self;
+        let Self { gateway, sockets, workers, drain, grace, limits, renewal } = self;
         // Before anybody is told that we listen: a signal that comes sooner would end the process in disorder.
         let signals = Signals::new()?;
         let watch = gateway.tls.as_ref().map(TlsMaterial::watch).transpose()?;
@@ -199,7 +201,8 @@ impl Application {
             (Some(renewal), Some(tls)) => renewal.start(tls, gateway.doors.clock.clone())?,
             _ => Vec::new(),
         };
-        let ending = tokio::task::spawn_local(end_on_signal(Arc::clone(&gateway), signals, handle, grace));
+        let ending =
+            tokio::task::spawn_local(end_on_signal(Arc::clone(&gateway), signals, handle, drain, grace));
         server.await.context("the event loops ended")?;
         ending.abort();
         upkeep.abort();

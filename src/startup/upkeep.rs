@@ -104,9 +104,16 @@ pub(super) async fn end_on_signal(
     gateway: Arc<Gateway>,
     mut signals: Signals,
     server: actix_server::ServerHandle,
+    drain: Duration,
     grace: Duration,
 ) {
     signals.wait_for_end(&gateway).await;
+    gateway.stop.drain.fall();
+    if !drain.is_zero() {
+        tracing::info!(open = gateway.stop.inside(), seconds = drain.as_secs(), "draining");
+        // Who asks twice does not want to wait.
+        let _ = tokio::time::timeout(drain, signals.wait_for_end(&gateway)).await;
+    }
     tracing::info!(open = gateway.stop.inside(), "ending");
     gateway.stop.gentle.fall();
     let firm = {

@@ -87,6 +87,27 @@ fn gh1_sigterm_ends_with_0_inside_the_grace_though_a_stream_and_a_tunnel_are_ope
 }
 
 #[test]
+fn w15_while_it_drains_it_serves_and_accepts_and_sends_clients_elsewhere() {
+    let gateway = TestGateway::start(&["--assume-secure", "--drain", "1h"]);
+    let mut tunnel = echo_tunnel(&gateway);
+    let mut kept = gateway.connect();
+    assert_eq!(kept.ask(gateway.get("/before")).values("connection"), [""; 0]);
+    gateway.signal(Signal::SIGTERM);
+    gateway.said.wait_for_text("draining");
+    let answer = kept.ask(gateway.get("/kept"));
+    assert_eq!((answer.status, answer.values("connection")), (200, vec!["close".to_owned()]));
+    kept.expect_close();
+    let answer = gateway.ask(gateway.get("/new"));
+    assert_eq!((answer.status, answer.values("connection")), (200, vec!["close".to_owned()]));
+    let (status, body) = ready(&mut gateway.connect());
+    assert_eq!((status, body.contains("stopping")), (503, true), "{body}");
+    echoes(&mut tunnel);
+    // Who asks twice does not want to wait.
+    gateway.signal(Signal::SIGTERM);
+    expect_good_end(&gateway);
+}
+
+#[test]
 fn gh1_a_request_under_way_is_answered_before_the_end() {
     let gateway = TestGateway::start(&["--autocert", "localhost,127.0.0.1"]);
     let (arrived, arrival) = channel();
