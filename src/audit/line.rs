@@ -268,11 +268,12 @@ fn push_segment(out: &mut String, segment: &str) {
         out.push_str(segment);
         return;
     }
-    let start = segment.floor_char_boundary(SEGMENT_START);
-    let end = segment.ceil_char_boundary(segment.len() - SEGMENT_END);
-    out.push_str(segment.get(..start).unwrap_or_default());
+    // Not in the middle of a character.
+    let start = (0..=SEGMENT_START).rev().find_map(|at| segment.get(..at));
+    let end = (segment.len() - SEGMENT_END..=segment.len()).find_map(|at| segment.get(at..));
+    out.push_str(start.unwrap_or_default());
     out.push_str(&format!("…[{} bytes]…", segment.len()));
-    out.push_str(segment.get(end..).unwrap_or_default());
+    out.push_str(end.unwrap_or_default());
 }
 
 fn escape(text: &str) -> String {

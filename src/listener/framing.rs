@@ -5,9 +5,17 @@
 //! forward is whole; but a sender that gives both is broken or hostile, and is refused. It also drops the `#fragment` of
 //! a target: whoever judged the target before us may have read it to its end. What was dropped is only in the bytes.
 
+use std::sync::LazyLock;
+
 use http::{HeaderMap, Method, Uri, header};
 use memchr::memchr;
+use memchr::memmem::Finder;
 use thiserror::Error;
+
+/// The empty line behind a head, with what ends the line before it; built once, since it is looked for in every request.
+static EMPTY_LINE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\n\r\n"));
+/// The same without its carriage return.
+static BARE_EMPTY_LINE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\n\n"));
 
 /// A head that was not read as it was written.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
@@ -57,10 +65,11 @@ pub(super) fn check_head(
     if !behind.starts_with(b" HTTP/1.") {
         return Err(BadHead::Lost);
     }
-    let is_coded = headers.contains_key(header::TRANSFER_ENCODING);
-    let (length, codings) = read_lines(head, is_coded)?;
-    match codings {
-        0 if !is_coded => Ok((start + length, sized(headers)?)),
+    let length = head_length(head)?;
+    if !headers.contains_key(header::TRANSFER_ENCODING) {
+        return Ok((start + length, sized(headers)?));
+    }
+    match codings(head.get(..length).ok_or(BadHead::Lost)?)? {
         1 => Ok((start + length, Body::Chunked)),
         _ => Err(BadHead::TwoLengths),
     }
@@ -76,22 +85,24 @@ fn sized(headers: &HeaderMap) -> Result<Body, BadHead> {
     }
 }
 
-/// The head's length with its empty line, and how many transfer codings it names. A lone line feed ends a line too, since
-/// hyper takes it for one.
-fn read_lines(head: &[u8], is_coded: bool) -> Result<(usize, usize), BadHead> {
-    let (mut at, mut codings) = (0, 0);
-    loop {
-        let rest = head.get(at..).ok_or(BadHead::Lost)?;
-        let end = memchr(b'\n', rest).ok_or(BadHead::Lost)?;
-        let line = rest.get(..end).ok_or(BadHead::Lost)?;
-        at += end + 1;
-        if matches!(line, [] | [b'\r']) {
-            return Ok((at, codings));
-        }
-        if is_coded && is_coding(line)? {
-            codings += 1;
-        }
+/// The head's length with its empty line. A lone line feed ends a line too, since hyper takes it for one.
+fn head_length(head: &[u8]) -> Result<usize, BadHead> {
+    let usual = EMPTY_LINE.find(head);
+    let before = usual.and_then(|end| head.get(..=end)).unwrap_or(head);
+    match (BARE_EMPTY_LINE.find(before), usual) {
+        (Some(end), _) => Ok(end + 2),
+        (None, Some(end)) => Ok(end + 3),
+        (None, None) => Err(BadHead::Lost),
     }
+}
+
+/// How many transfer codings a head names.
+fn codings(head: &[u8]) -> Result<usize, BadHead> {
+    let mut codings = 0;
+    for line in head.split(|b| *b == b'\n').skip(1) {
+        codings += usize::from(is_coding(line)?);
+    }
+    Ok(codings)
 }
 
 /// Whether a line of a request with a transfer coding is that coding, exactly `chunked`.
@@ -154,6 +165,27 @@ mod tests {
         ] {
             let refused = check(&format!("POST /build?t=x HTTP/1.1\n{head}"));
             assert_eq!(refused, Err(BadHead::TwoLengths), "{head:?}");
+        }
+    }
+
+    #[test]
+    fn i3_a_head_ends_at_the_first_empty_line_of_either_form() {
+        let length = |bytes: &str| {
+            check_head(&Method::GET, &Uri::from_static("/"), &HeaderMap::new(), bytes.as_bytes())
+                .map(|(end, _)| end)
+        };
+        for head in [
+            "GET / HTTP/1.1\r\n\r\n",
+            "GET / HTTP/1.1\n\n",
+            "GET / HTTP/1.1\n\r\n",
+            "\nGET / HTTP/1.1\nA: b\r\n\n",
+        ] {
+            for behind in ["", "\n\n", "\r\n\r\n", "POST / HTTP/1.1\r\n\r\n", "x\n\nx"] {
+                assert_eq!(length(&format!("{head}{behind}")), Ok(head.len()), "{head:?} {behind:?}");
+            }
+        }
+        for partial in ["GET / HTTP/1.1\r\n\r", "GET / HTTP/1.1\n", "\r\n\r\n", ""] {
+            assert_eq!(length(partial), Err(BadHead::Lost), "{partial:?}");
         }
     }
 

@@ -122,8 +122,7 @@ pub fn prepare_request(headers: &mut HeaderMap, facts: &Facts<'_>, upgrade: Opti
             || name == header::AUTHORIZATION
             || name == header::EXPECT
             || name == header::TRAILER
-            || is_identity(name.as_str())
-            || is_lookalike(name.as_str())
+            || is_forged(name.as_str())
     });
     if headers.contains_key(header::COOKIE) {
         session::strip(headers);
@@ -146,7 +145,7 @@ pub fn prepare_request(headers: &mut HeaderMap, facts: &Facts<'_>, upgrade: Opti
 
 /// Deletes whatever a client might write to be taken for somebody else, or to be somewhere else.
 pub fn strip_identity(headers: &mut HeaderMap) {
-    strip_where(headers, |name| is_identity(name.as_str()));
+    strip_where(headers, |name| is_forged(name.as_str()));
 }
 
 /// Over HTTP/2 each cookie may come in a header of its own; HTTP/1.1 knows one (RFC 9113 section 8.2.3).
@@ -159,21 +158,27 @@ fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
-/// Whether a backend might read this name as who the visitor is: many (CGI, WSGI, frameworks) take `Remote_User` and
-/// `Remote.User` for `Remote-User`.
-fn is_identity(name: &str) -> bool {
+/// Whether a backend might read this name as who the visitor is, or, if it takes every separator for the same, as one that
+/// says how long the request is or where it goes: many (CGI, WSGI, frameworks) take `Remote_User` and `Remote.User` for
+/// `Remote-User`. Judged was the header of the exact name.
+fn is_forged(name: &str) -> bool {
     // Quick no for nearly every header: all such names begin like one of these, or with a separator.
     let is_candidate = match name.as_bytes() {
         [first, second, ..] if first.is_ascii_alphanumeric() => {
             matches!(
                 (first, second),
                 (b'a', b'u')
-                    | (b'c', b'f' | b'l')
+                    | (b'c', b'f' | b'l' | b'o')
+                    | (b'e', b'x')
                     | (b'f', b'o')
-                    | (b'h', b't')
+                    | (b'h', b'o' | b't')
+                    | (b'k', b'e')
+                    | (b'o', b'r')
+                    | (b'p', b'r')
                     | (b'r', b'e')
                     | (b's', b's')
-                    | (b't', b'l' | b'r')
+                    | (b't', b'e' | b'l' | b'r')
+                    | (b'u', b'p')
                     | (b'v', b'i')
                     | (b'x', _)
             )
@@ -183,19 +188,27 @@ fn is_identity(name: &str) -> bool {
     if !is_candidate {
         return false;
     }
+    if is_canonical(name) {
+        return is_identity(name);
+    }
     let canonical = canonical(name);
-    IDENTITY.contains(&canonical.as_str())
-        || IDENTITY_PREFIXES.iter().any(|prefix| canonical.starts_with(prefix))
+    is_identity(&canonical) || MEANT_EXACTLY.contains(&canonical.as_str())
 }
 
-/// Whether a backend that takes every separator for the same might read this name as one that says how long the request is,
-/// where it goes, or who sends it. Judged was the header of the exact name.
-fn is_lookalike(name: &str) -> bool {
-    let is_odd = |b: u8| !(b.is_ascii_alphanumeric() || b == b'-');
-    if !name.bytes().any(is_odd) && !name.starts_with('-') && !name.ends_with('-') && !name.contains("--") {
-        return false;
+fn is_identity(canonical: &str) -> bool {
+    IDENTITY.contains(&canonical) || IDENTITY_PREFIXES.iter().any(|prefix| canonical.starts_with(prefix))
+}
+
+/// Whether [`canonical`] would change nothing.
+fn is_canonical(name: &str) -> bool {
+    let mut last = b'-';
+    for byte in name.bytes() {
+        if !(byte.is_ascii_alphanumeric() || (byte == b'-' && last != b'-')) {
+            return false;
+        }
+        last = byte;
     }
-    MEANT_EXACTLY.contains(&canonical(name).as_str())
+    last != b'-'
 }
 
 /// A name as CGI, WSGI and many frameworks tell names apart: whatever is no letter or digit is a separator.
