@@ -7,6 +7,8 @@ use thiserror::Error;
 
 use super::schedule::Failure;
 
+use crate::domain::sanitize;
+
 /// Why a certificate could not be got.
 #[derive(Debug, Error)]
 pub enum AcmeError {
@@ -112,7 +114,8 @@ impl AcmeError {
     }
 }
 
-/// Bounded, and without control characters.
+/// Bounded, and fit for a terminal and a log.
 pub(super) fn harmless(text: &str) -> String {
-    text.chars().take(1000).map(|c| if c.is_control() { ' ' } else { c }).collect()
+    let first: String = text.chars().take(1000).collect();
+    sanitize(&first, ' ')
 }

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use crate::config::LogFormat;
-use crate::domain::UnixMillis;
+use crate::domain::{UnixMillis, is_unsafe};
 
 /// Longest text from a client that a line holds, in bytes.
 const MOST_BYTES: usize = 512;
@@ -283,7 +283,7 @@ fn escape(text: &str) -> String {
 }
 
 fn push_escaped(out: &mut String, c: char) {
-    if c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}') {
+    if is_unsafe(c) {
         out.extend(c.escape_unicode());
     } else {
         out.push(c);

@@ -1,19 +1,16 @@
 //! Texts of others on a terminal.
 
+use crate::domain::is_unsafe;
+
 /// A text that somebody else wrote, as it may be shown: it must not steer the terminal, nor turn what stands beside it
 /// around (Unicode TR 36). Lines stay lines.
 pub(super) fn shown(text: &str) -> String {
-    text.chars().map(|c| if c == '\n' || !steers(c) { c } else { '?' }).collect()
+    text.chars().map(|c| if c == '\n' || !is_unsafe(c) { c } else { '?' }).collect()
 }
 
 /// As [`shown`], on one line.
 pub(super) fn shown_in_line(text: &str) -> String {
     shown(text).replace('\n', " ")
-}
-
-fn steers(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 #[cfg(test)]

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use url::{Host, Url};
 
+use crate::domain::sanitize;
+
 /// Where a gateway listens if nothing else is said.
 const DEFAULT_PORT: u16 = 8100;
 
@@ -44,7 +46,7 @@ impl GatewayUrl {
         if text.contains('@') {
             return Err(AddressError::User);
         }
-        let form = || AddressError::Form(text.chars().filter(|c| !c.is_control()).take(100).collect());
+        let form = || AddressError::Form(sanitize(&text.chars().take(100).collect::<String>(), '?'));
         let has_scheme = text.contains("://");
         let full = if has_scheme { text.to_owned() } else { format!("https://{text}") };
         let url = Url::parse(&full).map_err(|_| form())?;

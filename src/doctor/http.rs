@@ -8,7 +8,7 @@ use http_body_util::{BodyExt, Empty, Limited};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::domain::UnixSeconds;
+use crate::domain::{UnixSeconds, sanitize};
 
 const WHOLE: Duration = Duration::from_secs(4);
 const MAX_BODY: usize = 64 * 1024;
@@ -36,7 +36,8 @@ impl Answer {
 
 /// Bounded, without control characters: strangers may have written it.
 pub(super) fn harmless(text: &str) -> String {
-    text.chars().take(200).map(|c| if c.is_control() { '?' } else { c }).collect()
+    let first: String = text.chars().take(200).collect();
+    sanitize(&first, '?')
 }
 
 /// Asks for `path` at `host`, with these headers more.

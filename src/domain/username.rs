@@ -5,6 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::domain::is_unsafe;
+
 const MAX_USERNAME_BYTES: usize = 256;
 
 /// A user name: 1 to 256 bytes of UTF-8 without control characters, white space at the ends, a leading `-`, `/` or `:`.
@@ -60,11 +62,9 @@ impl Username {
 }
 
 /// `/` would reach into files that modules open by user name (CVE-2020-27780 class), `:` splits passwd lines;
-/// the last ranges are invisible or reorder text (Unicode TR 36).
+/// what is invisible or reorders text would make two names look alike.
 fn is_forbidden(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '/' | ':' | ',' | '"' | '<' | '>' | '\u{ad}' | '\u{200b}'..='\u{200f}')
-        || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{ffff}')
+    is_unsafe(c) || matches!(c, '/' | ':' | ',' | '"' | '<' | '>' | '\u{fff9}'..='\u{ffff}')
 }
 
 impl fmt::Display for Username {

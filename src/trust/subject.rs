@@ -12,7 +12,7 @@ use x509_parser::objects::{oid_registry, oid2abbrev};
 use x509_parser::x509::{AttributeTypeAndValue, X509Name};
 
 use super::refusal::Refusal;
-use crate::domain::UnixSeconds;
+use crate::domain::{UnixSeconds, is_unsafe};
 
 /// Microsoft's user principal name (MS-WCCE section 2.2.2.7.7.4), an `otherName`.
 const UPN: Oid<'static> = oid!(1.3.6.1.4.1.311.20.2.3);
@@ -160,7 +160,7 @@ fn escape(value: &str) -> String {
         let is_special = matches!(letter, '"' | '+' | ',' | ';' | '<' | '>' | '\\')
             || (at == 0 && matches!(letter, ' ' | '#'))
             || (at == last && letter == ' ');
-        if letter.is_control() {
+        if is_unsafe(letter) {
             let mut bytes = [0; 4];
             for byte in letter.encode_utf8(&mut bytes).bytes() {
                 escaped.push_str(&format!("\\{byte:02X}"));

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use crate::domain::Username;
+use crate::domain::{Username, is_unsafe};
 use crate::store::NoEntropy;
 
 /// Why a user file cannot be used or changed.
@@ -96,5 +96,5 @@ pub enum UsersError {
 
 /// A parser's words, which may repeat words of the file, made fit for a terminal and a log.
 pub(super) fn harmless(detail: &str) -> String {
-    detail.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+    detail.chars().flat_map(|c| if is_unsafe(c) { c.escape_default().collect() } else { vec![c] }).collect()
 }

@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::io::IsTerminal;
 
 use crate::doctor::{Finding, Status, Summary};
+use crate::domain::sanitize;
 
 /// How it is written.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -90,7 +91,7 @@ fn summary(summary: Summary) -> String {
 
 /// Strangers may have written a part of it: an engine, a directory, a file's name.
 fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    sanitize(text, ' ')
 }
 
 #[cfg(test)]

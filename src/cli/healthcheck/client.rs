@@ -18,6 +18,8 @@ use tokio_rustls::TlsConnector;
 use super::target::{Place, Target};
 use super::trust;
 
+use crate::domain::sanitize;
+
 /// Under Docker's own default of 30 s, and long enough for a gateway under load.
 const WHOLE: Duration = Duration::from_secs(5);
 const MAX_BODY: usize = 64 * 1024;
@@ -39,9 +41,7 @@ impl Answer {
             other => other.to_string(),
         };
         // A stranger may answer at this address; what it says must not steer the terminal.
-        let safe =
-            |text: String| text.chars().map(|c| if c.is_control() { '?' } else { c }).collect::<String>();
-        parsed.into_iter().map(|(part, state)| (safe(part), safe(text(state)))).collect()
+        parsed.into_iter().map(|(part, state)| (sanitize(&part, '?'), sanitize(&text(state), '?'))).collect()
     }
 }
 

@@ -1,6 +1,6 @@
 //! How what a PAM module says and asks is put on a page.
 
-use crate::domain::{Level, Message, Prompt, PromptStyle};
+use crate::domain::{Level, Message, Prompt, PromptStyle, is_unsafe};
 
 /// Longest label shown, in characters. Real prompts are shorter than a line.
 const MAX_LABEL: usize = 200;
@@ -88,8 +88,7 @@ fn label(text: &str) -> String {
 /// Control characters mean nothing on a page, and those that turn the direction of writing could make a module's text
 /// read as ours.
 fn is_shown(c: char) -> bool {
-    !c.is_control()
-        && !matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    !is_unsafe(c)
 }
 
 /// PAM says only how an answer is typed, so what is asked for has to be guessed from the words. A wrong guess costs a

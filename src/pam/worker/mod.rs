@@ -20,6 +20,9 @@ mod child;
 mod code;
 mod control;
 mod conversation;
+#[path = "../../domain/foreign_text.rs"]
+#[allow(dead_code, unreachable_pub, reason = "compiled into the gateway too, which uses the rest")]
+mod foreign_text;
 #[path = "../frames.rs"]
 #[allow(dead_code, unreachable_pub, reason = "compiled into the gateway too, which uses the rest")]
 mod frames;

@@ -1,5 +1,6 @@
 //! Texts of modules, made fit to be shown: bounded, UTF-8, nothing that steers a terminal or reorders a line. Pure.
 
+use super::foreign_text::is_unsafe;
 use super::frames::{Note, Tone};
 
 /// Most bytes of one text.
@@ -27,11 +28,7 @@ fn harmless(c: char) -> Option<char> {
         '\n' => Some(c),
         '\r' => None,
         '\t' => Some(' '),
-        // Format characters are invisible or reorder what stands beside them (Unicode TR 36).
-        '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' => {
-            Some('\u{fffd}')
-        }
-        _ if c.is_control() => Some('\u{fffd}'),
+        _ if is_unsafe(c) => Some('\u{fffd}'),
         _ => Some(c),
     }
 }
