@@ -37,6 +37,8 @@ mod life_cycle;
 #[cfg(test)]
 mod login;
 #[cfg(test)]
+mod reading;
+#[cfg(test)]
 mod run;
 #[cfg(test)]
 mod streams;
