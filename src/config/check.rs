@@ -52,6 +52,7 @@ fn assemble(checker: &mut Checker<'_>) -> Option<Settings> {
     let basic_cache = checker.length_or_zero("basic-cache", raw.basic_cache.as_ref(), "60s");
     checker.at_most("basic-cache", basic_cache, "1d");
     let drain = checker.length_or_zero("drain", raw.drain.as_ref(), "0s");
+    checker.at_most("drain", drain, "1h");
     let grace = checker.length_up_to("grace", raw.grace.as_ref(), "8s", "1h");
     let workers = workers(checker);
     let user = places::user(checker);

@@ -151,10 +151,10 @@ pub(super) fn bind(
     certificate: Option<ClientCertificate>,
     now: UnixSeconds,
 ) -> Found {
-    let Some(certificate) = certificate else { return Found::Good(credential) };
+    let Some(certificate) = certificate else { return Found::Good(Box::new(credential)) };
     let person = door.and_then(|door| door.trust.identify(&certificate, now).ok());
     match person.filter(|person| person.user == *credential.user()) {
-        Some(person) => Found::Good(credential.bound_to(Arc::new(certificate), &person)),
+        Some(person) => Found::Good(Box::new(credential.bound_to(Arc::new(certificate), &person))),
         None => Found::Over,
     }
 }

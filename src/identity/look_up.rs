@@ -10,7 +10,7 @@ use crate::store::{KeyHash, StoreError};
 /// What a store has under a key.
 pub(super) enum Found {
     /// A credential.
-    Good(Credential),
+    Good(Box<Credential>),
     /// One that does not count any more: the certificate that it was got by does not.
     Over,
     /// Nothing.
@@ -34,7 +34,7 @@ where
             return live(Identity::new(credential), clock);
         }
         let credential = match fetch().await {
-            Ok(Found::Good(credential)) => credential,
+            Ok(Found::Good(credential)) => *credential,
             Ok(Found::Over) => return Outcome::Failed(Reason::Over),
             Ok(Found::Nothing) => return Outcome::Failed(Reason::Unknown),
             Err(error) => {

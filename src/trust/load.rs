@@ -113,7 +113,7 @@ impl Loaded {
         if count <= public::FEW {
             return Ok(());
         }
-        let files = settings.authorities.iter().filter_map(|authority| match authority {
+        let mut files = settings.authorities.iter().filter_map(|authority| match authority {
             ClientCa::File(path) => Some(path.as_path()),
             ClientCa::Own => None,
         });
@@ -122,7 +122,7 @@ impl Loaded {
              theirs would come in; name the CA that issues your clients' certificates, or write others = \"refuse\" in \
              --cert-map"
         );
-        Err(TrustError::file("client-ca", files.last().unwrap_or(Path::new("")), problem))
+        Err(TrustError::file("client-ca", files.next_back().unwrap_or(Path::new("")), problem))
     }
 
     /// The same with our own CAs as they are now, where another file cannot be used: revocations must not wait for its
@@ -199,7 +199,8 @@ impl Loaded {
                 Some(known) if known.may_sign_lists => return None,
                 Some(_) => "but this CA may not sign lists (key usage without cRLSign); remove it",
                 None => {
-                    "but no CA of this name in --client-ca signed it; remove it, or add the CA whose key signed it"
+                    "but no CA of this name in --client-ca signed it, by an algorithm that is taken (not SHA-1); remove it, or add \
+                     the CA whose key signed it"
                 }
             };
             let problem = format!("the list is of {}, {problem}", list.name);

@@ -125,6 +125,7 @@ fn i14_nothing_lives_for_years() {
         ("token-lifetime", "366d", "367d"),
         ("basic-cache", "1d", "25h"),
         ("grace", "1h", "2h"),
+        ("drain", "1h", "2h"),
         ("hsts", "730d", "731d"),
         ("pam-compute-timeout", "1h", "61m"),
         ("pam-prompt-timeout", "1h", "61m"),

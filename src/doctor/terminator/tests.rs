@@ -103,7 +103,8 @@ fn a_gateway_that_speaks_tls_itself_believes_nobody_or_too_many() {
     let alone = settings("use-login = true\nautocert = 'a'");
     let findings = judged(&alone, &echo(HERE, ""), &echo(HERE, "203.0.113.77"));
     says(&findings, "terminator.forged-address", Status::Ok, "not believed");
-    let wide = settings("use-login = true\nautocert = 'a'\ntrusted-proxy = '0.0.0.0/0'");
+    let wide =
+        settings("use-login = true\nautocert = 'a'\ntrusted-proxy = '0.0.0.0/0'\ntrust-all-proxies = true");
     let findings = judged(&wide, &echo(HERE, ""), &echo("203.0.113.77", "203.0.113.77"));
     says(&findings, "terminator.forged-address", Status::Problem, "is believed whatever");
 }
@@ -131,12 +132,16 @@ fn host_protocol_and_user_are_judged() {
 #[test]
 fn a_trusted_network_that_is_everybody_is_a_problem() {
     let says_trusted = |text: &str, status: Status, word: &str| {
-        let findings = trusted(&behind(text));
+        let word_of_the_operator = if status == Status::Problem { "\ntrust-all-proxies = true" } else { "" };
+        let front = "use-login = true\nassume-secure = true\n";
+        let settings = settings(&format!("{front}trusted-proxy = [{text}]{word_of_the_operator}"));
+        let findings = trusted(&settings);
         says(&findings, "terminator.trusted-proxy", status, word);
     };
     says_trusted("'0.0.0.0/0'", Status::Problem, "believes everybody");
     says_trusted("'::/0'", Status::Problem, "believes everybody");
-    says_trusted("'128.0.0.0/2'", Status::Warning, "very wide");
+    says_trusted("'0.0.0.0/1', '128.0.0.0/1'", Status::Problem, "believes everybody");
+    says_trusted("'10.0.0.0/7'", Status::Warning, "very wide");
     says_trusted("'10.0.0.0/8'", Status::Ok, "too wide");
     says_trusted("", Status::Warning, "without --trusted-proxy");
 }

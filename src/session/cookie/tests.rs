@@ -214,14 +214,14 @@ fn s12_all_cookie_headers_are_searched() {
 fn s3_the_pages_see_one_certain_cookie_or_none() {
     let good = &*format!("{NAME}=x");
     for (before, after) in [
-        (format!("a=1; {good}"), Some(format!("a=1; {good}"))),
-        (format!("a=1; {good}; {good}"), Some("a=1".to_owned())),
-        (format!("a=1; __Host-doorward=x; {good}"), Some(format!("a=1; {good}"))),
-        ("a=1; __Host-doorward-0badcafe=x".to_owned(), Some("a=1".to_owned())),
+        (format!("a=1; {good}"), Some(good)),
+        (format!("a=1; {good}; {good}"), None),
+        (format!("a=1; __Host-doorward=x; {good}"), Some(good)),
+        ("a=1; __Host-doorward-0badcafe=x".to_owned(), None),
     ] {
         let mut headers = headers(&[before.as_bytes()]);
         drop_doubtful(&mut headers, &names());
-        assert_eq!(headers.get(COOKIE).map(HeaderValue::as_bytes), after.as_deref().map(str::as_bytes));
+        assert_eq!(headers.get(COOKIE).map(HeaderValue::as_bytes), after.map(str::as_bytes));
     }
     for planted in disguises(&format!("{NAME}=evil")) {
         let mut only = headers(&[planted.as_bytes()]);

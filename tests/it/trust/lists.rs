@@ -2,7 +2,7 @@
 
 use time::{Duration, OffsetDateTime};
 
-use super::made::{CA, CLIENT, GOOD, House, List, said, shown};
+use super::made::{CA, CLIENT, GOOD, House, List, shown};
 use doorward::domain::ClientCertificate;
 use doorward::trust::{ClientTrust, Refusal};
 
@@ -343,5 +343,4 @@ fn i5_a_moment_at_which_a_list_begins_or_ends_is_told() {
     );
     let identify = |at: i64| trust.identify(&house.chain(&["bob"]) as &ClientCertificate, at).is_ok();
     assert_eq!([now, next, after].map(identify), [true, false, true]);
-    let _ = said;
 }
