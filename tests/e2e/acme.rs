@@ -2,6 +2,7 @@
 //! verifies by connecting, declares good nonces stale, and keeps to the letter of RFC 8555.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -145,6 +146,8 @@ fn pebble_binds_the_account_to_one_of_the_ca_s_own() {
     drop(unbound);
     let key = scratch.file("eab.key");
     fs::write(&key, KEY).expect("scratch folder");
+    // The gateway takes no key that others may read.
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).expect("scratch folder");
     let key = key.display().to_string();
     let options = ["--acme-eab-kid", "kid-1", "--acme-eab-key", &key];
     let mut bound = gateway(&pebble, &scratch.file("bound"), pebble.tls, &options);

@@ -14,6 +14,7 @@ mod renewal;
 mod server;
 mod verify;
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -169,6 +170,7 @@ async fn serve(listener: TcpListener, material: Arc<TlsMaterial>) {
 fn binding(state: &std::path::Path, kid: &str, key: &str) -> AcmeBinding {
     let key_file = state.join("eab.key");
     std::fs::write(&key_file, key).unwrap();
+    std::fs::set_permissions(&key_file, std::fs::Permissions::from_mode(0o600)).unwrap();
     AcmeBinding { kid: kid.to_owned(), key_file }
 }
 
