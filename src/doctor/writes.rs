@@ -92,11 +92,12 @@ fn written_by(entry: &Entry, paths: &Paths) -> Vec<Written> {
 fn tally_folder(entry: &Entry, paths: &Paths) -> PathBuf {
     let settings = entry.argument("conf").map_or_else(|| paths.faillock.clone(), PathBuf::from);
     let text = fs::read_to_string(settings).unwrap_or_default();
-    let of_settings = text.lines().filter_map(|line| {
+    // The last one counts.
+    let mut of_settings = text.lines().rev().filter_map(|line| {
         let (name, value) = line.split_once('#').map_or(line, |(code, _)| code).split_once('=')?;
         (name.trim() == "dir").then(|| value.trim().to_owned())
     });
-    let dir = entry.argument("dir").map(str::to_owned).or_else(|| of_settings.last());
+    let dir = entry.argument("dir").map(str::to_owned).or_else(|| of_settings.next());
     dir.filter(|dir| dir.starts_with('/')).map_or_else(|| PathBuf::from("/run/faillock"), PathBuf::from)
 }
 

@@ -45,7 +45,7 @@ fn whole(status: StatusCode, kind: &'static str, body: String, request_id: &str)
 }
 
 /// 403 by policy. Who came by a link of another site is shown where it leads (`path`), and may go on from here.
-pub(super) fn denied(reason: Denied, path: Option<&PathAndQuery>, facts: &Facts) -> Response<GatewayBody> {
+pub(super) fn denied(reason: &Denied, path: Option<&PathAndQuery>, facts: &Facts) -> Response<GatewayBody> {
     match path.filter(|_| matches!(reason, Denied::ForeignReading(_)) && facts.fetch.is_window()) {
         Some(path) => {
             let page = pages::link_page(path.as_str(), &facts.id.text());

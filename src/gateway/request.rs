@@ -224,7 +224,7 @@ impl Worker {
             Err(reason) => {
                 noted.reason = Some(Cow::Owned(reason.to_string()));
                 drain(incoming);
-                return denied(reason, path.as_ref(), facts);
+                return denied(&reason, path.as_ref(), facts);
             }
         };
         let proto = if self.gateway.mode == Mode::Plain { "http" } else { "https" };

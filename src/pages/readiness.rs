@@ -147,9 +147,8 @@ mod tests {
                 assert_eq!(checks.get(), 0, "all had the report of the one whose client had left");
                 assert!(!readiness.report(check()).await.engine);
                 clock.advance(1);
-                for reports in [join_all((0..100).map(|_| readiness.report(check()))).await] {
-                    assert!(reports.iter().all(|report| *report == GOOD));
-                }
+                let reports = join_all((0..100).map(|_| readiness.report(check()))).await;
+                assert!(reports.iter().all(|report| *report == GOOD));
                 assert_eq!(checks.get(), 1);
             })
             .await;

@@ -32,8 +32,8 @@ enum Site {
     /// `cross-site`, or what nobody knows.
     Foreign,
     SameOrigin,
-    /// Another port or a sibling of this host.
-    SameSite,
+    /// Another port or a sibling of this host (`same-site`).
+    Sibling,
 }
 
 /// How the answer is used (`Sec-Fetch-Mode`).
@@ -100,7 +100,7 @@ impl FetchMetadata {
                 self.site = match bytes {
                     b"same-origin" => Site::SameOrigin,
                     b"none" => Site::ByPerson,
-                    b"same-site" => Site::SameSite,
+                    b"same-site" => Site::Sibling,
                     _ => Site::Foreign,
                 };
             }
@@ -144,14 +144,14 @@ impl FetchMetadata {
         self.is_doubtful
             || match self.site {
                 Site::Absent | Site::SameOrigin | Site::ByPerson => self.has_origin && !has_own_origin,
-                Site::Foreign | Site::SameSite => true,
+                Site::Foreign | Site::Sibling => true,
             }
     }
 
     /// Whether a page of another port, or of a sibling of this host, leads a whole window here.
     #[must_use]
     pub fn is_window_from_same_site(&self) -> bool {
-        self.site == Site::SameSite && self.is_window() && !self.has_origin
+        self.site == Site::Sibling && self.is_window() && !self.has_origin
     }
 
     /// Whether the `Origin` header is there.

@@ -29,7 +29,7 @@ impl Throttle {
                     state.changed.insert(key.clone());
                 }
                 if !ban.is_provisional || ban.strikes > 0 {
-                    state.table(&key).restore(key, &ban);
+                    state.table(&key).restore(&key, &ban);
                 }
             }
         }

@@ -111,10 +111,10 @@ impl Table {
     }
 
     /// Puts a ban that was written down.
-    pub(super) fn restore(&mut self, key: Key, ban: &Ban) {
+    pub(super) fn restore(&mut self, key: &Key, ban: &Ban) {
         if self.counts.len() < self.most {
             let restored = Count::restored(&self.rules, ban);
-            *self.own_count(&key) = restored;
+            *self.own_count(key) = restored;
         }
     }
 

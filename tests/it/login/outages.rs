@@ -12,6 +12,9 @@ use super::door::{Door, Setup};
 use super::people::{Service, hostile, may_run};
 use super::wire::{Reply, Request};
 
+/// A request that tries a user name and a password.
+type Ask<'a> = &'a dyn Fn(&str, &str) -> Request;
+
 /// Bans that outlast the test.
 const LONG: [&str; 4] = ["--throttle-ban", "1h", "--throttle-ban-max", "1h"];
 const QUICK: [&str; 2] = ["--login-failure-delay", "100ms"];
@@ -85,7 +88,7 @@ fn i6_a_stack_that_reports_refusals_as_outages_gives_no_free_guesses_at_any_door
         let body = json!({ "user": user, "password": password });
         Request::post("/_doorward/api/v1/login").json(&body)
     };
-    let doors: [(&str, &dyn Fn(&str, &str) -> Request); 4] = [
+    let doors: [(&str, Ask<'_>); 4] = [
         ("by-form", &form),
         ("by-api", &api),
         ("by-basic", &|user, password| Request::get("/version").basic(user, password)),

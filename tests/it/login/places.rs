@@ -27,8 +27,11 @@ fn answer(door: &Door, address: &str, step: &Value, text: &str) -> Reply {
     from(door, address, &json!({ "conversation": step["conversation"], "answers": [text] }))
 }
 
+/// The address of each member.
+type Crowd = fn(usize) -> String;
+
 /// Addresses that one owner may have.
-fn crowds() -> [(&'static str, fn(usize) -> String); 3] {
+fn crowds() -> [(&'static str, Crowd); 3] {
     [
         ("one /64", |number| format!("2001:db8::{:x}", number % 12)),
         ("one /48", |number| format!("2001:db8:0:{number:x}::1")),
