@@ -27,7 +27,7 @@ impl Folder {
     /// Opens the folder at `path`.
     ///
     /// # Errors
-    /// It is missing, not open to this user, or behind a link that is not followed (see [`crate::fs`]).
+    /// It is missing, not open to this user, or behind a link that is not followed (see `fs`).
     pub fn open(path: &Path) -> io::Result<Self> {
         walk(path, Goal::Folder).and_then(Self::reached)
     }

@@ -65,7 +65,7 @@ pub enum Denied {
     /// See [`ForeignOrigin`].
     #[error(transparent)]
     ForeignOrigin(#[from] ForeignOrigin),
-    /// See [`ForeignReading`].
+    /// A page of another site asked with what the browser adds by itself.
     #[error(transparent)]
     ForeignReading(#[from] ForeignReading),
     /// A token of the scope `read`, for something else than reading.

@@ -5,7 +5,7 @@
 //! is [`Throttle::admit`]; it reserves a place, so that a thousand guesses at once are no more than one after another.
 //!
 //! A failure without a verdict counts too, or a stack that reports refusals as outages would give guesses for nothing;
-//! what it brings is provisional, see [`outage`].
+//! what it brings is provisional, see `outage`.
 //!
 //! The crate `governor` was looked at for the buckets. It can only take, neither look nor give back, and here a
 //! success must cost nothing; nor has it bans, a bound, or a way to the disk. What is left of it would be one addition.
