@@ -30,12 +30,12 @@ impl Default for ThrottleSettings {
 }
 
 impl Settings {
-    /// Which addresses many clients share: those that are exempt, and proxies, which are the client where they name none
-    /// (a balancer of connections, a health check).
+    /// Which addresses many clients share: those that are exempt, and proxies that name none.
     #[must_use]
     pub fn clients(&self) -> Clients {
-        let exempt = self.throttle.iter().flat_map(|throttle| throttle.exempt.iter());
-        Clients::new(exempt.chain(&self.trusted_proxies).copied().collect())
+        let exempt = self.throttle.iter().flat_map(|throttle| throttle.exempt.iter().copied());
+        let proxies = self.trusted_proxies.iter().filter(|_| !self.believes_everybody()).copied();
+        Clients::new(exempt.collect(), proxies.collect())
     }
 }
 

@@ -24,7 +24,7 @@ pub use conversation::{Level, Message, Prompt, PromptStyle};
 pub use door::Door;
 pub use foreign_text::{is_unsafe, sanitize};
 pub use keepalive::keep_alive;
-pub use network::{CLIENT_PREFIX, Clients, network_of, site_of};
+pub use network::{CLIENT_PREFIX, Client, Clients, network_of, site_of};
 pub use return_to::ReturnTo;
 pub use scope::Scope;
 pub use secret::{InvalidPassword, Password};

@@ -33,32 +33,50 @@ fn truncated(address: IpAddr, v4: u8, v6: u8) -> IpAddr {
     }
 }
 
-/// Tells addresses of one client from those that many share: networks that the operator named (proxies, exempt offices),
-/// and peers without an address, such as those of a socket file. No limit takes those for one client.
+/// Where a request comes from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Client {
+    /// Its address.
+    pub address: IpAddr,
+    /// Nobody named the address: it is that of whoever connected.
+    pub is_peer: bool,
+}
+
+/// A client that a proxy has named.
+impl From<IpAddr> for Client {
+    fn from(address: IpAddr) -> Self {
+        Self { address, is_peer: false }
+    }
+}
+
+/// Tells addresses of one client from those that many share: exempt networks, trusted proxies that named no client (they
+/// balance connections, or ask by themselves), and peers without an address, such as those of a socket file. No limit
+/// takes those for one client.
 #[derive(Clone, Debug, Default)]
 pub struct Clients {
     shared: Vec<IpNet>,
+    proxies: Vec<IpNet>,
 }
 
 impl Clients {
-    /// Takes these networks for shared by many clients.
+    /// Takes these networks for shared by many clients, and these `proxies` where they name none.
     #[must_use]
-    pub const fn new(shared: Vec<IpNet>) -> Self {
-        Self { shared }
+    pub const fn new(shared: Vec<IpNet>, proxies: Vec<IpNet>) -> Self {
+        Self { shared, proxies }
     }
 
-    /// What was named as shared.
-    #[must_use]
-    pub fn shared(&self) -> &[IpNet] {
-        &self.shared
+    /// Networks of which an address may stand for many.
+    pub fn networks(&self) -> impl Iterator<Item = &IpNet> {
+        self.shared.iter().chain(&self.proxies)
     }
 
-    /// The one client at an address, or `None` if there may be many.
+    /// The one client there, or `None` if there may be many.
     #[must_use]
-    pub fn one(&self, address: IpAddr) -> Option<IpAddr> {
-        let address = address.to_canonical();
+    pub fn one(&self, client: Client) -> Option<IpAddr> {
+        let address = client.address.to_canonical();
+        let is_in = |networks: &[IpNet]| networks.iter().any(|network| network.contains(&address));
         let is_shared =
-            address.is_unspecified() || self.shared.iter().any(|network| network.contains(&address));
+            address.is_unspecified() || is_in(&self.shared) || (client.is_peer && is_in(&self.proxies));
         (!is_shared).then(|| network_of(address))
     }
 }
@@ -67,7 +85,7 @@ impl Clients {
 mod tests {
     use std::net::IpAddr;
 
-    use super::{Clients, network_of, site_of};
+    use super::{Client, Clients, network_of, site_of};
 
     fn ip(text: &str) -> IpAddr {
         text.parse().unwrap()
@@ -96,11 +114,14 @@ mod tests {
 
     #[test]
     fn i12_addresses_that_many_share_are_not_one_client() {
-        let clients =
-            Clients::new(vec!["198.51.100.0/24".parse().unwrap(), "2001:db8::/32".parse().unwrap()]);
-        for shared in ["198.51.100.7", "::ffff:198.51.100.7", "2001:db8:9::1", "0.0.0.0", "::"] {
-            assert_eq!(clients.one(ip(shared)), None, "{shared}");
+        let networks = |text: &str| vec![text.parse().unwrap()];
+        let clients = Clients::new(networks("198.51.100.0/24"), networks("2001:db8::/32"));
+        let one = |text: &str, is_peer| clients.one(Client { address: ip(text), is_peer });
+        for shared in ["198.51.100.7", "::ffff:198.51.100.7", "0.0.0.0", "::"] {
+            assert_eq!((one(shared, true), one(shared, false)), (None, None), "{shared}");
         }
-        assert_eq!(clients.one(ip("203.0.113.7")), Some(ip("203.0.113.7")));
+        assert_eq!(one("2001:db8:9::1", true), None, "a proxy that names nobody");
+        assert_eq!(one("2001:db8:9::1", false), Some(ip("2001:db8:9::")), "a client that it names");
+        assert_eq!(one("203.0.113.7", true), Some(ip("203.0.113.7")));
     }
 }

@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use http::{HeaderMap, header};
 
-use crate::domain::{ClientCertificate, Clock, UnixSeconds};
+use crate::domain::{Client, ClientCertificate, Clock, UnixSeconds};
 use crate::identity::accounts::Accounts;
 use crate::identity::basic::BasicDoor;
 use crate::identity::certificate::{CertificateDoor, Refusals};
 use crate::identity::conversations::Conversations;
 use crate::identity::credential::{Credential, Identity};
 use crate::identity::credential_cache::{self, CredentialCache, Presented};
-use crate::identity::origin::Origin;
+use crate::identity::origin::{Origin, client_of};
 use crate::identity::registry::Registry;
 use crate::identity::{bearer, cookie, issued};
 use crate::session::CookieKey;
@@ -274,7 +274,7 @@ impl Doors {
         } else {
             self.ask_for(value.as_bytes(), headers, address).await
         };
-        self.count(outcome, value.as_bytes(), address)
+        self.count(outcome, value.as_bytes(), client_of(headers, address))
     }
 
     async fn ask_for(&self, value: &[u8], headers: &HeaderMap, address: IpAddr) -> Outcome {
@@ -292,12 +292,13 @@ impl Doors {
 
     /// What nobody knows is a guess. Wrong passwords were counted where they were checked, and a credential that was
     /// good once is none.
-    fn count(&self, outcome: Outcome, credential: &[u8], address: IpAddr) -> Outcome {
+    fn count(&self, outcome: Outcome, credential: &[u8], client: Client) -> Outcome {
         let Outcome::Failed(reason @ (Reason::Malformed | Reason::Unknown | Reason::UnknownScheme)) = outcome
         else {
             return outcome;
         };
-        let counted = self.shared.throttle.bad_credential(address, credential);
+        let address = client.address;
+        let counted = self.shared.throttle.bad_credential(client, credential);
         // A program that goes on with an old token would fill the log, and fail2ban would shut its neighbours out too.
         if counted != Ok(false) {
             tracing::info!(target: "doorward::login", %address, why = reason.as_str(), "login refused");

@@ -84,9 +84,10 @@ impl Conversations {
         begin: Begin,
         transcript: Transcript,
     ) -> Reply {
-        let (address, browser) = (begin.origin.address, begin.origin.browser);
+        let (client, browser) = (begin.origin.client, begin.origin.browser);
+        let address = client.address;
         let is_known = begin.origin.device_of(&begin.user).is_some();
-        let Some(permit) = self.running.acquire(address) else {
+        let Some(permit) = self.running.acquire(client) else {
             attempt.release();
             return self.busy(submitted).await;
         };
@@ -109,7 +110,7 @@ impl Conversations {
         let waiting = dialogue.map(|dialogue| Waiting {
             dialogue,
             user: user.clone(),
-            address,
+            client,
             browser,
             password,
             has_answered: false,
@@ -127,10 +128,11 @@ impl Conversations {
 
     /// Goes on with a login. An id that is unknown, used, over, or of another client is refused.
     pub async fn answer(&self, conversation: &str, answers: Vec<String>, origin: Origin) -> Reply {
-        let (submitted, address) = (Instant::now(), origin.address);
+        let (submitted, client) = (Instant::now(), origin.client);
+        let address = client.address;
         // It takes no place: it has had one since it began.
         let Some(mut waiting) = self.pending.take(conversation, &origin) else {
-            if let Err(wait) = self.throttle.bad_credential(address, conversation.as_bytes()) {
+            if let Err(wait) = self.throttle.bad_credential(client, conversation.as_bytes()) {
                 return self.throttled(submitted, address, "", wait).await;
             }
             tracing::info!(target: "doorward::login", %address, why = "unknown conversation", "login refused");
@@ -141,7 +143,7 @@ impl Conversations {
         let answer = Zeroizing::new(answers.into_iter().next().unwrap_or_default());
         waiting.transcript = self.throttle.answered(waiting.transcript, &answer);
         let device = origin.device_of(user.as_str());
-        let attempt = match self.throttle.admit(address, user.as_str(), device, Some(waiting.transcript)) {
+        let attempt = match self.throttle.admit(client, user.as_str(), device, Some(waiting.transcript)) {
             Ok(attempt) => attempt.relayed(origin.is_relayed),
             Err(wait) => {
                 // The child goes before the delay is paid.
@@ -170,7 +172,8 @@ impl Conversations {
         credential: &[u8],
         origin: Origin,
     ) -> Reply {
-        let (submitted, address) = (Instant::now(), origin.address);
+        let (submitted, client) = (Instant::now(), origin.client);
+        let address = client.address;
         let transcript = self.transcript(user.as_str(), Some(password.expose()));
         let attempt = match self.admit(submitted, &origin, user.as_str(), transcript).await {
             Ok(attempt) => attempt.with(credential),
@@ -184,11 +187,11 @@ impl Conversations {
         match self.begin_admitted(submitted, attempt, begin, transcript).await {
             // Refused at once, this would tell a right password from a wrong one.
             Reply::Ask { conversation, user, .. } => {
-                self.cancel(&conversation, &Origin::unknown(address));
+                self.cancel(&conversation, &Origin::unknown(client));
                 let why = "more questions than Basic can answer";
                 tracing::info!(target: "doorward::login", %address, %user, why, "login refused");
                 if let Ok(attempt) =
-                    self.throttle.admit(address, user.as_str(), origin.device_of(user.as_str()), None)
+                    self.throttle.admit(client, user.as_str(), origin.device_of(user.as_str()), None)
                 {
                     attempt.with(credential).fail();
                 }
@@ -212,9 +215,9 @@ impl Conversations {
         user: &str,
         transcript: Transcript,
     ) -> Result<Attempt, Reply> {
-        match self.throttle.admit(origin.address, user, origin.device_of(user), Some(transcript)) {
+        match self.throttle.admit(origin.client, user, origin.device_of(user), Some(transcript)) {
             Ok(attempt) => Ok(attempt.relayed(origin.is_relayed)),
-            Err(wait) => Err(self.throttled(submitted, origin.address, user, wait).await),
+            Err(wait) => Err(self.throttled(submitted, origin.client.address, user, wait).await),
         }
     }
 

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use aws_lc_rs::{digest, rand};
 use data_encoding::BASE64URL_NOPAD;
 
-use crate::domain::{Clients, Clock, UnixSeconds, network_of, site_of};
+use crate::domain::{Client, Clients, Clock, UnixSeconds, network_of, site_of};
 use crate::identity::credential::Credential;
 use crate::store::KeyHash;
 
@@ -113,13 +113,15 @@ impl Devices {
 
     /// Begins a login; `None` if too many are under way, or there are no random bytes.
     #[must_use]
-    pub fn begin(&self, name: String, address: IpAddr) -> Option<BegunDevice> {
+    pub fn begin(&self, name: String, client: impl Into<Client>) -> Option<BegunDevice> {
+        let client = client.into();
+        let address = client.address;
         let (device, key) = secret()?;
         let code = code()?;
         let begun = self.clock.steady_millis();
         let mut table = self.lock();
         table.retain(|_, asked| asked.is_open(begun));
-        if let Some(here) = self.clients.one(address) {
+        if let Some(here) = self.clients.one(client) {
             // The newcomer is refused, and not the oldest ended: else anybody beside them could end everybody's.
             let own = table.values().filter(|asked| network_of(asked.address) == here).count();
             if own >= MOST_OF_ONE {
@@ -281,7 +283,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::{ALPHABET, DEVICE_SECONDS, DevicePoll, Devices, MOST, MOST_OF_ONE, POLL_SECONDS, code};
-    use crate::domain::{Clients, Clock, Username};
+    use crate::domain::{Client, Clients, Clock, Username};
     use crate::identity::Credential;
 
     const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 7));
@@ -293,7 +295,10 @@ mod tests {
 
     fn devices() -> (Devices, Clock) {
         let clock = Clock::manual(1000);
-        (Devices::new(Clients::new(vec!["198.51.100.7/32".parse().unwrap()]), clock.clone()), clock)
+        (
+            Devices::new(Clients::new(Vec::new(), vec!["198.51.100.7/32".parse().unwrap()]), clock.clone()),
+            clock,
+        )
     }
 
     fn word(poll: &DevicePoll) -> &'static str {
@@ -385,7 +390,7 @@ mod tests {
     #[test]
     fn one_address_has_few_whose_oldest_nobody_ends_and_all_together_are_bounded() {
         let (devices, clock) = devices();
-        let six = |host: usize| format!("2001:db8:0:1::{host:x}").parse().unwrap();
+        let six = |host: usize| format!("2001:db8:0:1::{host:x}").parse::<IpAddr>().unwrap();
         let begun: Vec<_> = (0..=MOST_OF_ONE)
             .map(|host| {
                 clock.advance(POLL_SECONDS);
@@ -404,13 +409,13 @@ mod tests {
     #[test]
     fn i12_a_network_full_of_addresses_keeps_no_program_out_and_ends_no_login_that_was_shown() {
         let (devices, _) = devices();
-        let six = |host: usize| format!("2001:db8:1:{:x}::1", host / MOST_OF_ONE).parse().unwrap();
+        let six = |host: usize| format!("2001:db8:1:{:x}::1", host / MOST_OF_ONE).parse::<IpAddr>().unwrap();
         let shown = devices.begin("laptop".into(), six(0)).unwrap();
         let page = devices.look(&shown.code, session(1).key()).unwrap();
         for host in 1..MOST {
             assert!(devices.begin("x".into(), six(host)).is_some());
         }
-        assert!(devices.begin("x".into(), "2001:db8:1:ffff::1".parse().unwrap()).is_none());
+        assert!(devices.begin("x".into(), "2001:db8:1:ffff::1".parse::<IpAddr>().unwrap()).is_none());
         for host in 1..20 {
             assert!(devices.begin("x".into(), IpAddr::from([192, 0, 2, host])).is_some());
         }
@@ -425,7 +430,7 @@ mod tests {
     #[test]
     fn i12_programs_behind_an_address_that_many_share_are_not_one() {
         let (devices, _) = devices();
-        let balancer = IpAddr::from([198, 51, 100, 7]);
+        let balancer = Client { address: IpAddr::from([198, 51, 100, 7]), is_peer: true };
         let begun = (0..4 * MOST_OF_ONE).filter(|_| devices.begin("x".into(), balancer).is_some());
         assert_eq!(begun.count(), 4 * MOST_OF_ONE);
     }

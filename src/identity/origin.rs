@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use http::HeaderMap;
 
-use crate::domain::{Door, UnixSeconds, Username};
+use crate::domain::{Client, Door, UnixSeconds, Username};
 use crate::identity::credential::Identity;
 use crate::listener::is_relayed_unbelieved;
 use crate::session::{CookieKey, Device};
@@ -15,7 +15,7 @@ use crate::throttle::KnownDevice;
 #[derive(Clone, Debug)]
 pub struct Origin {
     /// Where the client is.
-    pub address: IpAddr,
+    pub client: Client,
     /// Hash of the key that a login's browser was given, so that nobody else behind the same address can go on with it.
     /// Programs have none: to them the id of a step is a secret that is shown to nobody.
     pub(super) browser: Option<[u8; 32]>,
@@ -29,8 +29,8 @@ pub struct Origin {
 impl Origin {
     /// An origin of which nothing but the address is known.
     #[must_use]
-    pub const fn unknown(address: IpAddr) -> Self {
-        Self { address, browser: None, device: None, signed_in: None, is_relayed: false }
+    pub const fn unknown(client: Client) -> Self {
+        Self { client, browser: None, device: None, signed_in: None, is_relayed: false }
     }
 
     /// What the headers of a request prove: a device by its cookie. A live session or token of a login beside the attempt
@@ -53,7 +53,7 @@ impl Origin {
             Door::Basic | Door::Certificate | Door::None => false,
         };
         Self {
-            address,
+            client: client_of(headers, address),
             browser: None,
             device: Device::read(headers, key, now),
             signed_in: identity.filter(is_login).map(|identity| identity.user().clone()),
@@ -78,8 +78,16 @@ impl Origin {
     }
 }
 
+/// The client at an address. Only a trusted peer can have named it, and only by the header; who is not trusted gains
+/// nothing by writing one.
+pub(super) fn client_of(headers: &HeaderMap, address: IpAddr) -> Client {
+    Client { address, is_peer: !headers.contains_key("x-forwarded-for") }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use http::HeaderMap;
     use http::header::COOKIE;
 
@@ -95,6 +103,6 @@ mod tests {
         let origin = Origin::of(&headers, [192, 0, 2, 1].into(), None, &key, 0);
         assert!(origin.device_of("bob").is_some() && origin.device_of("BOB").is_some());
         assert!(origin.device_of("eve").is_none());
-        assert!(Origin::unknown([192, 0, 2, 1].into()).device_of("bob").is_none());
+        assert!(Origin::unknown(IpAddr::from([192, 0, 2, 1]).into()).device_of("bob").is_none());
     }
 }

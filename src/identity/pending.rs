@@ -1,7 +1,6 @@
 //! Conversations that wait for their person: whose they are, for how long, and how many there may be.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,7 +8,7 @@ use aws_lc_rs::{digest, rand};
 use data_encoding::BASE64URL_NOPAD;
 use tokio::time::Instant;
 
-use crate::domain::{Clients, Clock, Password, UnixSeconds, Username, network_of};
+use crate::domain::{Client, Clients, Clock, Password, UnixSeconds, Username, network_of};
 use crate::identity::authenticator::Dialogue;
 use crate::identity::exchange::Limits;
 use crate::identity::origin::Origin;
@@ -26,7 +25,7 @@ type IdHash = [u8; 32];
 pub(super) struct Waiting {
     pub(super) dialogue: Dialogue,
     pub(super) user: Username,
-    pub(super) address: IpAddr,
+    pub(super) client: Client,
     /// The browser that it belongs to, see [`Origin`].
     pub(super) browser: Option<[u8; 32]>,
     /// A password given at the start, until a secret prompt comes.
@@ -51,7 +50,7 @@ impl Waiting {
             (true, false) => Rank::Answered,
             (true, true) => Rank::AnsweredByKnown,
         };
-        Holder { address: self.address, rank, since: self.order }
+        Holder { address: self.client.address, rank, since: self.order }
     }
 }
 
@@ -96,7 +95,7 @@ impl Pending {
         waiting.answering = None;
         let newcomer = waiting.holder();
         let mut table = self.lock();
-        self.end_oldest(&mut table, &newcomer);
+        self.end_oldest(&mut table, &waiting);
         let out = Arc::strong_count(&self.answering) - 1;
         if table.len() + out >= self.most {
             let holders: Vec<_> = table.iter().map(|(id, other)| (*id, other.holder())).collect();
@@ -118,13 +117,13 @@ impl Pending {
     }
 
     /// Whoever begins without answering must not use up the places: one client keeps its newest few.
-    fn end_oldest(&self, table: &mut HashMap<IdHash, Waiting>, newcomer: &Holder) {
-        let Some(client) = self.clients.one(newcomer.address).filter(|_| newcomer.rank == Rank::Begun) else {
+    fn end_oldest(&self, table: &mut HashMap<IdHash, Waiting>, newcomer: &Waiting) {
+        let Some(client) = self.clients.one(newcomer.client).filter(|_| !newcomer.has_answered) else {
             return;
         };
         let own = || {
             let begun = table.iter().filter(|(_, other)| !other.has_answered);
-            begun.filter(|(_, other)| network_of(other.address) == client)
+            begun.filter(|(_, other)| network_of(other.client.address) == client)
         };
         if own().count() >= MAX_OF_ONE
             && let Some(oldest) = own().min_by_key(|(_, other)| other.order).map(|(id, _)| *id)
@@ -139,7 +138,7 @@ impl Pending {
         let now = self.clock.now();
         let mut table = self.lock();
         let mut waiting = table.remove(&hash(id))?;
-        let is_same_client = network_of(waiting.address) == network_of(origin.address);
+        let is_same_client = network_of(waiting.client.address) == network_of(origin.client.address);
         if !is_same_client || waiting.browser != origin.browser || !self.is_open(&waiting, now) {
             return None;
         }
@@ -210,7 +209,7 @@ mod tests {
         Waiting {
             dialogue: Dialogue::Decoy(Box::new(Step::Busy(Duration::ZERO))),
             user: Username::parse("bob").unwrap(),
-            address: address.parse().unwrap(),
+            client: address.parse::<IpAddr>().unwrap().into(),
             browser: None,
             password: None,
             has_answered,
@@ -224,7 +223,7 @@ mod tests {
     }
 
     fn origin(address: &str) -> Origin {
-        Origin::unknown(address.parse::<IpAddr>().unwrap())
+        Origin::unknown(address.parse::<IpAddr>().unwrap().into())
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 
-use crate::domain::{Clients, network_of, site_of};
+use crate::domain::{Client, Clients, network_of, site_of};
 
 /// Logins that one site may run at once, however small the limit of all is.
 const LEAST_OF_ONE: usize = 16;
@@ -99,8 +99,8 @@ impl Running {
     }
 
     /// A place, if there is one; none is waited for.
-    pub(super) fn acquire(self: &Arc<Self>, address: IpAddr) -> Option<RunningPermit> {
-        let site = self.clients.one(address).map(site_of);
+    pub(super) fn acquire(self: &Arc<Self>, client: Client) -> Option<RunningPermit> {
+        let site = self.clients.one(client).map(site_of);
         let mut counts = self.lock();
         let own = site.map_or(0, |site| counts.sites.get(&site).copied().unwrap_or_default());
         if counts.all >= self.most || own >= self.of_one {
@@ -247,8 +247,8 @@ mod tests {
 
     #[test]
     fn i12_one_network_runs_half_of_all_logins_at_most_and_a_shared_address_all() {
-        let running = Running::new(64, Clients::new(vec!["198.51.100.0/24".parse().unwrap()]));
-        let ip = |text: String| text.parse::<IpAddr>().unwrap();
+        let running = Running::new(64, Clients::new(vec!["198.51.100.0/24".parse().unwrap()], Vec::new()));
+        let ip = |text: String| text.parse::<IpAddr>().unwrap().into();
         let site: Vec<_> =
             (0..64).filter_map(|n| running.acquire(ip(format!("2001:db8:0:{n:x}::1")))).collect();
         assert_eq!(site.len(), 32);

@@ -59,7 +59,7 @@ pub(super) async fn look(
     // A guess counts as a failed login of this person: it must not find other people's programs.
     let (throttle, user) = (&state.doors.throttle, identity.user().as_str());
     let origin = context.origin(&state.doors);
-    let attempt = match throttle.admit(context.client, user, origin.device_of(user), None) {
+    let attempt = match throttle.admit(origin.client, user, origin.device_of(user), None) {
         Ok(attempt) => attempt,
         Err(wait) => {
             let seconds = wait.as_secs().max(1);

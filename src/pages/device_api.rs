@@ -45,7 +45,7 @@ pub(super) async fn begin(
     let Some(authority) = context.authority.as_deref() else {
         return refuse(StatusCode::BAD_REQUEST, "the request does not say which host it is for");
     };
-    let Some(begun) = state.devices.begin(body.name, context.client) else {
+    let Some(begun) = state.devices.begin(body.name, context.origin(&state.doors).client) else {
         let text = "too many logins wait for a browser at this moment";
         return later(StatusCode::TOO_MANY_REQUESTS, text, 30);
     };
@@ -96,7 +96,11 @@ pub(super) async fn poll(
         }
         DevicePoll::Denied => refuse(StatusCode::GONE, over),
         DevicePoll::Unknown => {
-            match state.doors.throttle.bad_credential(context.client, body.device.as_bytes()) {
+            match state
+                .doors
+                .throttle
+                .bad_credential(context.origin(&state.doors).client, body.device.as_bytes())
+            {
                 Ok(_) => refuse(StatusCode::GONE, over),
                 Err(wait) => {
                     later(StatusCode::TOO_MANY_REQUESTS, &too_many_failures(wait), wait.as_secs().max(1))

@@ -182,7 +182,7 @@ pub(super) fn broker_words(settings: &Settings, pam: &PamSettings) -> Vec<OsStri
         words.remove("--allow-uid");
     }
     let clients = settings.clients();
-    let shared = clients.shared().iter().map(ToString::to_string);
+    let shared = clients.networks().map(ToString::to_string);
     let mut words: Vec<OsString> = words.into_iter().flat_map(|(name, value)| [name.into(), value]).collect();
     words.extend(shared.flat_map(|network| ["--shared-network".into(), network.into()]));
     if pam.account_service != pam.service {

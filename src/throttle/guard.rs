@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use super::key::{Key, KnownDevice};
 use super::outage::{OutageCode, Outages, Seen};
 use super::table::{Failed, Place, Table};
 use crate::config::ThrottleSettings;
-use crate::domain::{Clients, Clock, network_of};
+use crate::domain::{Client, Clients, Clock, network_of};
 use crate::store::{BanKind, MOST_BANS};
 
 /// Most counters of one kind.
@@ -114,7 +113,7 @@ impl Throttle {
         Transcript { said, has_secret: true, ..transcript }
     }
 
-    /// Asks for an attempt of `user` from `address`, before the password is looked at. The name counts as typed,
+    /// Asks for an attempt of `user` by a `client`, before the password is looked at. The name counts as typed,
     /// whether anybody has it or not. A known `device` of that user is counted in the name's stead, so that nobody can
     /// lock a person out from elsewhere; once it has failed too often itself, or all of the user's together, it is known
     /// no more. The `transcript` tells repetitions, which a provisional ban does not keep out.
@@ -123,11 +122,12 @@ impl Throttle {
     /// How long to wait. It does not tell which counter says so.
     pub fn admit(
         self: &Arc<Self>,
-        address: IpAddr,
+        client: impl Into<Client>,
         user: &str,
         device: Option<KnownDevice<'_>>,
         transcript: Option<Transcript>,
     ) -> Result<Attempt, Duration> {
+        let client = client.into();
         let mut attempt = Attempt {
             throttle: Arc::clone(self),
             places: Vec::new(),
@@ -135,7 +135,7 @@ impl Throttle {
             seen: transcript.map(|transcript| Seen {
                 name: transcript.name,
                 credential: transcript.credential(),
-                client: network_of(address),
+                client: network_of(client.address),
             }),
             is_relayed: false,
         };
@@ -146,7 +146,7 @@ impl Throttle {
         let device = device
             .map(|device| vec![Key::device(user, device), Key::devices(user)])
             .filter(|keys| keys.iter().all(|key| state.table(key).banned(key, now).is_ok()));
-        let address = self.clients.one(address).map(Key::address);
+        let address = self.clients.one(client).map(Key::address);
         for key in address.into_iter().chain(device.unwrap_or_else(|| vec![Key::user(user)])) {
             match state.table(&key).reserve(&key, is_repeated, now) {
                 Ok(place) => attempt.places.push((key, place)),
@@ -165,8 +165,8 @@ impl Throttle {
     ///
     /// # Errors
     /// How long the address has to wait, if it had been banned before.
-    pub fn bad_credential(&self, address: IpAddr, credential: &[u8]) -> Result<bool, Duration> {
-        let Some(client) = self.clients.one(address) else { return Ok(true) };
+    pub fn bad_credential(&self, client: impl Into<Client>, credential: &[u8]) -> Result<bool, Duration> {
+        let Some(client) = self.clients.one(client.into()) else { return Ok(true) };
         let Some(mut state) = self.lock() else { return Ok(true) };
         let (key, now) = (Key::address(client), self.clock.steady_millis());
         state.addresses.banned(&key, now).map_err(duration)?;

@@ -20,7 +20,7 @@ fn throttle_with(clock: &Clock, exempt: &[&str]) -> Arc<Throttle> {
         ban_max: hour,
         exempt: exempt.iter().map(|network| network.parse().unwrap()).collect(),
     };
-    Arc::new(Throttle::new(Some(&settings), Clients::new(settings.exempt.clone()), clock.clone()))
+    Arc::new(Throttle::new(Some(&settings), Clients::new(settings.exempt.clone(), Vec::new()), clock.clone()))
 }
 
 fn throttle() -> (Arc<Throttle>, Clock) {

@@ -130,7 +130,7 @@ impl Ledger {
             let checks = self.known().filter(|(_, _, other)| other.mode == Mode::AccountOnly);
             return checks.count() >= self.limits.checks;
         }
-        self.limits.clients.one(hello.rhost).is_some_and(|client| {
+        self.limits.clients.one(hello.rhost.into()).is_some_and(|client| {
             let own = self.logins().filter(|(_, _, other)| network_of(other.rhost) == client);
             own.count() >= self.limits.per_address
         })
@@ -270,7 +270,7 @@ mod tests {
             children: 4,
             checks: 1,
             per_address: 2,
-            clients: Clients::new(vec!["203.0.113.0/24".parse().unwrap()]),
+            clients: Clients::new(vec!["203.0.113.0/24".parse().unwrap()], Vec::new()),
             computing,
             compute: Duration::from_secs(10),
             prompt: Duration::from_secs(120),

@@ -80,7 +80,7 @@ impl Arguments {
                 children: self.max_children,
                 checks: self.max_checks,
                 per_address: self.max_per_address,
-                clients: Clients::new(self.shared_network),
+                clients: Clients::new(self.shared_network, Vec::new()),
                 computing: self.max_computing.unwrap_or_else(cores),
                 compute: seconds(self.compute_seconds),
                 prompt: seconds(self.prompt_seconds),

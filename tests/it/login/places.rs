@@ -59,7 +59,7 @@ fn i12_a_network_that_begins_logins_and_never_answers_keeps_nobody_out() {
 #[test]
 fn i12_behind_a_balancer_that_names_no_client_everybody_has_a_place_and_failures_ban_nobody_else() {
     let rates = ["--throttle-address", "3/1h", "--throttle-user", "100/1h", "--throttle-ban", "1h"];
-    let door = behind_terminator().throttled(&rates).open();
+    let door = behind_terminator().with(&["--trusted-proxy", "10.0.0.0/8"]).throttled(&rates).open();
     let steps: Vec<Value> = (0..30).map(|_| begin(&door, "").json()).collect();
     for step in &steps {
         assert_eq!(answer(&door, "", step, BOB.1).status, 200, "{step}");
@@ -69,12 +69,12 @@ fn i12_behind_a_balancer_that_names_no_client_everybody_has_a_place_and_failures
         assert_eq!(from(&door, "", &wrong).status, 401);
     }
     assert_eq!(from(&door, "", &json!({ "user": BOB.0, "password": BOB.1 })).status, 200);
-    // Where it names them, each is one client.
+    // Where it names them, each is one client, also in a network of proxies.
     for number in 0..3 {
         let wrong = json!({ "user": format!("no-one{number}"), "password": "wrong" });
-        assert_eq!(from(&door, HONEST, &wrong).status, 401);
+        assert_eq!(from(&door, "10.1.2.3", &wrong).status, 401);
     }
-    assert_eq!(from(&door, HONEST, &json!({ "user": BOB.0, "password": BOB.1 })).status, 429);
+    assert_eq!(from(&door, "10.1.2.3", &json!({ "user": BOB.0, "password": BOB.1 })).status, 429);
 }
 
 #[test]
