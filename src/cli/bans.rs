@@ -13,6 +13,7 @@ use crate::config::{DEFAULT_FILE, Environment, Problem, StatePlace, gather_witho
 use crate::domain::Clock;
 use crate::startup::act_as;
 use crate::store::{BanKind, BanRecord, DATABASE, SqliteStore, StateFolder, Store, StoreError};
+use crate::throttle::subject_of;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -119,9 +120,11 @@ impl Bans {
         match &self.action {
             None => self.list(&runtime.block_on(store.bans())?),
             Some(Action::Lift { kind, subject }) => {
-                let lifted: Result<bool, StoreError> =
-                    runtime.block_on(store.lift_ban((*kind).into(), subject.trim()));
-                if !lifted? {
+                let (kind, subject) = (BanKind::from(*kind), subject.trim());
+                let lift = |subject: &str| -> Result<bool, StoreError> {
+                    runtime.block_on(store.lift_ban(kind, subject))
+                };
+                if !lift(subject)? && !lift(&subject_of(kind, subject))? {
                     report::complain(format_args!("there is no such ban; 'doorward bans' lists them"));
                     return Ok(exit::FAILURE);
                 }

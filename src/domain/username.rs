@@ -3,35 +3,15 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 
-use crate::domain::is_unsafe;
+use super::name_rule::{InvalidUsername, check_name};
 
-const MAX_USERNAME_BYTES: usize = 256;
-
-/// A user name: 1 to 256 bytes of UTF-8 without control characters, white space at the ends, a leading `-`, `/` or `:`.
+/// A user name that [`check_name`] allows.
 ///
 /// `DOM\user` (winbind) and `user@REALM` (Kerberos) pass unchanged. Case is kept: the PAM stack decides.
 #[derive(Clone, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Username(String);
-
-/// Why a text cannot be a user name.
-#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
-pub enum InvalidUsername {
-    /// A control, format or separator character that could forge log lines or look like another name.
-    #[error("the user name holds a character that is not allowed")]
-    Character,
-    /// Nothing was given.
-    #[error("the user name is empty")]
-    Empty,
-    /// A leading `-` would be an option to a helper program.
-    #[error("the user name starts with '-'")]
-    LeadingDash,
-    /// Longer than 256 bytes.
-    #[error("the user name is longer than 256 bytes")]
-    TooLong,
-}
 
 impl Username {
     /// Checks a name as it was typed.
@@ -39,18 +19,7 @@ impl Username {
     /// # Errors
     /// [`InvalidUsername`] says which rule it breaks.
     pub fn parse(text: &str) -> Result<Self, InvalidUsername> {
-        if text.is_empty() {
-            return Err(InvalidUsername::Empty);
-        }
-        if text.len() > MAX_USERNAME_BYTES {
-            return Err(InvalidUsername::TooLong);
-        }
-        if text.starts_with('-') {
-            return Err(InvalidUsername::LeadingDash);
-        }
-        if text.trim() != text || text.chars().any(is_forbidden) || text == "." || text == ".." {
-            return Err(InvalidUsername::Character);
-        }
+        check_name(text)?;
         Ok(Self(text.to_owned()))
     }
 
@@ -59,12 +28,6 @@ impl Username {
     pub fn as_str(&self) -> &str {
         &self.0
     }
-}
-
-/// `/` would reach into files that modules open by user name (CVE-2020-27780 class), `:` splits passwd lines;
-/// what is invisible or reorders text would make two names look alike.
-fn is_forbidden(c: char) -> bool {
-    is_unsafe(c) || matches!(c, '/' | ':' | ',' | '"' | '<' | '>' | '\u{fff9}'..='\u{ffff}')
 }
 
 impl fmt::Display for Username {
@@ -123,6 +86,39 @@ mod tests {
             "a:b",
             &long,
             "..",
+        ] {
+            assert!(Username::parse(name).is_err(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn i20_what_becomes_a_path_an_option_or_nothing_in_a_directory_is_no_name() {
+        let compatible = icu_normalizer::DecomposingNormalizerBorrowed::new_nfkd();
+        for c in ('\u{80}'..=char::MAX).filter(|c| Username::parse(&format!("a{c}b")).is_ok()) {
+            let plain = compatible.normalize(c.encode_utf8(&mut [0; 4])).into_owned();
+            // A mark behind '<' makes "not less than"; nobody takes that for the sign.
+            let bad = plain.chars().find(|plain| "/:,\"<>".contains(*plain));
+            assert_eq!(bad, None, "U+{:04X} is {plain:?}", u32::from(c));
+            let (leading, whole) = (format!("{c}b"), format!("{c}{c}"));
+            assert!(!plain.starts_with('-') || Username::parse(&leading).is_err(), "U+{:04X}", u32::from(c));
+            assert!(
+                plain.contains(|c| c != '.') || Username::parse(&whole).is_err(),
+                "U+{:04X}",
+                u32::from(c)
+            );
+        }
+        for name in [
+            ".",
+            "...",
+            "‥",
+            "．．",
+            "－rf",
+            "a／b",
+            "℀",
+            "a\u{34f}b",
+            "a\u{3164}",
+            "b\u{fe0f}",
+            "a\u{e0041}",
         ] {
             assert!(Username::parse(name).is_err(), "{name:?}");
         }

@@ -47,6 +47,8 @@ pub enum Step {
         why: String,
         /// Texts that may be shown.
         messages: Vec<Message>,
+        /// The name that the stack came to, if it is not the one that was typed.
+        user: Option<Username>,
         /// The person is who they say, but the account or a change of password was refused.
         proven: bool,
     },
@@ -65,6 +67,18 @@ pub struct Verified {
     pub groups: Vec<String>,
     /// Texts to show after success, such as an expiry warning.
     pub messages: Vec<Message>,
+}
+
+impl Step {
+    /// The name that the stack came to, where it said one: modules may have made another of what was typed.
+    pub(super) const fn user(&self) -> Option<&Username> {
+        match self {
+            Self::Done(verified) => Some(&verified.user),
+            Self::Refused { user, .. } => user.as_ref(),
+            Self::Unavailable(outage) => outage.user.as_ref(),
+            Self::Ask(..) | Self::Busy(_) => None,
+        }
+    }
 }
 
 impl Authenticator {
@@ -185,13 +199,13 @@ impl Dialogue {
                     let typed = done.user.clone();
                     Step::Done(Verified { user: done.user, typed, groups: done.groups, messages })
                 }
-                PamEvent::Refused { phase, code, delay, .. } => {
+                PamEvent::Refused { phase, code, user, delay, .. } => {
                     if phase == Phase::Chauthtok && messages.is_empty() {
                         let text = "The password was not changed.".to_owned();
                         messages.push(Message { level: Level::Error, text });
                     }
                     let proven = matches!(phase, Phase::Acct | Phase::Chauthtok);
-                    Step::Refused { delay, why: format!("{phase:?} {code}"), messages, proven }
+                    Step::Refused { delay, why: format!("{phase:?} {code}"), messages, user, proven }
                 }
                 PamEvent::Unavailable(outage) => Step::Unavailable(outage),
                 PamEvent::Busy { retry_after } => Step::Busy(retry_after),
@@ -226,7 +240,13 @@ fn unavailable(reason: &impl ToString) -> Step {
 }
 
 fn refused(why: &str) -> Step {
-    Step::Refused { delay: Duration::ZERO, why: why.to_owned(), messages: Vec::new(), proven: false }
+    Step::Refused {
+        delay: Duration::ZERO,
+        why: why.to_owned(),
+        messages: Vec::new(),
+        user: None,
+        proven: false,
+    }
 }
 
 #[cfg(test)]

@@ -244,12 +244,19 @@ impl Conversations {
     async fn settle(
         &self,
         submitted: Instant,
-        attempt: Attempt,
+        mut attempt: Attempt,
         user: &Username,
         address: IpAddr,
         waiting: Option<Waiting>,
         step: Step,
     ) -> Reply {
+        // A spelling that PAM knows for another's name is an attempt on that one: where that is banned, nobody learns what
+        // came of it.
+        if let Some(Err(wait)) = step.user().map(|name| attempt.on(name.as_str())) {
+            drop((waiting, step));
+            attempt.fail();
+            return self.throttled(submitted, address, user.as_str(), wait).await;
+        }
         let has_answered = waiting.as_ref().is_some_and(|waiting| waiting.has_answered);
         // Before the delay is paid, which a client may not wait for.
         match &step {

@@ -62,7 +62,13 @@ mod tests {
     use crate::domain::{Prompt, PromptStyle, Username};
 
     fn refused(proven: bool) -> Step {
-        Step::Refused { delay: Duration::ZERO, why: "Auth AUTH_ERR".to_owned(), messages: Vec::new(), proven }
+        Step::Refused {
+            delay: Duration::ZERO,
+            why: "Auth AUTH_ERR".to_owned(),
+            messages: Vec::new(),
+            user: None,
+            proven,
+        }
     }
 
     fn user(name: &str) -> Username {

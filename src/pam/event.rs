@@ -37,6 +37,8 @@ pub enum PamEvent {
         code: PamCode,
         /// Of [`super::Mode::AccountOnly`]: the user's id, if the name service knows the user.
         uid: Option<u32>,
+        /// The name that PAM came to, if it is not the one that was typed.
+        user: Option<Username>,
         /// Delay that modules asked for. Nobody has slept it: answer no earlier than this after the request.
         delay: Duration,
         /// What modules said. Show only what [`PamEvent::public_messages`] gives.
@@ -54,6 +56,8 @@ pub struct Outage {
     pub reason: String,
     /// Where the stack failed and with which code; absent if the broker or its child gave no result at all.
     pub code: Option<(Phase, PamCode)>,
+    /// The name that PAM came to, if it is not the one that was typed.
+    pub user: Option<Username>,
     /// Delay that modules asked for.
     pub delay: Duration,
 }
@@ -104,12 +108,20 @@ impl PamEvent {
         if done.phase == Phase::Ok {
             return Self::success(done, groups);
         }
+        let user = done.user.as_deref().and_then(|user| Username::parse(user).ok());
         // ABORT of chauthtok is how pam_unix reports two new passwords that differ.
         if code.is_outage() || (code == PamCode::ABORT && done.phase != Phase::Chauthtok) {
             let reason = format!("PAM returned {code} in phase {:?}", done.phase);
-            return Self::Unavailable(Outage { reason, code: Some((done.phase, code)), delay });
+            return Self::Unavailable(Outage { reason, code: Some((done.phase, code)), user, delay });
         }
-        Self::Refused { phase: done.phase, code, uid: done.uid, delay, messages: messages(done.messages) }
+        Self::Refused {
+            phase: done.phase,
+            code,
+            uid: done.uid,
+            user,
+            delay,
+            messages: messages(done.messages),
+        }
     }
 
     fn success(done: Done, groups: Vec<String>) -> Self {

@@ -169,7 +169,7 @@ pub struct Done {
     pub delay_us: u32,
     /// Texts since the last prompt.
     pub messages: Vec<Note>,
-    /// `PAM_USER` after the account phase.
+    /// `PAM_USER` after the account phase. With a refusal, what the modules have made of the name, if that is another.
     pub user: Option<String>,
     /// The user's id; absent when the name service does not know the user. Besides success, it is told with a refusal
     /// of [`Mode::AccountOnly`], where it tells who is shut out from who is gone.

@@ -238,6 +238,23 @@ impl Attempt {
         self
     }
 
+    /// The stack came to this name, whatever was typed: the attempt counts for it too. A known device stands in for all
+    /// names of its user.
+    ///
+    /// # Errors
+    /// How long to wait, if the name is banned. What came of the attempt must not be told.
+    pub fn on(&mut self, name: &str) -> Result<(), Duration> {
+        let key = Key::user(name);
+        let is_counted =
+            self.places.iter().any(|(other, _)| *other == key || other.kind() == BanKind::Device);
+        let Some(mut state) = self.throttle.lock().filter(|_| !is_counted) else { return Ok(()) };
+        let now = self.throttle.clock.steady_millis();
+        let is_repeated = self.seen.is_some_and(|seen| state.outages.is_repeated(seen.name, seen.credential));
+        let place = state.table(&key).reserve(&key, is_repeated, now).map_err(duration)?;
+        self.places.push((key, place));
+        Ok(())
+    }
+
     /// There is no verdict yet and none is due: nobody was asked, or an answer is still to come.
     pub fn release(self) {
         self.free(|_, _| ());

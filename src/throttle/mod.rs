@@ -11,6 +11,7 @@
 //! success must cost nothing; nor has it bans, a bound, or a way to the disk. What is left of it would be one addition.
 
 mod count;
+mod fold;
 mod guard;
 mod keep;
 mod key;
@@ -20,5 +21,5 @@ mod table;
 mod tests;
 
 pub use guard::{Attempt, Throttle, Transcript};
-pub use key::KnownDevice;
+pub use key::{KnownDevice, subject_of};
 pub use outage::OutageCode;

@@ -87,8 +87,8 @@ const ROOMS: &[Room] = &[
            why: "the other side of the wire: keys as the CA makes them, certificates as the listener shows them, private files; never what judges requests" },
     Room { name: "tunnel", may_import: &["client", "fs", "streams"],
            why: "a developer's end of the wire: logins and connections are the client's, bytes are carried as in the proxy" },
-    Room { name: "cli", may_import: &["acme", "ca", "client", "config", "doctor", "fs", "listener", "pam", "startup", "store", "token", "trust", "tunnel", "users"],
-           why: "arguments to settings to one call; the only one that knows startup; `check` loads certificates and the files of ACME too" },
+    Room { name: "cli", may_import: &["acme", "ca", "client", "config", "doctor", "fs", "listener", "pam", "startup", "store", "throttle", "token", "trust", "tunnel", "users"],
+           why: "arguments to settings to one call; the only one that knows startup; bans have names; `check` loads certificates and the files of ACME too" },
     Room { name: "bin", may_import: &["cli", "worker"], why: "three lines each" },
     Room { name: "lib", may_import: &[], why: "a list of modules" },
 ];

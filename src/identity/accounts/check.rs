@@ -84,7 +84,14 @@ mod tests {
 
     fn refused(phase: Phase, code: i32, uid: Option<u32>) -> PamEvent {
         let code = PamCode(code);
-        PamEvent::Refused { phase, code, uid, delay: std::time::Duration::ZERO, messages: Vec::new() }
+        PamEvent::Refused {
+            phase,
+            code,
+            uid,
+            user: None,
+            delay: std::time::Duration::ZERO,
+            messages: Vec::new(),
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use pam_client::{ConversationHandler, ErrorCode};
 
 use super::frames::{FromWorker, Style, ToWorker, Tone};
 use super::link::{Link, Lost};
+use super::name_rule::check_name;
 use super::text::{Notes, clean};
 
 /// Most prompts of one transaction: a module that asks for ever ends here.
@@ -22,11 +23,13 @@ pub(super) struct Conversation {
     /// Longest delay that a module asked for after a failure, in microseconds.
     pub(super) delay_us: u32,
     prompts: u32,
+    /// The next visible answer becomes the user's name.
+    asks_name: bool,
 }
 
 impl Conversation {
-    pub(super) fn new(link: Link) -> Self {
-        Self { link, notes: Notes::default(), lost: None, delay_us: 0, prompts: 0 }
+    pub(super) fn new(link: Link, asks_name: bool) -> Self {
+        Self { link, notes: Notes::default(), lost: None, delay_us: 0, prompts: 0, asks_name }
     }
 
     /// libpam calls this on success too, with the delay it would have made.
@@ -65,6 +68,10 @@ impl Conversation {
         })?;
         match self.link.hear_person()? {
             ToWorker::Answer { value: Some(answer), .. } => {
+                let is_name = style == Style::Echo && std::mem::take(&mut self.asks_name);
+                if is_name && check_name(answer.expose()).is_err() {
+                    return Err(Lost::Frame(super::frames::FrameError::Malformed));
+                }
                 CString::new(answer.expose()).map_err(|_| Lost::Frame(super::frames::FrameError::Malformed))
             }
             _ => Err(Lost::Cancelled),

@@ -37,6 +37,9 @@ mod fs;
 mod ledger;
 mod link;
 mod log;
+#[path = "../../domain/name_rule.rs"]
+#[allow(dead_code, unreachable_pub, reason = "compiled into the gateway too, which uses the rest")]
+mod name_rule;
 #[path = "../../domain/network.rs"]
 #[allow(dead_code, unreachable_pub, reason = "compiled into the gateway too, which uses the rest")]
 mod network;

@@ -8,10 +8,9 @@ use super::control::{Hello, Outcome, Report};
 use super::conversation::Conversation;
 use super::frames::{Done, FromWorker, Mode, Phase, Start, ToWorker, Tone};
 use super::link::{Link, Lost};
+use super::name_rule::check_name;
 use super::sys;
 
-/// Most bytes of a user name, as the gateway has it.
-const MAX_USER: usize = 256;
 /// Most bytes of group names in one frame.
 const GROUPS_BYTES: usize = 8192;
 /// Most bytes of one environment variable, and most of all.
@@ -59,7 +58,7 @@ fn transact(mut link: Link, start: &Start, rules: &Rules<'_>) -> Result<(), Lost
     if !rules.services.contains(&start.service) {
         return finish(&mut link, refusal(Phase::Start, PamCode::SERVICE_ERR), Vec::new());
     }
-    let conversation = Conversation::new(link);
+    let conversation = Conversation::new(link, start.user.is_none());
     // Context::new loses the link on failure; the gateway then sees the connection end, which is "unavailable".
     let mut context = Context::new(&start.service, start.user.as_deref(), conversation).map_err(|error| {
         Lost::Io(std::io::Error::other(format!("pam_start: {}", PamCode(error.code().repr()))))
@@ -68,7 +67,7 @@ fn transact(mut link: Link, start: &Start, rules: &Rules<'_>) -> Result<(), Lost
         .map_err(|error| Fault::Failed(Phase::Start, PamCode(error.code().repr())))
         .and_then(|()| stages(&mut context, start.mode))
         .and_then(|()| identify(&mut context, start.mode, rules));
-    conclude(&mut context, start.mode, result)
+    conclude(&mut context, start, result)
     // Dropping the context runs the modules' clean-up, still under the broker's deadline.
 }
 
@@ -79,9 +78,10 @@ fn is_plausible(start: &Start) -> bool {
     visible(&start.service) && visible(&start.tty) && start.user.as_deref().is_none_or(is_name)
 }
 
-/// Stricter rules are the gateway's.
+/// The gateway's own rule, once more: modules build paths of files from names (the tally of `pam_faillock`), and a module
+/// may have changed the name since.
 fn is_name(user: &str) -> bool {
-    !user.is_empty() && user.len() <= MAX_USER && !user.chars().any(char::is_control)
+    check_name(user).is_ok()
 }
 
 fn prepare(context: &mut Handle, start: &Start) -> PamResult<()> {
@@ -96,6 +96,8 @@ fn stages(context: &mut Handle, mode: Mode) -> Result<(), Fault> {
     let no_empty = Flag::DISALLOW_NULL_AUTHTOK;
     if mode != Mode::AccountOnly {
         stage(context, Phase::Auth, |pam| pam.authenticate(no_empty))?;
+        // Before further modules open files by a name that one of these has made.
+        named(context).map_err(|code| Fault::Failed(Phase::Auth, code))?;
     }
     match (stage(context, Phase::Acct, |pam| pam.acct_mgmt(no_empty)), mode) {
         (Err(Fault::Failed(_, PamCode::NEW_AUTHTOK_REQD)), Mode::Login) => {
@@ -146,7 +148,7 @@ fn offer_change(context: &mut Handle) -> Result<(), Fault> {
 /// Who it is, now that every module has had its say about `PAM_USER`.
 fn identify(context: &mut Handle, mode: Mode, rules: &Rules<'_>) -> Result<(Done, Vec<String>), Fault> {
     let failed = |code| Fault::Failed(Phase::Acct, code);
-    let user = context.user().ok().filter(|user| is_name(user)).ok_or_else(|| failed(PamCode::SYSTEM_ERR))?;
+    let user = named(context).map_err(failed)?;
     refuse_locked(context, &user, mode).map_err(failed)?;
     let account = account::look_up(&user).map_err(failed)?;
     let (uid, gid, groups) = match account {
@@ -156,6 +158,11 @@ fn identify(context: &mut Handle, mode: Mode, rules: &Rules<'_>) -> Result<(Done
     let env = environment(context, rules);
     let done = Done { user: Some(user), uid, gid, env, ..refusal(Phase::Ok, PamCode::SUCCESS) };
     Ok((done, groups))
+}
+
+/// `PAM_USER` as it is now, if it is a name.
+fn named(context: &Handle) -> Result<String, PamCode> {
+    context.user().ok().filter(|user| is_name(user)).ok_or(PamCode::SYSTEM_ERR)
 }
 
 /// A lock counts for every login, also by a stack that takes passwords from elsewhere: else a login would be undone by the
@@ -208,9 +215,10 @@ fn account_refusal(context: &mut Handle, code: PamCode) -> Done {
 
 fn conclude(
     context: &mut Handle,
-    mode: Mode,
+    start: &Start,
     result: Result<(Done, Vec<String>), Fault>,
 ) -> Result<(), Lost> {
+    let mode = start.mode;
     let (mut done, groups) = match result {
         Ok(success) => success,
         Err(Fault::Failed(Phase::Acct, code)) if mode == Mode::AccountOnly && !code.is_outage() => {
@@ -219,6 +227,10 @@ fn conclude(
         Err(Fault::Failed(phase, code)) => (refusal(phase, code), Vec::new()),
         Err(Fault::Lost) => return Err(context.conversation_mut().lost.take().unwrap_or(Lost::Gone)),
     };
+    if done.phase != Phase::Ok {
+        // Modules may have made another name of what was typed: guesses are counted for that one, too.
+        done.user = named(context).ok().filter(|user| start.user.as_ref() != Some(user));
+    }
     let conversation = context.conversation_mut();
     done.messages = conversation.notes.take();
     if done.phase != Phase::Ok {
@@ -276,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_that_no_gateway_makes_is_refused() {
+    fn i20_a_request_that_no_gateway_makes_is_refused() {
         let good = Start {
             v: VERSION,
             service: "doorward".into(),
@@ -291,6 +303,12 @@ mod tests {
         assert!(!is_plausible(&Start { user: Some(String::new()), ..good.clone() }));
         assert!(!is_plausible(&Start { user: Some("a\nb".into()), ..good.clone() }));
         assert!(!is_plausible(&Start { user: Some("x".repeat(257)), ..good.clone() }));
+        for name in ["../../root", "a/b", "..", "-rf", "bob ", "a\u{202e}b", "a:b", "a\0b", "／etc"] {
+            assert!(!is_plausible(&Start { user: Some(name.into()), ..good.clone() }), "{name:?}");
+        }
+        for name in [r"DOM\bob", "bob@REALM", "svc_1$", "a b", "first.last"] {
+            assert!(is_plausible(&Start { user: Some(name.into()), ..good.clone() }), "{name:?}");
+        }
         assert!(!is_plausible(&Start { tty: String::new(), ..good.clone() }));
         assert!(!is_plausible(&Start { service: "a b".into(), ..good }));
     }

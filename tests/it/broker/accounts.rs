@@ -1,9 +1,9 @@
 //! Real accounts through pam_unix: who gets in, who does not, and what the gateway learns.
 
 use doorward::domain::PromptStyle;
-use doorward::pam::{Mode, PamEvent, PamRequest, Phase};
+use doorward::pam::{Mode, Outage, PamEvent, PamRequest, Phase};
 
-use super::house::{Broker, Service, TestUser, answer, may_run, request};
+use super::house::{Broker, Service, TestUser, answer, hostile, may_run, request};
 
 fn is_refused_in(event: &PamEvent, wanted: Phase) -> bool {
     matches!(event, PamEvent::Refused { phase, .. } if *phase == wanted)
@@ -262,6 +262,68 @@ async fn without_a_name_the_stack_asks_for_it() {
     assert!(conversation.answer_text("").await.is_err(), "an empty password must not reach PAM");
     let event = answer(&mut conversation, "right horse").await;
     assert!(matches!(&event, PamEvent::Done(who) if who.user.as_str() == user.name), "{event:?}");
+}
+
+#[tokio::test]
+async fn i20_a_name_that_the_stack_asks_for_is_held_to_the_same_rule() {
+    if !may_run() {
+        return;
+    }
+    let service = Service::unix();
+    let broker = Broker::start(&[&service], &[]);
+    for name in ["../../etc/x", "-rf", "..", "a\u{202e}b"] {
+        let nameless = PamRequest { user: None, ..request("nobody", Mode::Login) };
+        let mut conversation = broker.client(&service).start(nameless).await.unwrap();
+        conversation.next().await;
+        conversation.answer_text(name).await.unwrap();
+        let event = conversation.next().await;
+        assert!(matches!(event, PamEvent::Unavailable(_)), "{name:?}: {event:?}");
+    }
+}
+
+#[tokio::test]
+async fn i20_a_refusal_says_which_name_the_modules_have_made_of_the_one_that_was_typed() {
+    if !may_run() {
+        return;
+    }
+    let user = TestUser::new("right horse");
+    let unix = "auth required pam_unix.so\naccount required pam_permit.so\n";
+    let renaming =
+        Service::new(&format!("auth required {} rename {}\n{unix}", hostile().display(), user.name));
+    let broken = format!("auth required {} code 4\n", hostile().display());
+    let outage =
+        Service::new(&format!("auth required {} rename {}\n{broken}{unix}", hostile().display(), user.name));
+    let plain = Service::new(unix);
+    let broker = Broker::start(&[&renaming, &outage, &plain], &[]);
+    let event = broker.login(&renaming, "whatever", "wrong").await;
+    assert!(
+        matches!(&event, PamEvent::Refused { user: Some(name), .. } if name.as_str() == user.name),
+        "{event:?}"
+    );
+    let event = broker.login(&outage, "whatever", "wrong").await;
+    assert!(
+        matches!(&event, PamEvent::Unavailable(Outage { user: Some(name), .. }) if name.as_str() == user.name)
+    );
+    let event = broker.login(&plain, &user.name, "wrong").await;
+    assert!(matches!(&event, PamEvent::Refused { user: None, .. }), "{event:?}");
+}
+
+#[tokio::test]
+async fn i20_a_path_that_a_module_makes_of_the_name_comes_to_no_further_stage() {
+    if !may_run() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mark = folder.path().join("mark");
+    let service = Service::new(&format!(
+        "auth required {} rename ../evil\nauth required pam_permit.so\naccount required pam_exec.so /bin/touch {}\n",
+        hostile().display(),
+        mark.display()
+    ));
+    let broker = Broker::start(&[&service], &[]);
+    let (_, event) = broker.open(&service, "nobody").await;
+    assert!(matches!(event, PamEvent::Unavailable(_)), "{event:?}");
+    assert!(!mark.exists(), "the account stage was run");
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use std::process::{Command, Output, Stdio};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use doorward::pam::frames::{FromWorker, HEADER, ToWorker, VERSION, decode, encode};
+use doorward::pam::frames::{FromWorker, HEADER, Start, ToWorker, VERSION, decode, encode};
 use doorward::pam::{Mode, PamEvent, PamRequest};
 
 use super::house::{Broker, PROGRAM, Service, may_run, request};
@@ -184,6 +184,39 @@ async fn frames_that_break_the_protocol_end_their_connection_only() {
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).unwrap();
     assert_eq!(decode::<FromWorker>(&answer[HEADER..]).unwrap(), FromWorker::Pong);
+}
+
+#[tokio::test]
+async fn i20_a_name_that_is_a_path_an_option_or_no_name_never_reaches_a_module() {
+    if !may_run() {
+        return;
+    }
+    let service = asks();
+    let broker = Broker::start(&[&service], &[]);
+    let answer = |user: &str| {
+        let start = Start {
+            v: VERSION,
+            service: service.name.clone(),
+            user: Some(user.to_owned()),
+            rhost: "192.0.2.1".parse().unwrap(),
+            tty: "https".to_owned(),
+            mode: Mode::Login,
+            deadline_ms: 2000,
+            trace: [0; 16],
+        };
+        let mut stream = UnixStream::connect(&broker.socket).unwrap();
+        stream.write_all(&encode(&ToWorker::Start(start)).unwrap()).unwrap();
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        answer
+    };
+    for name in
+        ["../../etc/x", "a/b", "/", ".", "..", "-rf", "", " bob", "a\nb", "a:b", "a\u{200b}", "．．", "a／b"]
+    {
+        assert!(answer(name).is_empty(), "{name:?} was asked about");
+    }
+    let asked = answer(r"DOM\bob@REALM");
+    assert!(matches!(decode::<FromWorker>(&asked[HEADER..]), Ok(FromWorker::Prompt { .. })), "{asked:?}");
 }
 
 #[tokio::test]

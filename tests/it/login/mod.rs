@@ -70,6 +70,8 @@ mod scopes;
 #[cfg(test)]
 mod sessions;
 #[cfg(test)]
+mod spellings;
+#[cfg(test)]
 mod start;
 #[cfg(test)]
 mod streams;
