@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use http::request::Parts;
-use http::{HeaderValue, Request, Response, StatusCode, Uri, Version, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
 use http_body::Body as _;
 use hyper::upgrade::OnUpgrade;
 use thiserror::Error;
@@ -155,7 +155,12 @@ pub async fn forward<F: FnOnce(TunnelReport) + 'static>(
     if is_tunnel && !asks_upgrade {
         return Err(ForwardError::Unasked);
     }
+    // An answer to HEAD has no body that a browser could show, and docker reads of it what the engine said.
+    let is_typeless = parts.method == Method::HEAD && !response.headers().contains_key(header::CONTENT_TYPE);
     headers::prepare_response(response.status(), response.headers_mut(), permit.answer());
+    if is_typeless {
+        response.headers_mut().remove(header::CONTENT_TYPE);
+    }
     if is_tunnel && let Some(client_side) = upgrade.take() {
         let engine_side = hyper::upgrade::on(&mut response);
         tunnel::spawn(client_side, engine_side, permit.identity(), on_close());
