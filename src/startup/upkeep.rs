@@ -108,6 +108,10 @@ pub(super) async fn end_on_signal(
     grace: Duration,
 ) {
     signals.wait_for_end(&gateway).await;
+    if drain.is_zero() {
+        // In this order: an answer between the two would ask its client to close before it was told of the end.
+        gateway.stop.gentle.fall();
+    }
     gateway.stop.drain.fall();
     if !drain.is_zero() {
         tracing::info!(open = gateway.stop.inside(), seconds = drain.as_secs(), "draining");
