@@ -132,6 +132,9 @@ fn i13_a_login_beyond_the_limit_ends_what_was_used_least_recently_and_says_so() 
     assert_eq!(others.iter().filter(|id| !left.contains(id)).count(), 1);
     let line = door.output.line_with("ended to make room for a new login");
     assert!(line.contains("first") && line.contains("\"bob\""), "{line}");
+    // The login itself is not what was used least recently.
+    next_second();
+    assert_eq!(door.passes(|request| request.bearer(&login)), 200);
     // By the form it is told before one goes on.
     let page = door.submit(&[("user", BOB.0), ("password", BOB.1), ("next", "/containers/json")]);
     let welcome = page.header("location").unwrap();
