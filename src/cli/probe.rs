@@ -11,10 +11,11 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::acme::{AcmeError, Prepared};
-use crate::config::{EngineAddress, LogTarget, LoginMode, Problem, Settings, TlsMode};
+use crate::config::{EngineAddress, LogTarget, LoginMode, PamSettings, Problem, Settings, TlsMode};
 use crate::domain::Clock;
 use crate::fs::{read_believed, read_secret};
 use crate::listener::tls::TlsMaterial;
+use crate::pam::stack::places_without_proof;
 use crate::store::StateFolder;
 use crate::trust::ClientTrust;
 use crate::users::{UserFile, UsersError};
@@ -89,7 +90,7 @@ fn login(settings: &Settings) -> Option<Problem> {
                 "there is no /etc/pam.d/{}; write one (PAM would use the service 'other'), or use --users FILE",
                 pam.service
             );
-            (!found).then(|| Problem::new("pam-service", message))
+            if found { without_proof(pam) } else { Some(Problem::new("pam-service", message)) }
         }
         LoginMode::Certificates | LoginMode::NoLogin | LoginMode::Pam(_) => None,
     }
@@ -130,6 +131,22 @@ fn account_service(settings: &Settings) -> Option<Problem> {
     );
     (is_checked_here && !has_service_file(&pam.account_service))
         .then(|| Problem::new("pam-account-service", message))
+}
+
+/// The broker refuses it too; here it stands among all other problems.
+fn without_proof(pam: &PamSettings) -> Option<Problem> {
+    if pam.allow_without_proof {
+        return None;
+    }
+    let folders = PAM_FOLDERS.map(PathBuf::from);
+    let places = places_without_proof(&pam.service, &folders).unwrap_or_default();
+    let message = format!(
+        "{} lets people in who proved nothing, by {}; correct the line, or give --allow-pam-without-proof if everybody is \
+         meant to get in",
+        pam.service,
+        places.join(" and ")
+    );
+    (!places.is_empty()).then(|| Problem::new("pam-service", message))
 }
 
 fn has_service_file(service: &str) -> bool {

@@ -183,6 +183,8 @@ pub struct PamSettings {
     pub failure_delay: Duration,
     /// Whether what modules say before the first question is shown.
     pub greeting: bool,
+    /// Whether a service may let people in who proved nothing.
+    pub allow_without_proof: bool,
     /// Whether modules of this service may run for one login at a time only.
     pub serialize: bool,
     /// Broker socket of a broker that runs on its own (systemd); `None` lets `serve` start one.

@@ -164,7 +164,11 @@ fn pam_options(checker: &Checker<'_>) -> Vec<&'static str> {
         ("pam-login-timeout", &raw.pam_login_timeout),
         ("login-failure-delay", &raw.login_failure_delay),
     ];
-    let switches = [("pam-serialize", raw.pam_serialize), ("pam-greeting", raw.pam_greeting)];
+    let switches = [
+        ("pam-serialize", raw.pam_serialize),
+        ("pam-greeting", raw.pam_greeting),
+        ("allow-pam-without-proof", raw.allow_pam_without_proof),
+    ];
     let given = given.into_iter().filter_map(|(name, value)| value.is_some().then_some(name));
     given.chain(switches.into_iter().filter_map(|(name, on)| (on == Some(true)).then_some(name))).collect()
 }
@@ -204,6 +208,7 @@ fn pam(checker: &mut Checker<'_>) -> PamSettings {
             "1m",
         ),
         greeting: raw.pam_greeting == Some(true),
+        allow_without_proof: raw.allow_pam_without_proof == Some(true),
         serialize: raw.pam_serialize == Some(true),
         socket: checker.path("pam-socket", raw.pam_socket.as_ref()),
     };
@@ -214,6 +219,11 @@ fn pam(checker: &mut Checker<'_>) -> PamSettings {
             "is the business of the broker behind --pam-socket; start it with: doorward-pam --serialize {service}"
         );
         checker.problem("pam-serialize", message);
+    }
+    if pam.allow_without_proof && pam.socket.is_some() {
+        let message = "is the business of the broker behind --pam-socket; start it with: doorward-pam \
+                       --allow-pam-without-proof";
+        checker.problem("allow-pam-without-proof", message);
     }
     pam
 }

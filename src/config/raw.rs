@@ -220,6 +220,10 @@ pub struct RawSettings {
     #[arg(long, env = "DOORWARD_PAM_GREETING", action = ArgAction::SetTrue, value_parser = flag,
           help_heading = PAM, hide_env_values = true)]
     pub pam_greeting: Option<bool>,
+    /// Start although the PAM service lets people in who proved nothing, as by pam_rootok
+    #[arg(long, env = "DOORWARD_ALLOW_PAM_WITHOUT_PROOF", action = ArgAction::SetTrue, value_parser = flag,
+          help_heading = PAM, hide_env_values = true)]
+    pub allow_pam_without_proof: Option<bool>,
     /// Least time that a refused login takes [default: 2s]
     #[arg(long, env = "DOORWARD_LOGIN_FAILURE_DELAY", value_name = "TIME", help_heading = PAM, hide_env_values = true)]
     pub login_failure_delay: Option<Text>,

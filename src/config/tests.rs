@@ -106,12 +106,14 @@ fn options_that_could_have_no_effect_are_refused() {
     assert!(problem("no-login = true\npam-service = 'x'").starts_with("--pam-service: "));
     let with_users = "use-login = true\nassume-secure = true\nusers = '/u'\n";
     assert!(problem(&format!("{with_users}login-failure-delay = '1s'")).contains("no effect with --users"));
-    for switch in ["pam-serialize", "pam-greeting"] {
+    for switch in ["pam-serialize", "pam-greeting", "allow-pam-without-proof"] {
         assert!(problem(&format!("{with_users}{switch} = true")).starts_with(&format!("--{switch}: ")));
     }
     let elsewhere = "use-login = true\nassume-secure = true\npam-socket = '/s'\npam-service = 'otp'\n";
     let told = problem(&format!("{elsewhere}pam-serialize = true"));
     assert!(told.contains("doorward-pam --serialize otp"), "{told}");
+    let told = problem(&format!("{elsewhere}allow-pam-without-proof = true"));
+    assert!(told.contains("doorward-pam --allow-pam-without-proof"), "{told}");
     let plain = "no-login = true\n";
     assert!(problem(&format!("{plain}engine-ca = '/c'")).starts_with("--engine-ca: "));
     let https = format!("{plain}engine = 'https://h'\n");

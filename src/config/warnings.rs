@@ -7,6 +7,9 @@ use ipnet::IpNet;
 use super::checked::{EngineAddress, ListenAddress, LoginMode, Settings, TlsMode};
 use super::reach::Reach;
 
+const NEVER_ASKED: &str = "--account-recheck never: whoever is locked, expired or deleted keeps their sessions and tokens until these end \
+     by themselves";
+
 impl Settings {
     /// What an operator should hear at start, one sentence each.
     #[must_use]
@@ -88,14 +91,17 @@ impl Settings {
 
     fn about_accounts(&self) -> Vec<String> {
         let LoginMode::Pam(pam) = &self.login else { return Vec::new() };
-        if !pam.account_recheck.is_zero() {
-            return Vec::new();
+        let mut warnings = Vec::new();
+        if pam.allow_without_proof {
+            warnings.push(
+                "--allow-pam-without-proof: the PAM service may let in anybody as anybody without a password"
+                    .to_owned(),
+            );
         }
-        vec![
-            "--account-recheck never: whoever is locked, expired or deleted keeps their sessions and tokens until these end \
-             by themselves"
-                .to_owned(),
-        ]
+        if pam.account_recheck.is_zero() {
+            warnings.push(NEVER_ASKED.to_owned());
+        }
+        warnings
     }
 
     fn about_throttle(&self) -> Vec<String> {

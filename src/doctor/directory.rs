@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::finding::Finding;
 use super::kerberos::{self, Kdc};
 use super::paths::Paths;
-use super::stack::{self, Entry, Stack, Stage};
+use crate::pam::stack::{self, Entry, Stack, Stage};
 
 /// Longest wait for a socket file's other side to take the connection.
 const CONNECT: Duration = Duration::from_secs(2);

@@ -19,14 +19,12 @@ mod folders;
 mod http;
 mod identity;
 mod kerberos;
-mod lines;
 mod listen;
 mod pam;
 mod paths;
 mod ports;
 mod public;
 mod shadow;
-mod stack;
 mod terminator;
 mod writes;
 
@@ -177,6 +175,7 @@ fn by_pam(question: &Question, settings: &PamSettings) -> Vec<Finding> {
     if let Some(stack) = &stack {
         findings.extend(shadow::examine(stack, paths, &identity));
         let mounts = broker::mounts(&question.settings, settings);
+        findings.extend(pam::without_proof(settings, paths));
         findings.extend(writes::examine(stack, paths, &identity, mounts.as_ref()));
         findings.extend(block_on(directory::examine(stack, paths)));
     }

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use super::finding::Finding;
 use super::identity::{Bits, Identity, READ, user_name};
 use super::paths::Paths;
-use super::stack::{Entry, Stack, Stage};
+use crate::config::PamSettings;
+use crate::pam::stack::{Entry, Stack, Stage, places_without_proof};
 
 const WRITABLE_BY_OTHERS: u32 = 0o022;
 /// Modules that ask nobody for anything: a stage of only these lets everybody through.
@@ -67,6 +68,19 @@ pub(super) fn examine(service: &str, paths: &Paths, broker: &Identity) -> (Vec<F
     }
     findings.extend(modules(&stack, paths));
     (findings, Some(stack))
+}
+
+/// Every line by which somebody gets in without a proof. The broker refuses to start with one, unless it is forced.
+pub(super) fn without_proof(settings: &PamSettings, paths: &Paths) -> Vec<Finding> {
+    let places = places_without_proof(&settings.service, &paths.pam).unwrap_or_default();
+    let text = |place: &String| format!("{place} lets people in who proved nothing");
+    let id = "pam.no-proof";
+    if settings.allow_without_proof {
+        let fix = "correct the line, and take --allow-pam-without-proof away";
+        return places.iter().map(|place| Finding::warning(id, text(place), fix)).collect();
+    }
+    let fix = "correct the line: have it add to what is asked (required, requisite), not stand in for it";
+    places.iter().map(|place| Finding::problem(id, text(place), fix)).collect()
 }
 
 /// As the broker judges (`pam/worker/services.rs`): libpam would change other names.

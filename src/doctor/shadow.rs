@@ -6,7 +6,7 @@ use std::path::Path;
 use super::finding::Finding;
 use super::identity::{Bits, Blocked, Identity, READ, group_name};
 use super::paths::Paths;
-use super::stack::{Stack, Stage};
+use crate::pam::stack::{Stack, Stage};
 
 const SET_USER: u32 = 0o4000;
 const SET_GROUP: u32 = 0o2000;
@@ -101,8 +101,8 @@ mod tests {
     use super::super::finding::Status;
     use super::super::identity::Identity;
     use super::super::paths::Paths;
-    use super::super::stack::Stack;
     use super::examine;
+    use crate::pam::stack::Stack;
 
     struct Place {
         folder: tempfile::TempDir,

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::finding::Finding;
 use super::identity::{Blocked, CHOWN, DAC_OVERRIDE, ENTER, FOWNER, Identity, SETGID, SETUID, WRITE};
 use super::paths::Paths;
-use super::stack::{Entry, Stack, Stage};
+use crate::pam::stack::{Entry, Stack, Stage};
 
 const ID: &str = "pam.module-writes";
 

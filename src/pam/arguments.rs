@@ -69,6 +69,9 @@ pub struct Arguments {
     /// Variable of the PAM environment that is handed to the gateway; may be repeated [default: none]
     #[arg(long, value_name = "NAME")]
     pub pass_env: Vec<String>,
+    /// Start although a service lets people in who proved nothing; the lines are named all the same
+    #[arg(long)]
+    pub allow_pam_without_proof: bool,
     /// End when the process that started the broker ends
     #[arg(long)]
     pub die_with_parent: bool,

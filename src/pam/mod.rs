@@ -8,6 +8,7 @@ mod client;
 mod code;
 mod event;
 pub mod frames;
+pub mod stack;
 pub mod turn;
 
 pub use client::{PamClient, PamConversation, PamError, PamRequest};

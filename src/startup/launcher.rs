@@ -185,6 +185,9 @@ pub(super) fn broker_words(settings: &Settings, pam: &PamSettings) -> Vec<OsStri
     let shared = clients.networks().map(ToString::to_string);
     let mut words: Vec<OsString> = words.into_iter().flat_map(|(name, value)| [name.into(), value]).collect();
     words.extend(shared.flat_map(|network| ["--shared-network".into(), network.into()]));
+    if pam.allow_without_proof {
+        words.push("--allow-pam-without-proof".into());
+    }
     if pam.account_service != pam.service {
         words.extend(["--service".into(), pam.account_service.clone().into()]);
     }

@@ -11,6 +11,8 @@ mod misdeeds;
 #[cfg(test)]
 mod process;
 #[cfg(test)]
+mod proof;
+#[cfg(test)]
 mod systemd;
 #[cfg(test)]
 mod unit;

@@ -64,6 +64,7 @@ const ROOMS: &[Room] = &[
     Room { name: "users", may_import: &["store", "config", "fs"], why: "side room" },
     // Compiled into the broker too, where the library's rooms do not exist.
     Room { name: "pam/frames", may_import: &[], why: "both binaries compile it" },
+    Room { name: "pam/stack", may_import: &[], why: "both binaries compile it: the doctor tells, the broker refuses" },
     Room { name: "pam/arguments", may_import: &[], why: "the broker's command line, and its manual page in the gateway" },
     Room { name: "pam/worker", may_import: &["worker"], why: "a program of its own, with libpam and nothing of the gateway" },
     // Stages, left to right. Each may know those to its left, and the side rooms that hold what it asks.

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 
 use super::super::finding::{Finding, Status};
 use super::super::paths::Paths;
-use super::super::stack::Stack;
 use super::examine;
+use crate::pam::stack::Stack;
 
 struct Place {
     folder: tempfile::TempDir,

@@ -4,8 +4,8 @@ use std::fs;
 
 use super::super::identity::Identity;
 use super::super::paths::Paths;
-use super::super::stack::Stack;
 use super::{Mounts, examine};
+use crate::pam::stack::Stack;
 
 const ROOT: u64 = u64::MAX;
 /// What the unit had when pam_faillock never locked: AUDIT_WRITE, CHOWN, DAC_READ_SEARCH, KILL, SETGID, SETUID.

@@ -48,6 +48,14 @@ mod orphans;
 mod outcome;
 mod services;
 mod socket;
+#[path = "../stack/mod.rs"]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    unused_imports,
+    reason = "compiled into the gateway too, whose doctor uses the rest"
+)]
+mod stack;
 mod sys;
 mod text;
 mod transaction;

@@ -8,6 +8,7 @@ use nix::unistd::{Gid, Group, Uid, User};
 
 use super::arguments::Arguments;
 use super::ledger::Limits;
+use super::log;
 use super::network::Clients;
 use super::services;
 
@@ -39,6 +40,13 @@ impl Arguments {
         let mut problems = Vec::new();
         let mut note = |problem: Result<(), String>| problems.extend(problem.err());
         self.service.iter().for_each(|name| note(services::check(name)));
+        for problem in self.service.iter().flat_map(|name| services::without_proof(name)) {
+            if self.allow_pam_without_proof {
+                log::line(format_args!("warning: {problem}"));
+            } else {
+                note(Err(problem));
+            }
+        }
         for name in self.serialize.iter().filter(|name| !self.service.contains(name)) {
             note(Err(format!("--serialize {name}: is not among the services; add --service {name}")));
         }

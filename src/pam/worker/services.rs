@@ -4,13 +4,16 @@
 use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::unistd::Uid;
+
+use super::stack::places_without_proof;
 
 /// Where Linux-PAM looks, in this order (pam.conf(5)).
 const FOLDERS: [&str; 2] = ["/etc/pam.d", "/usr/lib/pam.d"];
 const WRITABLE_BY_OTHERS: u32 = 0o022;
+const FORCE: &str = "give --allow-pam-without-proof if everybody is meant to get in";
 
 /// Checks the file of service `name`.
 ///
@@ -40,6 +43,17 @@ fn is_name(name: &str) -> bool {
     (1..=64).contains(&name.len())
         && name != "other"
         && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
+}
+
+/// Lines by which the service lets people in who proved nothing; one sentence each. The broker is root, for which
+/// `pam_rootok` and its like ask nothing at all.
+pub(super) fn without_proof(name: &str) -> Vec<String> {
+    let folders = FOLDERS.map(PathBuf::from);
+    // A service that cannot be read is refused by [`check`].
+    let places = places_without_proof(name, &folders).unwrap_or_default();
+    let sentence =
+        |place| format!("{place}: lets people in who proved nothing; correct the line, or {FORCE}");
+    places.into_iter().map(sentence).collect()
 }
 
 fn check_file(path: &Path, metadata: &Metadata) -> Result<(), String> {

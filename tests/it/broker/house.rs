@@ -17,6 +17,7 @@ use tempfile::TempDir;
 
 use doorward::config::PamSettings;
 use doorward::domain::{Password, Username};
+use doorward::pam::stack::{Stack, lines_without_proof};
 use doorward::pam::{Mode, PamClient, PamConversation, PamEvent, PamRequest};
 
 /// Longest wait for something that must happen; only failing tests wait this long.
@@ -171,6 +172,14 @@ impl Broker {
         for service in services {
             command.args(["--service", &service.name]);
         }
+        // Many stacks of these tests have one line alone, of a module that does not ask.
+        let lets_in = |service: &&Service| {
+            let stack = Stack::read(&service.name, &["/etc/pam.d".into()]);
+            stack.is_ok_and(|stack| !lines_without_proof(&stack).is_empty())
+        };
+        if services.iter().any(lets_in) {
+            command.arg("--allow-pam-without-proof");
+        }
         command.args(options).env("DOORWARD_TEST_SECRET", "x").stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let (sender, lines) = mpsc::channel();
@@ -272,6 +281,7 @@ pub(super) fn settings(service: &Service) -> PamSettings {
         login_deadline: Duration::from_secs(300),
         failure_delay: Duration::ZERO,
         greeting: false,
+        allow_without_proof: false,
         serialize: false,
         socket: None,
     }

@@ -43,7 +43,7 @@ fn a_service_file_that_others_may_write_refuses_the_start() {
     if !may_run() {
         return;
     }
-    let service = Service::new("auth required pam_permit.so\n");
+    let service = Service::new("auth required pam_unix.so\n");
     assert!(run(&["--check", "--service", &service.name]).status.success());
     fs::set_permissions(service.path(), fs::Permissions::from_mode(0o666)).unwrap();
     assert!(problem(&["--check", "--service", &service.name]).contains("chmod go-w"));

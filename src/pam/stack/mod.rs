@@ -1,10 +1,18 @@
-//! A PAM service as libpam puts it together: `include`, `substack` and Debian's `@include` followed.
+//! A PAM service as libpam puts it together: `include`, `substack` and Debian's `@include` followed. Compiled into the
+//! gateway, for its doctor, and into the broker, which refuses a service that lets people in without a proof.
+
+mod control;
+mod lines;
+mod proof;
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::lines::{Line, lines};
+use self::control::{Action, Control};
+use self::lines::{Line, lines};
+
+pub use self::proof::{lines_without_proof, places_without_proof};
 
 /// `PAM_SUBSTACK_MAX_LEVEL`.
 const MOST_LEVELS: usize = 16;
@@ -15,15 +23,21 @@ const MOST_FILES: usize = 200;
 
 /// What a line is for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Stage {
+pub enum Stage {
+    /// Who is it?
     Auth,
+    /// May they come in now?
     Account,
+    /// A new password.
     Password,
+    /// What a shell needs; never called by Doorward.
     Session,
 }
 
 impl Stage {
-    pub(super) const fn word(self) -> &'static str {
+    /// As it is written.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
         match self {
             Self::Auth => "auth",
             Self::Account => "account",
@@ -40,61 +54,85 @@ impl Stage {
 
 /// One module in its place.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Entry {
-    pub(super) stage: Stage,
-    /// As written: one word, or pairs in brackets.
-    pub(super) control: String,
+pub struct Entry {
+    /// What the line is for.
+    pub stage: Stage,
+    /// As written, without brackets around it.
+    pub control: String,
     /// As written: a name, or a path from `/`.
-    pub(super) module: String,
-    pub(super) arguments: Vec<String>,
+    pub module: String,
+    /// Without brackets around them.
+    pub arguments: Vec<String>,
     /// `-` in front: a module that is missing does not matter.
-    pub(super) is_silent: bool,
+    pub is_silent: bool,
     /// `FILE:LINE`.
-    pub(super) place: String,
+    pub place: String,
 }
 
 impl Entry {
     /// The module's file name without its folder.
-    pub(super) fn name(&self) -> &str {
+    #[must_use]
+    pub fn name(&self) -> &str {
         self.module.rsplit('/').next().unwrap_or(&self.module)
     }
 
     /// Whether this code of the module becomes the stack's, unless a line before has failed already (pam.d(5)).
-    pub(super) fn passes_on(&self, code: &str) -> bool {
-        let Some(pairs) = self.control.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) else {
-            return ["required", "requisite"].iter().any(|word| word.eq_ignore_ascii_case(&self.control));
-        };
-        let action = |wanted: &str| {
-            let mut pairs = pairs.split_whitespace().filter_map(|pair| pair.split_once('='));
-            pairs.find(|(value, _)| value.eq_ignore_ascii_case(wanted)).map(|(_, action)| action)
-        };
-        // What is not named is ignored, as libpam has it.
-        let action = action(code).or_else(|| action("default")).unwrap_or("ignore");
-        ["bad", "die", "ok", "done"].iter().any(|word| word.eq_ignore_ascii_case(action))
+    #[must_use]
+    pub fn passes_on(&self, code: &str) -> bool {
+        let action = Control::parse(&self.control).and_then(|control| control.action(code));
+        matches!(action, Some(Action::Bad | Action::Die | Action::Ok | Action::Done))
     }
 
     /// The value of an argument `name=value`.
-    pub(super) fn argument(&self, name: &str) -> Option<&str> {
+    #[must_use]
+    pub fn argument(&self, name: &str) -> Option<&str> {
         self.arguments.iter().find_map(|argument| argument.strip_prefix(name)?.strip_prefix('='))
     }
 }
 
 /// A line that libpam turns into "always fails".
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Fault {
-    pub(super) stage: Option<Stage>,
+pub struct Fault {
+    /// The stage that fails; all if it is not known.
+    pub stage: Option<Stage>,
     /// `FILE:LINE`.
-    pub(super) place: String,
-    pub(super) text: String,
+    pub place: String,
+    /// What is wrong.
+    pub text: String,
+}
+
+/// One line as libpam works on it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct Step {
+    stage: Stage,
+    /// How many substacks it lies in.
+    level: usize,
+    control: Control,
+    what: What,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum What {
+    /// The entry with this number.
+    Module(usize),
+    /// A substack begins behind it.
+    Substack,
+    /// Nothing that could be called.
+    Nothing,
 }
 
 /// A whole service.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub(super) struct Stack {
-    pub(super) entries: Vec<Entry>,
-    pub(super) faults: Vec<Fault>,
+pub struct Stack {
+    /// All modules, in their order.
+    pub entries: Vec<Entry>,
+    /// Lines that are none.
+    pub faults: Vec<Fault>,
     /// Every file that was read, the service's own first.
-    pub(super) files: Vec<PathBuf>,
+    pub files: Vec<PathBuf>,
+    steps: Vec<Step>,
+    /// Whether there is more than was read.
+    is_cut: bool,
 }
 
 impl Stack {
@@ -102,20 +140,21 @@ impl Stack {
     ///
     /// # Errors
     /// The service's own file is missing or cannot be read. What is wrong further down becomes a [`Fault`].
-    pub(super) fn read(service: &str, folders: &[PathBuf]) -> io::Result<Self> {
+    pub fn read(service: &str, folders: &[PathBuf]) -> io::Result<Self> {
         let (path, text) = open(service, folders)?;
         let mut reader = Reader { folders, stack: Self::default() };
-        reader.file(&path, &text, None, 0);
+        reader.file(&path, &text, Depth::default(), None);
         Ok(reader.stack)
     }
 
     /// The modules of one stage.
-    pub(super) fn of(&self, stage: Stage) -> impl Iterator<Item = &Entry> {
+    pub fn of(&self, stage: Stage) -> impl Iterator<Item = &Entry> {
         self.entries.iter().filter(move |entry| entry.stage == stage)
     }
 
     /// Whether libpam finds a line for this stage; if not, it takes those of the service `other`.
-    pub(super) fn has(&self, stage: Stage) -> bool {
+    #[must_use]
+    pub fn has(&self, stage: Stage) -> bool {
         self.of(stage).next().is_some() || self.faults.iter().any(|fault| fault.stage == Some(stage))
     }
 }
@@ -125,70 +164,119 @@ struct Reader<'a> {
     stack: Stack,
 }
 
+/// How deep a line lies.
+#[derive(Clone, Copy, Default)]
+struct Depth {
+    files: usize,
+    substacks: usize,
+}
+
 impl Reader<'_> {
     /// Takes the lines of one file, all or those of one stage.
-    fn file(&mut self, path: &Path, text: &str, only: Option<Stage>, level: usize) {
+    fn file(&mut self, path: &Path, text: &str, depth: Depth, only: Option<Stage>) {
         self.stack.files.push(path.to_owned());
+        self.stack.is_cut |= u64::try_from(text.len()).is_ok_and(|length| length >= MOST_BYTES);
         for line in lines(text) {
             let place = format!("{}:{}", path.display(), line.number);
-            self.line(&line, &place, only, level);
+            self.line(&line, &place, depth, only);
         }
     }
 
-    fn line(&mut self, line: &Line, place: &str, only: Option<Stage>, level: usize) {
-        let mut words = line.words.iter().map(String::as_str);
+    fn line(&mut self, line: &Line, place: &str, depth: Depth, only: Option<Stage>) {
+        let mut words = line.words.iter().map(|word| bare(word));
         let first = words.next().unwrap_or_default();
-        if first == "@include" {
-            return self.include(words.next(), place, only, level);
+        if first.eq_ignore_ascii_case("@include") {
+            let stages =
+                only.map_or_else(|| vec![Stage::Auth, Stage::Account, Stage::Password], |only| vec![only]);
+            return self.include(words.next(), place, depth, (only, &stages));
         }
         let (is_silent, type_word) = first.strip_prefix('-').map_or((false, first), |word| (true, word));
-        let Some(stage) = Stage::parse(type_word) else {
-            // libpam takes it for an auth line that always fails.
-            let text = format!("'{type_word}' is none of auth, account, password and session");
-            return self.fault(only.or(Some(Stage::Auth)), place, text);
-        };
+        let parsed = Stage::parse(type_word);
+        // libpam takes what it does not know for an auth line that always fails.
+        let stage = parsed.or(only).unwrap_or(Stage::Auth);
         if only.is_some_and(|only| only != stage) {
             return;
         }
         let Some(control) = words.next() else {
-            return self.fault(Some(stage), place, "the line ends after its first word".to_owned());
+            return self.fails(stage, place, depth, Control::BAD, "the line ends after its first word");
         };
-        if ["include", "substack"].iter().any(|word| control.eq_ignore_ascii_case(word)) {
-            return self.include(words.next(), place, Some(stage), level);
+        let is_substack = control.eq_ignore_ascii_case("substack");
+        if is_substack || control.eq_ignore_ascii_case("include") {
+            let mut below = depth;
+            if is_substack {
+                self.step(stage, depth, Control::BAD, What::Substack);
+                below.substacks += 1;
+            }
+            return self.include(words.next(), place, below, (Some(stage), &[stage]));
         }
-        if !is_control(control) {
-            return self.fault(Some(stage), place, format!("'{control}' is not a control word"));
-        }
-        match words.next() {
-            Some(module) => self.stack.entries.push(Entry {
+        let Some(actions) = Control::parse(control) else {
+            return self.fails(
                 stage,
-                control: control.to_owned(),
-                module: module.to_owned(),
-                arguments: words
-                    .map(|word| word.trim_start_matches('[').trim_end_matches(']').to_owned())
-                    .collect(),
-                is_silent,
-                place: place.to_owned(),
-            }),
-            None => self.fault(Some(stage), place, "names no module".to_owned()),
+                place,
+                depth,
+                Control::BAD,
+                &format!("'{control}' is not a control word"),
+            );
+        };
+        if parsed.is_none() {
+            let text = format!("'{type_word}' is none of auth, account, password and session");
+            return self.fails(stage, place, depth, actions, &text);
+        }
+        let Some(module) = words.next() else {
+            return self.fails(stage, place, depth, actions, "names no module");
+        };
+        self.step(stage, depth, actions, What::Module(self.stack.entries.len()));
+        self.stack.entries.push(Entry {
+            stage,
+            control: control.to_owned(),
+            module: module.to_owned(),
+            arguments: words.map(str::to_owned).collect(),
+            is_silent,
+            place: place.to_owned(),
+        });
+    }
+
+    /// Takes in another file: all of it or the lines of one stage. `stages`: those that fail if it cannot be read.
+    fn include(
+        &mut self,
+        name: Option<&str>,
+        place: &str,
+        depth: Depth,
+        (only, stages): (Option<Stage>, &[Stage]),
+    ) {
+        let problem = match name {
+            None => "includes no file".to_owned(),
+            Some(name) if self.stack.files.len() >= MOST_FILES => {
+                self.stack.is_cut = true;
+                format!("includes {name}, too deep: do files include each other?")
+            }
+            Some(name) if depth.files + 1 >= MOST_LEVELS => {
+                format!("includes {name}, too deep: do files include each other?")
+            }
+            Some(name) => match open(name, self.folders) {
+                Ok((path, text)) => {
+                    return self.file(&path, &text, Depth { files: depth.files + 1, ..depth }, only);
+                }
+                Err(error) => format!("includes {name}, which cannot be read ({error})"),
+            },
+        };
+        for stage in stages {
+            self.step(*stage, depth, Control::BAD, What::Nothing);
+        }
+        // One line is enough: every level above would say the same.
+        let is_said = |fault: &Fault| fault.text.contains("too deep") && problem.contains("too deep");
+        if !self.stack.faults.iter().any(is_said) {
+            self.fault(only, place, problem);
         }
     }
 
-    fn include(&mut self, name: Option<&str>, place: &str, only: Option<Stage>, level: usize) {
-        let Some(name) = name else {
-            return self.fault(only, place, "includes no file".to_owned());
-        };
-        if level + 1 >= MOST_LEVELS || self.stack.files.len() >= MOST_FILES {
-            // One line is enough: every level above would say the same.
-            if !self.stack.faults.iter().any(|fault| fault.text.contains("too deep")) {
-                self.fault(only, place, format!("includes {name}, too deep: do files include each other?"));
-            }
-            return;
-        }
-        match open(name, self.folders) {
-            Ok((path, text)) => self.file(&path, &text, only, level + 1),
-            Err(error) => self.fault(only, place, format!("includes {name}, which cannot be read ({error})")),
-        }
+    fn step(&mut self, stage: Stage, depth: Depth, control: Control, what: What) {
+        self.stack.steps.push(Step { stage, level: depth.substacks, control, what });
+    }
+
+    fn fails(&mut self, stage: Stage, place: &str, depth: Depth, control: Control, text: &str) {
+        self.step(stage, depth, control, What::Nothing);
+        self.fault(Some(stage), place, text.to_owned());
     }
 
     fn fault(&mut self, stage: Option<Stage>, place: &str, text: String) {
@@ -196,12 +284,9 @@ impl Reader<'_> {
     }
 }
 
-/// A known word, or pairs in brackets.
-fn is_control(word: &str) -> bool {
-    let known = ["required", "requisite", "optional", "sufficient"];
-    let inside = word.strip_prefix('[').and_then(|word| word.strip_suffix(']'));
-    known.iter().any(|known| known.eq_ignore_ascii_case(word))
-        || inside.is_some_and(|pairs| pairs.split_whitespace().all(|pair| pair.contains('=')))
+/// Without the brackets that hold a word together.
+fn bare(word: &str) -> &str {
+    word.strip_prefix('[').map_or(word, |rest| rest.strip_suffix(']').unwrap_or(rest))
 }
 
 /// The first file of this name that can be opened, as `_pam_open_config_file` looks for it.
@@ -219,7 +304,10 @@ fn open(name: &str, folders: &[PathBuf]) -> io::Result<(PathBuf, String)> {
 }
 
 /// Not more than is sensible, and as text whatever it holds.
-pub(super) fn read(path: &Path) -> io::Result<String> {
+///
+/// # Errors
+/// Those of open(2) and read(2).
+pub fn read(path: &Path) -> io::Result<String> {
     let mut bytes = Vec::new();
     File::open(path)?.take(MOST_BYTES).read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
