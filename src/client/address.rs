@@ -86,6 +86,12 @@ impl GatewayUrl {
         }
     }
 
+    /// Whether both are on one host, whatever their ports.
+    #[must_use]
+    pub fn is_on_host_of(&self, other: &Self) -> bool {
+        self.host == other.host
+    }
+
     /// The address, if the host is one.
     #[must_use]
     pub const fn ip(&self) -> Option<IpAddr> {

@@ -109,6 +109,13 @@ pub async fn is_let_in(
         door: String,
     }
     let url = certificate.url.as_ref().unwrap_or(&login.url).clone();
+    // The gateway names another port of its own. Whoever answers in its place could name a host that is neither.
+    if !url.is_on_host_of(&login.url) {
+        return Err(ClientError::Strange(format!(
+            "that is another host than {}, and nothing was sent there",
+            login.url.authority()
+        )));
+    }
     let alone = Gateway { url, trust: login.trust.clone(), token: None, proof: Some(Arc::new(proof)) };
     match alone.json::<Who>(Method::GET, WHOAMI, None::<&()>).await {
         Ok(answer) => Ok(answer.content.door == "certificate"),

@@ -67,6 +67,69 @@ fn a13_the_gateway_leaves_no_core_dump_and_no_other_process_of_its_user_may_look
     assert_eq!(fs::metadata(format!("{folder}/mem")).unwrap().uid(), 0);
 }
 
+/// Whether a process leaves no core file, and lets only root look into it.
+fn is_private(pid: u32) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap_or_default();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap_or_default();
+    let is_zero = core.split_whitespace().skip(4).take(2).eq(["0", "0"]);
+    is_zero && fs::metadata(format!("/proc/{pid}/mem")).is_ok_and(|found| found.uid() == 0)
+}
+
+#[test]
+fn i21_the_demonstration_and_every_command_keep_their_memory_as_the_gateway_does() {
+    if !geteuid().is_root() {
+        println!("skipped: /proc says so of another user's process to root alone");
+        return;
+    }
+    let account = super::door::account();
+    let begun = std::time::Instant::now();
+    let await_private = |pid: u32| {
+        while !is_private(pid) {
+            assert!(begun.elapsed() < super::wire::AT_MOST, "{pid} leaves its memory open");
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+    };
+    // Started by root and by an ordinary user: both ways end in the same.
+    for as_root in [true, false] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = if as_root {
+            std::process::Command::new(super::door::PROGRAM)
+        } else {
+            let mut command = std::process::Command::new("setpriv");
+            command.args(["--reuid", &account.uid.to_string(), "--regid", &account.gid.to_string()]);
+            command.args(["--clear-groups", "--", super::door::PROGRAM]);
+            std::os::unix::fs::chown(folder.path(), Some(account.uid.as_raw()), None).unwrap();
+            command
+        };
+        command.args(["demo", "--listen", "127.0.0.1:0", "--state"]).arg(folder.path().join("state"));
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::null());
+        let mut demo = command.spawn().unwrap();
+        // It has left root by the time that it prints the password.
+        let mut said = String::new();
+        let mut output = std::io::BufReader::new(demo.stdout.take().unwrap());
+        while !said.contains("password") {
+            assert!(std::io::BufRead::read_line(&mut output, &mut said).unwrap() > 0, "{said}");
+        }
+        let is_so = is_private(demo.id());
+        demo.kill().unwrap();
+        demo.wait().unwrap();
+        assert!(is_so, "as root: {as_root}");
+    }
+    // A command that waits for a password.
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = std::process::Command::new(super::door::PROGRAM);
+    command.arg("users").arg("--users").arg(folder.path().join("users.toml")).args([
+        "add",
+        "bob",
+        "--password-stdin",
+    ]);
+    let mut waits = command.stdin(std::process::Stdio::piped()).spawn().unwrap();
+    await_private(waits.id());
+    waits.kill().unwrap();
+    waits.wait().unwrap();
+}
+
 #[test]
 fn a13_nothing_keeps_a_password_after_the_login() {
     if !geteuid().is_root() {

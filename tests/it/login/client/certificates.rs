@@ -153,6 +153,25 @@ fn docker_is_sent_to_the_port_where_its_certificate_lets_in() {
 }
 
 #[test]
+fn i21_a_certificate_is_shown_to_no_other_host_than_the_one_that_was_logged_in_to() {
+    // The same machine by another name, as another one would be.
+    let elsewhere = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    elsewhere.set_nonblocking(true).unwrap();
+    for host in ["localhost", "127.0.0.2", "[::ffff:127.0.0.1]"] {
+        let url = format!("https://{host}:{}", elsewhere.local_addr().unwrap().port());
+        let (home, door) = (Home::new(), with_a_port(&["--client-cert-url", &url]));
+        let said = home.log_in(&door, BOB, &[]).expect(0).err;
+        assert!(said.contains("another host") && said.contains("doorward tunnel"), "{said}");
+        assert!(!folder(&home).join("key.pem").exists() && !folder(&home).join("cert.pem").exists());
+        assert_eq!(ids(&home), Vec::<String>::new(), "it is revoked");
+        let meta = std::fs::read_dir(home.path(".docker/contexts/meta")).unwrap().next().unwrap().unwrap();
+        let meta = std::fs::read_to_string(meta.path().join("meta.json")).unwrap();
+        assert!(meta.contains(&door.host()) && !meta.contains(host), "{meta}");
+    }
+    assert!(elsewhere.accept().is_err(), "somebody came");
+}
+
+#[test]
 fn a_certificate_that_lets_in_nowhere_is_not_promised_and_revoked() {
     // Nobody answers there: a port that the gateway's administrator has not published.
     let nowhere = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
