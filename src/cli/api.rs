@@ -15,6 +15,7 @@ use super::exit;
 use super::failure::{Failure, Outcome, conclude};
 use super::remote::{self, HostArgs};
 use super::shown::shown_in_line;
+use crate::domain::escape_json;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -121,7 +122,7 @@ fn head(response: &Response<Incoming>) -> Outcome {
 async fn indented(response: Response<Incoming>) -> Outcome {
     let body = response.into_body().collect().await?.to_bytes();
     match serde_json::from_slice::<serde_json::Value>(&body) {
-        Ok(value) => write(format!("{value:#}\n").as_bytes()),
+        Ok(value) => write(escape_json(&format!("{value:#}\n")).as_bytes()),
         Err(_) => write(&harmless(&body)),
     }
 }

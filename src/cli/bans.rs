@@ -147,7 +147,7 @@ impl Bans {
                 provisional: ban.is_provisional,
             };
             if self.json {
-                report::say(serde_json::to_string(&line).unwrap_or_default());
+                report::say_json(&serde_json::to_string(&line).unwrap_or_default());
             } else {
                 if !shown {
                     report::say(format_args!("{:<8} {:>9} {:>7}  WHO", "KIND", "SECONDS", "IN A ROW"));

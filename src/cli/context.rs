@@ -126,7 +126,7 @@ impl Context {
         let logins = store.all()?;
         let rows: Vec<Row> = logins.iter().filter_map(Row::of).collect();
         if self.json {
-            report::say(serde_json::to_string(&rows)?);
+            report::say_json(&serde_json::to_string(&rows)?);
         } else if rows.is_empty() {
             report::complain("no docker contexts; 'doorward login https://HOST:PORT' makes one");
         } else {

@@ -94,9 +94,9 @@ impl Doctor {
         let summary = Summary::of(findings);
         if self.json {
             let report = json!({ "status": summary.verdict(), "summary": summary, "checks": findings });
-            report::say(report);
+            report::say_json(&report.to_string());
         } else {
-            report::say(show::text(findings, Style::of_this_process()).trim_end());
+            report::say_in_colour(&show::text(findings, Style::of_this_process()));
         }
     }
 }

@@ -84,7 +84,7 @@ impl Healthcheck {
             answer => Report::of(&target, answer),
         };
         if self.json {
-            report::say(serde_json::to_string(&found).unwrap_or_default());
+            report::say_json(&serde_json::to_string(&found).unwrap_or_default());
         } else {
             found.print();
         }

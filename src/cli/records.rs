@@ -75,7 +75,7 @@ impl Kind {
         let answer = remote::wait_for(login.gateway().json::<Vec<Value>>(Method::GET, &path, None::<&()>))??;
         let rows = answer.content;
         if args.json {
-            report::say(Value::Array(rows));
+            report::say_json(&Value::Array(rows).to_string());
         } else if rows.is_empty() {
             report::complain(format_args!("no {}s", self.one));
         } else {

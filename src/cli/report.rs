@@ -1,20 +1,39 @@
 //! What commands say to people: results on standard output, problems on standard error.
 
 use std::fmt::Display;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 
 use super::exit;
+use super::shown::shown;
 use crate::config::Problem;
+use crate::domain::escape_json;
 
 /// A line on standard output. That nobody reads it any more is not an error.
 pub(super) fn say(line: impl Display) {
-    let _ = writeln!(std::io::stdout().lock(), "{line}");
+    let _ = say_or_fail(line);
 }
 
-/// A line on standard output that must not get lost.
+/// A line on standard output that must not get lost. A terminal gets it sanitized: parts of it may be somebody else's words.
+/// A program gets it as it is.
 pub(super) fn say_or_fail(line: impl Display) -> std::io::Result<()> {
     let mut stream = std::io::stdout().lock();
-    writeln!(stream, "{line}")?;
+    if stream.is_terminal() {
+        writeln!(stream, "{}", shown(&line.to_string()))?;
+    } else {
+        writeln!(stream, "{line}")?;
+    }
+    stream.flush()
+}
+
+/// A JSON document on standard output, which means the same with its escapes.
+pub(super) fn say_json(document: &str) {
+    let _ = say_json_or_fail(document);
+}
+
+/// The same for one that must not get lost.
+pub(super) fn say_json_or_fail(document: &str) -> std::io::Result<()> {
+    let mut stream = std::io::stdout().lock();
+    writeln!(stream, "{}", escape_json(document))?;
     stream.flush()
 }
 
@@ -27,12 +46,12 @@ pub(super) fn hand_over(bytes: &[u8]) -> std::io::Result<()> {
     }
 }
 
-/// A line on standard error.
+/// A line on standard error, sanitized: parts of it may be somebody else's words.
 pub(super) fn complain(line: impl Display) {
-    let _ = writeln!(std::io::stderr().lock(), "{line}");
+    let _ = writeln!(std::io::stderr().lock(), "{}", shown(&line.to_string()));
 }
 
-/// A text on standard output, with its colours if that is a terminal and `NO_COLOR` is not set (<https://no-color.org>).
+/// A text on standard output whose foreign parts are sanitized already, with its colours if that is a terminal and `NO_COLOR` is not set (<https://no-color.org>).
 pub(super) fn say_in_colour(text: &str) {
     let _ = write!(anstream::stdout().lock(), "{text}");
 }
@@ -40,7 +59,7 @@ pub(super) fn say_in_colour(text: &str) {
 /// A question on standard error, to be answered on the same line.
 pub(super) fn ask(question: impl Display) {
     let mut stream = std::io::stderr().lock();
-    let _ = write!(stream, "{question} ").and_then(|()| stream.flush());
+    let _ = write!(stream, "{} ", shown(&question.to_string())).and_then(|()| stream.flush());
 }
 
 /// Lists all problems; gives the exit code for wrong settings.

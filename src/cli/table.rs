@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use anstyle::Style;
 
+use super::shown::shown_in_line;
+
 const GAP: usize = 2;
 
 /// Columns as wide as their widest cell, counted in characters; a bold head above.
@@ -32,7 +34,7 @@ fn line(text: &mut String, cells: &[String], widths: &[usize], style: Style) {
     let mut line = String::new();
     for (cell, width) in cells.iter().zip(widths) {
         let gap = width + GAP;
-        let _ = write!(line, "{cell:gap$}");
+        let _ = write!(line, "{:gap$}", shown_in_line(cell));
     }
     let _ = writeln!(text, "{style}{}{style:#}", line.trim_end());
 }

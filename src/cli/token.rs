@@ -123,7 +123,7 @@ impl Create {
         let answer =
             remote::wait_for(login.gateway().json::<Value>(Method::POST, path, Some(&wish)))??.content;
         if self.json {
-            return Ok(report::say_or_fail(answer)?);
+            return Ok(report::say_json_or_fail(&answer.to_string())?);
         }
         let text = |name: &str| answer.get(name).and_then(Value::as_str);
         let token = text("token").and_then(|text| Secret::parse(text.to_owned().into()));

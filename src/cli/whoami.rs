@@ -40,7 +40,7 @@ impl Whoami {
         let answer =
             remote::wait_for(login.gateway().json::<Value>(Method::GET, path, None::<&()>))??.content;
         if self.json {
-            report::say(answer);
+            report::say_json(&answer.to_string());
             return Ok(());
         }
         let text = |name: &str| answer.get(name).and_then(Value::as_str).map(shown_in_line);

@@ -1,5 +1,8 @@
 //! Texts that others wrote, made fit to be shown to a person. The one place where that is decided.
 
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
 /// Whether a character does more than to be read: it steers a terminal, turns the direction of what stands beside it
 /// around, or cannot be seen (Unicode TR 36 section 2; UAX 9 for U+061C, U+200E, U+200F, U+202A to U+202E and U+2066 to
 /// U+2069; CVE-2021-42574). Line feeds and tabs are among them.
@@ -29,9 +32,44 @@ pub fn sanitize(text: &str, stand_in: char) -> String {
     text.chars().map(|c| if is_unsafe(c) { stand_in } else { c }).collect()
 }
 
+/// JSON with escapes (RFC 8259 section 7) for what is unsafe in its strings, where alone it can stand: the same document to
+/// a program. Line breaks between its parts stay.
+#[must_use]
+pub fn escape_json(json: &str) -> Cow<'_, str> {
+    // Controls below the space stand between its parts only; in a string they are escaped already.
+    let stays = |c: char| c < ' ' || !is_unsafe(c);
+    if json.chars().all(stays) {
+        return Cow::Borrowed(json);
+    }
+    let mut escaped = String::with_capacity(json.len() + 16);
+    for c in json.chars() {
+        if stays(c) {
+            escaped.push(c);
+            continue;
+        }
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            let _ = write!(escaped, "\\u{unit:04x}");
+        }
+    }
+    Cow::Owned(escaped)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{is_unsafe, sanitize};
+    use super::{escape_json, is_unsafe, sanitize};
+
+    #[test]
+    fn i22_json_means_the_same_to_a_program_and_nothing_to_a_terminal() {
+        let harmful = "\u{7f}\u{85}\u{9b}\u{61c}\u{200f}\u{202e}\u{2066}\u{feff}\u{e0041}\u{1b}\n";
+        let value = serde_json::json!({ "a\u{202e}": harmful, "b": ["\u{e0041}é", "日本 😀"] });
+        for json in [value.to_string(), format!("{value:#}")] {
+            let escaped = escape_json(&json);
+            assert!(escaped.chars().all(|c| c == '\n' || !is_unsafe(c)), "{escaped}");
+            assert!(escaped.contains("é") && escaped.contains("日本 😀"), "{escaped}");
+            assert_eq!(serde_json::from_str::<serde_json::Value>(&escaped).unwrap(), value);
+        }
+        assert_eq!(escape_json("{\n  \"a\": \"é\"\n}"), "{\n  \"a\": \"é\"\n}");
+    }
 
     #[test]
     fn i22_nothing_that_steers_reorders_or_hides_is_safe() {

@@ -23,7 +23,7 @@ pub use certificate::ClientCertificate;
 pub use clock::{Clock, UnixMillis, UnixSeconds};
 pub use conversation::{Level, Message, Prompt, PromptStyle};
 pub use door::Door;
-pub use foreign_text::{is_unsafe, sanitize};
+pub use foreign_text::{escape_json, is_unsafe, sanitize};
 pub use keepalive::keep_alive;
 pub use name_rule::{InvalidUsername, check_name};
 pub use network::{CLIENT_PREFIX, Client, Clients, network_of, site_of};

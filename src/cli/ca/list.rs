@@ -96,7 +96,7 @@ impl List {
                 },
                 certificates: index.records().iter().map(|record| Line::of(record, now)).collect(),
             };
-            report::say(serde_json::to_string(&listed)?);
+            report::say_json(&serde_json::to_string(&listed)?);
             return Ok(());
         }
         if index.records().is_empty() {

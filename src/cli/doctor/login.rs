@@ -86,7 +86,7 @@ pub(super) fn run(settings: &Settings, user: &str, from_stdin: bool, as_json: bo
     match told {
         Ok(told) => {
             if as_json {
-                report::say(serde_json::to_string(&told).unwrap_or_default());
+                report::say_json(&serde_json::to_string(&told).unwrap_or_default());
             } else {
                 report::say(told.text().trim_end());
             }

@@ -56,7 +56,10 @@ impl List {
         let file = UserFile::load(&place.file)?;
         if self.json {
             let users = file.users().map(Line::of).collect();
-            report::say(serde_json::to_string(&Listed { file: place.file.display().to_string(), users })?);
+            report::say_json(&serde_json::to_string(&Listed {
+                file: place.file.display().to_string(),
+                users,
+            })?);
             return Ok(());
         }
         if file.users().next().is_none() {
