@@ -152,10 +152,16 @@ pub(super) fn presented<'a>(headers: &'a HeaderMap, names: &CookieNames) -> Opti
 }
 
 /// The token of `Bearer TOKEN`. RFC 9110 section 11.4: the scheme in any case, any number of spaces behind it.
+///
+/// Whether it is a good one is not said: only good ones are kept, so that others are not found.
 fn canonical_token(value: &[u8]) -> Option<Presented<'_>> {
+    // As nearly everybody writes it: this is asked for every request.
+    if let Some(token) = value.strip_prefix(b"Bearer ").filter(|token| token.len() == token::CHARS) {
+        return Some(Presented::Token(token));
+    }
     let (scheme, rest) = value.split_at_checked(b"Bearer ".len())?;
     let token = rest.trim_ascii();
-    let is_token = scheme.eq_ignore_ascii_case(b"Bearer ") && token::has_form(token);
+    let is_token = scheme.eq_ignore_ascii_case(b"Bearer ") && token.len() == token::CHARS;
     is_token.then_some(Presented::Token(token))
 }
 
@@ -204,8 +210,8 @@ mod tests {
             format!("Basic {token}"),
             format!("Bearer {token}0"),
             format!("Bearer \u{a0}{token}"),
-            format!("Bearer {}", token.to_uppercase()),
-            format!("Bearer {}", "x".repeat(60)),
+            format!("Bearer {}", "x".repeat(59)),
+            format!("Bearer   {}", "x".repeat(61)),
             "Bearer ".to_owned(),
             "B".to_owned(),
         ] {

@@ -4,4 +4,4 @@ mod issue;
 mod text;
 
 pub use issue::{IssueError, MintRequest, TokenRequest, is_name, issue, mint};
-pub use text::{InvalidToken, PREFIX, Token, has_form};
+pub use text::{CHARS, InvalidToken, PREFIX, Token};

@@ -21,17 +21,8 @@ const SECRET_BYTES: usize = 32;
 const CHECK_BYTES: usize = 3;
 /// 35 bytes are exactly 56 characters of 5 bits, so no spare bits allow a second spelling.
 const BODY_CHARS: usize = 56;
-
-/// Whether these bytes look like a token: prefix, length, alphabet. The checksum is not looked at.
-#[must_use]
-pub fn has_form(text: &[u8]) -> bool {
-    text.strip_prefix(PREFIX.as_bytes())
-        .is_some_and(|body| body.len() == BODY_CHARS && body.iter().all(|digit| is_digit(*digit)))
-}
-
-const fn is_digit(byte: u8) -> bool {
-    matches!(byte, b'0'..=b'9' | b'a'..=b'v')
-}
+/// How long every token is.
+pub const CHARS: usize = PREFIX.len() + BODY_CHARS;
 
 /// A whole, well-formed token; whether it is known, only the store can say. No `Debug`, no `Display`, no `Serialize`;
 /// wiped when dropped.
@@ -59,7 +50,11 @@ impl Token {
     /// # Errors
     /// [`InvalidToken`] if any of them is wrong.
     pub fn parse(text: &str) -> Result<Self, InvalidToken> {
-        let body = text.strip_prefix(PREFIX).filter(|_| has_form(text.as_bytes())).ok_or(InvalidToken)?;
+        let body = text.strip_prefix(PREFIX).ok_or(InvalidToken)?;
+        let lower = body.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'v'));
+        if body.len() != BODY_CHARS || !lower {
+            return Err(InvalidToken);
+        }
         let bytes = Zeroizing::new(BASE32_DNSSEC.decode(body.as_bytes()).map_err(|_| InvalidToken)?);
         let (secret, check) = bytes.split_first_chunk::<SECRET_BYTES>().ok_or(InvalidToken)?;
         if check != checksum(secret) {
