@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::checked::{SessionLimits, Settings};
+use super::checked::{DEFAULT_UNAUTHENTICATED_MEMORY, SessionLimits, Settings};
 use super::duration::parse_duration;
 use super::environment::Environment;
 use super::problem::Problem;
 use super::raw::{RawSettings, Text};
+use super::size::parse_size;
 use super::{address, certificates, hsts, login, places, throttle};
 
 impl Settings {
@@ -55,6 +56,7 @@ fn assemble(checker: &mut Checker<'_>) -> Option<Settings> {
     checker.at_most("drain", drain, "1h");
     let grace = checker.length_up_to("grace", raw.grace.as_ref(), "8s", "1h");
     let workers = workers(checker);
+    let unauthenticated_memory = unauthenticated_memory(checker);
     let user = places::user(checker);
     Some(Settings {
         engine: engine?,
@@ -80,6 +82,7 @@ fn assemble(checker: &mut Checker<'_>) -> Option<Settings> {
         log_required,
         workers,
         drain,
+        unauthenticated_memory,
         grace,
         user,
     })
@@ -117,6 +120,19 @@ fn workers(checker: &mut Checker<'_>) -> usize {
             cores
         }
     }
+}
+
+/// Room for a hundred connections at least: with less, people could not log in beside each other.
+const LEAST_UNAUTHENTICATED: usize = 8 << 20;
+
+fn unauthenticated_memory(checker: &mut Checker<'_>) -> usize {
+    let Some(text) = &checker.raw.unauthenticated_memory else { return DEFAULT_UNAUTHENTICATED_MEMORY };
+    match parse_size(text.as_str()) {
+        Ok(bytes) if bytes >= LEAST_UNAUTHENTICATED => return bytes,
+        Ok(_) => checker.problem("unauthenticated-memory", "is too small; write 8MiB or more"),
+        Err(message) => checker.problem("unauthenticated-memory", message),
+    }
+    DEFAULT_UNAUTHENTICATED_MEMORY
 }
 
 /// What was written, and the problems found so far.

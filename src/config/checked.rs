@@ -10,6 +10,10 @@ pub use super::acme::{AcmeBinding, AcmeSettings};
 pub use super::cert_header::CertHeader;
 pub use super::hsts::HstsSettings;
 
+/// [`Settings::unauthenticated_memory`] where nobody says otherwise: more than a thousand connections, or a hundred and more
+/// heads of the largest size.
+pub const DEFAULT_UNAUTHENTICATED_MEMORY: usize = 64 << 20;
+
 /// Everything that `doorward serve` needs, valid by construction.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -59,6 +63,8 @@ pub struct Settings {
     pub workers: usize,
     /// How long everything goes on after SIGTERM, but that the gateway is not ready any more.
     pub drain: Duration,
+    /// Most memory of all connections that have not authenticated, in bytes.
+    pub unauthenticated_memory: usize,
     /// How long open requests may go on after SIGTERM.
     pub grace: Duration,
     /// User that the gateway runs as when started as root.

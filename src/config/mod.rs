@@ -25,6 +25,7 @@ mod places;
 mod problem;
 mod raw;
 mod reach;
+mod size;
 mod state_place;
 #[cfg(test)]
 mod tests;

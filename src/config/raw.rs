@@ -245,6 +245,10 @@ pub struct RawSettings {
     #[arg(long, env = "DOORWARD_ALLOW_FROM", value_name = "CIDR", help_heading = NETWORK, hide_env_values = true)]
     #[serde(deserialize_with = "one_or_many", skip_serializing_if = "Vec::is_empty")]
     pub allow_from: Vec<Text>,
+    /// Most memory that all connections together may hold before they have authenticated; beyond it the oldest of them are
+    /// closed [default: 64MiB]
+    #[arg(long, env = "DOORWARD_UNAUTHENTICATED_MEMORY", value_name = "SIZE", help_heading = NETWORK, hide_env_values = true)]
+    pub unauthenticated_memory: Option<Text>,
 
     /// Folder for keys, certificates and the session database [default: /var/lib/doorward, or
     /// $XDG_STATE_HOME/doorward when not root]

@@ -6,6 +6,8 @@ mod entry;
 mod hop;
 mod host;
 mod hsts;
+mod lifetime;
+mod open_request;
 mod own;
 mod refuse;
 mod request;

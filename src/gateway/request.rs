@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use tokio::time::Instant;
@@ -57,7 +58,9 @@ impl Worker {
                 .and_then(|target| self.check_name(connection, &facts, &incoming.parts).map(|()| target))
         };
         let mut response = match checked {
-            Ok(target) => self.route(&facts, place, target, &mut incoming, &mut entry.noted).await,
+            Ok(target) => {
+                self.route(&facts, connection, place, target, &mut incoming, &mut entry.noted).await
+            }
             Err((status, text)) => {
                 entry.noted.reason = Some(Cow::Owned(text.clone()));
                 let mut refusal = error(status, &text, &facts.id.text(), facts.for_browser);
@@ -69,9 +72,7 @@ impl Worker {
         entry.status = response.status().as_u16();
         entry.bytes = http_body::Body::size_hint(response.body()).exact();
         // Here, where every answer of our own passes. An upgrade is no page.
-        if matches!(response.body(), GatewayBody::Own(_))
-            && response.status() != StatusCode::SWITCHING_PROTOCOLS
-        {
+        if response.body().is_own() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
             add_security_headers(response.headers_mut());
         }
         if let Some(hsts) = &self.gateway.hsts
@@ -85,8 +86,8 @@ impl Worker {
         if connection.is_http2 {
             response.headers_mut().remove(header::CONNECTION);
             // Over HTTP/1 hyper leaves the body of an answer to HEAD away, over HTTP/2 it does not.
-            if facts.method == Method::HEAD && matches!(response.body(), GatewayBody::Own(_)) {
-                *response.body_mut() = GatewayBody::Own(None);
+            if facts.method == Method::HEAD && response.body().is_own() {
+                *response.body_mut() = Bytes::new().into();
             }
         }
         response
@@ -159,6 +160,7 @@ impl Worker {
     async fn route(
         &self,
         facts: &Facts,
+        connection: &Connection,
         place: &Place,
         target: Target,
         incoming: &mut Incoming,
@@ -174,11 +176,15 @@ impl Worker {
         };
         if let Outcome::Authenticated(identity) = &outcome {
             noted.identity = Some(identity.clone());
+            // Before anything is forwarded: a body is to be read as fast as it comes.
+            if let Some(share) = &connection.share {
+                share.authenticate();
+            }
         }
         if incoming.parts.extensions.get::<stream::Asked>().is_some() {
             return match outcome {
                 Outcome::Authenticated(_) => stream::granted(),
-                refused => self.turn_away(facts, &target, incoming, &refused, noted),
+                refused => self.turn_away(facts, connection, &target, incoming, &refused, noted),
             };
         }
         if target.is_own() {
@@ -189,7 +195,7 @@ impl Worker {
             Outcome::Authenticated(identity) => {
                 self.pass(facts, place, target, incoming, identity, noted).await
             }
-            refused => self.turn_away(facts, &target, incoming, &refused, noted),
+            refused => self.turn_away(facts, connection, &target, incoming, &refused, noted),
         }
     }
 
@@ -273,7 +279,7 @@ impl Worker {
                     });
                 });
             }
-            GatewayBody::Engine(Box::new(body))
+            GatewayBody::from(body)
         })
     }
 
@@ -303,12 +309,18 @@ impl Worker {
     fn turn_away(
         &self,
         facts: &Facts,
+        connection: &Connection,
         target: &Target,
         incoming: &mut Incoming,
         outcome: &Outcome,
         noted: &mut Noted,
     ) -> Response<GatewayBody> {
-        drain(incoming);
+        // Over HTTP/2 an answer needs no drained upload to be read, and a stranger's upload nobody keeps.
+        if connection.is_http2 {
+            incoming.body = None;
+        } else {
+            drain(incoming);
+        }
         let text = match outcome {
             Outcome::Unavailable => {
                 noted.reason = Some(Cow::Borrowed("the login cannot be checked"));

@@ -18,7 +18,7 @@ use tokio::net::UnixStream;
 
 use crate::gateway::body::GatewayBody;
 use crate::gateway::worker::{Place, Worker};
-use crate::listener::{Accepted, ClientIo, Connection, HeadLog, Socket, address_text};
+use crate::listener::{Accepted, ClientIo, Connection, HeadLog, Metered, Socket, address_text};
 use crate::streams::{Direction, Exit, Framed, STREAM_PATH, STREAM_PROTOCOL};
 
 /// Terminators take a stream that is silent for longer for a dead one; nginx begins to after a minute.
@@ -60,6 +60,7 @@ impl Wish {
             head_log: HeadLog::default(),
             exit: Exit::default(),
             is_inner: true,
+            share: None,
             ..connection.clone()
         };
         request.extensions_mut().insert(Asked);
@@ -82,7 +83,8 @@ impl Wish {
     async fn serve(self, worker: Rc<Worker>) {
         let Ok((mut near, far)) = UnixStream::pair() else { return };
         let Ok(upgraded) = self.upgrade.await else { return };
-        let io = ClientIo::plain(Socket::Unix(far), Some(self.connection.head_log.clone()));
+        let io =
+            ClientIo::plain(Metered::new(Socket::Unix(far), None), Some(self.connection.head_log.clone()));
         let mut served = worker.serve_inner(Accepted { io, connection: self.connection });
         let mut framed = Framed::new(TokioIo::new(upgraded));
         let (mut up, mut down) = (Direction::default(), Direction::default());

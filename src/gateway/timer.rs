@@ -45,7 +45,7 @@ impl CoarseTimer {
         self.set(self.0.origin.elapsed());
     }
 
-    fn set(&self, since: Duration) {
+    pub(super) fn set(&self, since: Duration) {
         self.0.now.store(u64::try_from(since.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
         let now = self.0.now();
         let due = |armed: &Armed| armed.deadline <= now;

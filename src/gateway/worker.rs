@@ -19,14 +19,18 @@ use tokio::sync::mpsc;
 use crate::audit::Sink;
 use crate::gateway::check::check_framing;
 use crate::gateway::hsts::Hsts;
+use crate::gateway::lifetime::until_stop;
+use crate::gateway::open_request::{Activity, IdleWatch};
 use crate::gateway::stream::Wish;
 use crate::gateway::timer::{self, CoarseTimer};
 use crate::identity::{Doors, Shared};
 use crate::listener::tls::TlsMaterial;
-use crate::listener::{Accepted, AllowFrom, ServerNames, Socket, TrustedProxies, accept};
+use crate::listener::{
+    Accepted, AllowFrom, ServerNames, Share, Socket, TrustedProxies, UnauthenticatedBudget, accept,
+};
 use crate::pages::{self, PageService, PagesState};
 use crate::proxy::{self, Connector, Pool};
-use crate::streams::{Cut, Guard, SharedIo};
+use crate::streams::{Cut, SharedIo};
 
 /// Longest wait for a request's head, and longest idle keep-alive, give or take a second. A head that trickles in holds a
 /// connection no longer; answers and tunnels have no such limit.
@@ -35,8 +39,6 @@ const HEAD_DEADLINE: Duration = Duration::from_secs(60);
 const MOST_HEAD_BYTES: usize = 64 * 1024;
 /// Streams of one HTTP/2 connection. Resets beyond hyper's own bound end the connection (CVE-2023-44487).
 const MOST_STREAMS: u32 = 128;
-/// How long keep-alive connections may still ask `readyz` after the end was asked for.
-const LAME_DUCK: Duration = Duration::from_millis(500);
 
 /// How clients reach the gateway.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -67,6 +69,8 @@ pub struct Gateway {
     pub allowed: AllowFrom,
     /// By which names, where nobody logs in.
     pub server_names: Option<ServerNames>,
+    /// What connections may hold that have not authenticated.
+    pub budget: UnauthenticatedBudget,
     /// The way to the engine.
     pub connector: Connector,
     /// The request log.
@@ -157,16 +161,25 @@ impl Worker {
         if !self.gateway.allowed.accepts(&socket, &self.gateway.trusted) {
             return;
         }
+        // No word to whom there is no room for: it would take what is not there.
+        let Some(membership) = self.gateway.budget.enter() else { return };
         let _inside = self.gateway.stop.enter();
         let tls = self.gateway.tls.as_ref();
         let tls = tls.map(|material| if asks { material.current_asking() } else { material.current() });
         let challenge = self.gateway.tls.as_ref().and_then(|material| material.challenge());
         let mut firm = self.gateway.stop.firm.guard();
-        let mut serving = std::pin::pin!(self.serve_http(socket, tls, challenge));
+        let share = membership.share();
+        let mut serving = std::pin::pin!(self.serve_http(socket, tls, challenge, share));
         // By hand and not by select!: this runs on every request, and a guard that waits already costs one load.
-        poll_fn(
-            |cx| if firm.poll_fallen(cx).is_ready() { Poll::Ready(()) } else { serving.as_mut().poll(cx) },
-        )
+        poll_fn(|cx| {
+            if firm.poll_fallen(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            if !share.is_authenticated() && share.poll_evicted(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            serving.as_mut().poll(cx)
+        })
         .await;
     }
 
@@ -175,9 +188,10 @@ impl Worker {
         socket: Socket,
         tls: Option<Arc<rustls::ServerConfig>>,
         challenge: Option<Arc<rustls::ServerConfig>>,
+        share: &Arc<Share>,
     ) {
         // Boxed: a connection may last for days, and what its handshake needed is not to.
-        if let Some(accepted) = Box::pin(accept(socket, tls, challenge)).await {
+        if let Some(accepted) = Box::pin(accept(socket, tls, challenge, share)).await {
             self.serve_accepted(accepted, true).await;
         }
     }
@@ -198,10 +212,13 @@ impl Worker {
         let (place, mut left) = mpsc::channel(1);
         let held = Rc::new((connection, place));
         let timer = self.timer.clone();
+        let activity = Activity::new(&held.0, timer.clone());
+        let watch = IdleWatch::new(Rc::clone(&activity));
         let service = service_fn(move |mut request| {
             let (worker, held) = (Rc::clone(&self), Rc::clone(&held));
             // Here and not later: by then more may have been read.
             let framing = check_framing(&held.0, &request);
+            let open = activity.begin(&request);
             let wish = if may_nest {
                 Wish::of(&worker, &held.0, &mut request)
             } else {
@@ -210,7 +227,11 @@ impl Worker {
                 None
             };
             async move {
-                let response = worker.answer(&held.0, &held.1, request, framing).await;
+                let mut response = worker.answer(&held.0, &held.1, request, framing).await;
+                if let Some(mut open) = open {
+                    open.answered(response.body().own_bytes());
+                    response.body_mut().hold(open);
+                }
                 if held.0.exit.takeover.begin(&response) {
                     // The answer goes out with the byte stream, and this future with HTTP.
                     return std::future::pending().await;
@@ -226,14 +247,14 @@ impl Worker {
         });
         let result = if is_http2 {
             let serving = http2_builder().serve_connection(TokioIo::new(io), service);
-            Box::pin(until_stop(serving, stop, |serving| serving.graceful_shutdown())).await
+            Box::pin(until_stop(serving, stop, watch, |serving| serving.graceful_shutdown())).await
         } else {
             // Boxed: what HTTP needs goes when a connection leaves it, and a tunnel may last for days.
             let io = SharedIo::new(io, Arc::clone(&exit.input));
             let serving =
                 http1_builder(timer).serve_connection(TokioIo::new(io.clone()), service).with_upgrades();
             let mut serving = Box::new(serving);
-            let result = until_stop(exit.serve(&mut serving, &io), stop, |mut serving| {
+            let result = until_stop(exit.serve(&mut serving, &io), stop, watch, |mut serving| {
                 Pin::new(&mut **serving.connection()).graceful_shutdown();
             })
             .await;
@@ -259,7 +280,7 @@ pub(super) fn http1_builder(timer: CoarseTimer) -> http1::Builder {
     builder
 }
 
-fn http2_builder() -> http2::Builder<Local> {
+pub(super) fn http2_builder() -> http2::Builder<Local> {
     let mut builder = http2::Builder::new(Local);
     builder
         .timer(TokioTimer::new())
@@ -270,31 +291,6 @@ fn http2_builder() -> http2::Builder<Local> {
         .keep_alive_interval(Duration::from_secs(30))
         .keep_alive_timeout(Duration::from_secs(30));
     builder
-}
-
-/// Lets a connection run; once the gateway is to end, it finishes what it has and takes no more.
-async fn until_stop<C>(
-    serving: C,
-    mut stop: Guard,
-    finish: impl FnOnce(std::pin::Pin<&mut C>),
-) -> Result<(), hyper::Error>
-where
-    C: Future<Output = Result<(), hyper::Error>>,
-{
-    let mut serving = std::pin::pin!(serving);
-    let ended = poll_fn(|cx| match serving.as_mut().poll(cx) {
-        Poll::Ready(result) => Poll::Ready(Some(result)),
-        Poll::Pending => stop.poll_fallen(cx).map(|()| None),
-    });
-    if let Some(result) = ended.await {
-        return result;
-    }
-    tokio::select! {
-        result = serving.as_mut() => return result,
-        () = tokio::time::sleep(LAME_DUCK) => {}
-    }
-    finish(serving.as_mut());
-    serving.await
 }
 
 /// Clients come and go; only what an operator could act on is worth more than a debug line.
@@ -330,7 +326,7 @@ async fn sweep_pool(worker: Weak<Worker>) {
 
 /// Runs HTTP/2's tasks on the loop that they belong to.
 #[derive(Clone, Copy, Debug)]
-struct Local;
+pub(super) struct Local;
 
 impl<F> hyper::rt::Executor<F> for Local
 where

@@ -12,8 +12,10 @@ use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor};
 
 use crate::acme::ALPN;
 use crate::domain::{ClientCertificate, security_header_lines};
+use crate::listener::budget::Share;
 use crate::listener::head_log::HeadLog;
 use crate::listener::io::{ClientIo, Socket};
+use crate::listener::metered::Metered;
 use crate::streams::Exit;
 
 /// Longest that a TLS handshake may take: a peer that sends one byte a second holds a connection no longer.
@@ -39,31 +41,39 @@ pub struct Connection {
     pub head_log: HeadLog,
     /// The client's input and the way out of HTTP, on HTTP/1.
     pub exit: Exit<ClientIo>,
+    /// What it holds of the budget of connections that have not authenticated; none within a connection that has.
+    pub share: Option<Arc<Share>>,
 }
 
 impl Connection {
-    fn plain(peer: IpAddr, head_log: HeadLog) -> Self {
-        let peer_text = address_text(peer);
+    /// Whether a request on it was authenticated.
+    #[must_use]
+    pub fn is_authenticated(&self) -> bool {
+        self.share.as_ref().is_none_or(|share| share.is_authenticated())
+    }
+
+    fn plain(peer: IpAddr, head_log: HeadLog, share: Arc<Share>) -> Self {
         Self {
             peer,
-            peer_text,
+            peer_text: address_text(peer),
             is_tls: false,
             is_http2: false,
             is_inner: false,
             certificate: None,
             head_log,
             exit: Exit::default(),
+            share: Some(share),
         }
     }
 
-    fn tls(peer: IpAddr, tls: &ServerConnection, head_log: HeadLog) -> Self {
+    fn tls(peer: IpAddr, tls: &ServerConnection, head_log: HeadLog, share: Arc<Share>) -> Self {
         let shown = tls.peer_certificates().unwrap_or_default();
         let chain = shown.iter().map(|part| part.clone().into_owned()).collect();
         Self {
             is_tls: true,
             is_http2: tls.alpn_protocol() == Some(b"h2"),
             certificate: ClientCertificate::new(chain).map(Arc::new),
-            ..Self::plain(peer, head_log)
+            ..Self::plain(peer, head_log, share)
         }
     }
 }
@@ -91,16 +101,19 @@ const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 /// `None` if the peer went away, took too long, or did not speak TLS; a peer that spoke plain HTTP was told so.
 ///
 /// `challenge` serves handshakes in which an ACME server verifies a domain; such a connection is over with its handshake.
+/// What is read is charged to `share`.
 pub async fn accept(
     socket: Socket,
     tls: Option<Arc<ServerConfig>>,
     challenge: Option<Arc<ServerConfig>>,
+    share: &Arc<Share>,
 ) -> Option<Accepted> {
     let peer = prepare(&socket)?;
     let head_log = HeadLog::default();
+    let socket = Metered::new(socket, Some(Arc::clone(share)));
     let Some(config) = tls else {
         let io = ClientIo::plain(socket, Some(head_log.clone()));
-        return Some(Accepted { io, connection: Connection::plain(peer, head_log) });
+        return Some(Accepted { io, connection: Connection::plain(peer, head_log, Arc::clone(share)) });
     };
     let stream = match tokio::time::timeout(HANDSHAKE_DEADLINE, handshake(socket, config, challenge)).await {
         Ok(Ok(stream)) => stream,
@@ -113,7 +126,10 @@ pub async fn accept(
             return None;
         }
     };
-    let connection = Connection::tls(peer, stream.get_ref().1, head_log.clone());
+    let connection = Connection::tls(peer, stream.get_ref().1, head_log.clone(), Arc::clone(share));
+    let certificate = connection.certificate.as_ref();
+    let certificate = certificate.map_or(0, |shown| shown.chain().map(|part| part.len()).sum());
+    share.secured(connection.is_http2, certificate);
     let io = ClientIo::tls(stream, (!connection.is_http2).then_some(head_log));
     Some(Accepted { io, connection })
 }
@@ -128,11 +144,11 @@ fn prepare(socket: &Socket) -> Option<IpAddr> {
 }
 
 async fn handshake(
-    socket: Socket,
+    socket: Metered,
     config: Arc<ServerConfig>,
     challenge: Option<Arc<ServerConfig>>,
-) -> std::io::Result<tokio_rustls::server::TlsStream<Socket>> {
-    if let Socket::Tcp(stream) = &socket {
+) -> std::io::Result<tokio_rustls::server::TlsStream<Metered>> {
+    if let Socket::Tcp(stream) = socket.socket() {
         let mut first = [0_u8; 1];
         stream.peek(&mut first).await?;
         // A TLS record of a handshake begins with 22 (RFC 8446 section 5.1); a letter begins an HTTP request line.
@@ -149,10 +165,10 @@ async fn handshake(
 /// Looks at what the client asks for first. RFC 8737 section 3: it asks for the challenge's protocol and no other; the
 /// connection is closed when the handshake is done.
 async fn choose(
-    socket: Socket,
+    socket: Metered,
     config: Arc<ServerConfig>,
     challenge: Arc<ServerConfig>,
-) -> std::io::Result<tokio_rustls::server::TlsStream<Socket>> {
+) -> std::io::Result<tokio_rustls::server::TlsStream<Metered>> {
     let start = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
     let is_challenge =
         start.client_hello().alpn().is_some_and(|protocols| protocols.eq(std::iter::once(ALPN)));
@@ -165,7 +181,7 @@ async fn choose(
 }
 
 /// Answers in HTTP, so that whoever left out the `s` reads a sentence.
-async fn tell_plain_http(mut socket: Socket) -> std::io::Error {
+async fn tell_plain_http(mut socket: Metered) -> std::io::Error {
     let body = b"{\"message\": \"Client sent an HTTP request to an HTTPS port: use https:// (docker: set --tls).\"}\n";
     let head = format!(
         "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\n{}Connection: close\r\nContent-Length: {}\r\n\r\n",

@@ -10,6 +10,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
 
 use crate::listener::head_log::HeadLog;
+use crate::listener::metered::Metered;
 use crate::streams::{Peer, hung_up};
 
 /// The one piece that is not empty, if there is no other.
@@ -44,20 +45,20 @@ pub struct ClientIo {
 
 #[derive(Debug)]
 enum Stream {
-    Plain(Socket),
-    Tls(Box<TlsStream<Socket>>),
+    Plain(Metered),
+    Tls(Box<TlsStream<Metered>>),
 }
 
 impl ClientIo {
     /// A stream without TLS.
     #[must_use]
-    pub const fn plain(socket: Socket, log: Option<HeadLog>) -> Self {
+    pub const fn plain(socket: Metered, log: Option<HeadLog>) -> Self {
         Self { stream: Stream::Plain(socket), log, is_dry: false }
     }
 
     /// A stream within TLS.
     #[must_use]
-    pub fn tls(stream: TlsStream<Socket>, log: Option<HeadLog>) -> Self {
+    pub fn tls(stream: TlsStream<Metered>, log: Option<HeadLog>) -> Self {
         Self { stream: Stream::Tls(Box::new(stream)), log, is_dry: false }
     }
 
@@ -65,8 +66,8 @@ impl ClientIo {
     #[must_use]
     pub fn socket(&self) -> &Socket {
         match &self.stream {
-            Stream::Plain(socket) => socket,
-            Stream::Tls(stream) => stream.get_ref().0,
+            Stream::Plain(socket) => socket.socket(),
+            Stream::Tls(stream) => stream.get_ref().0.socket(),
         }
     }
 
@@ -186,7 +187,7 @@ impl AsyncRead for ClientIo {
             Stream::Plain(socket) => Pin::new(socket).poll_read(cx, buf),
             Stream::Tls(stream) => {
                 if this.is_dry {
-                    ready!(stream.get_ref().0.poll_read_ready(cx))?;
+                    ready!(stream.get_ref().0.socket().poll_read_ready(cx))?;
                 }
                 let polled = Pin::new(&mut **stream).poll_read(cx, buf);
                 // Only if it is the socket that the session waits for.

@@ -2,6 +2,7 @@
 
 mod address;
 mod allow;
+mod budget;
 mod chunks;
 mod connection;
 mod forwarded;
@@ -9,14 +10,17 @@ mod forwarded_cert;
 mod framing;
 mod head_log;
 mod io;
+mod metered;
 mod server_names;
 pub mod tls;
 
 pub use address::{Forwarded, Proto, TrustedProxies, Unreadable, is_relayed_unbelieved};
 pub use allow::AllowFrom;
+pub use budget::{Membership, RequestShare, Share, UnauthenticatedBudget};
 pub use connection::{Accepted, Connection, HANDSHAKE_DEADLINE, accept, address_text};
 pub use forwarded_cert::Malformed;
 pub use framing::BadHead;
 pub use head_log::HeadLog;
 pub use io::{ClientIo, Socket, only_piece};
+pub use metered::Metered;
 pub use server_names::ServerNames;

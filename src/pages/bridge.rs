@@ -3,7 +3,7 @@
 use actix_http::{Payload, Request as ActixRequest};
 use actix_service::Service;
 use actix_service::boxed::BoxService;
-use actix_web::body::{BoxBody, to_bytes};
+use actix_web::body::{BoxBody, MessageBody, to_bytes};
 use actix_web::dev::ServiceResponse;
 use actix_web::http::header::{HeaderName as ActixName, HeaderValue as ActixValue};
 use actix_web::{Error, HttpMessage};
@@ -64,10 +64,13 @@ async fn convert_back(response: ServiceResponse<BoxBody>) -> Response<Bytes> {
             answer.headers_mut().append(name, value);
         }
     }
-    if let Ok(body) = to_bytes(body).await {
-        *answer.body_mut() = body;
-    } else {
-        *answer.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+    // What is in memory already, as all static files are, is not copied: many may wait for slow clients.
+    match body.try_into_bytes() {
+        Ok(body) => *answer.body_mut() = body,
+        Err(body) => match to_bytes(body).await {
+            Ok(body) => *answer.body_mut() = body,
+            Err(_) => *answer.status_mut() = StatusCode::INTERNAL_SERVER_ERROR,
+        },
     }
     answer
 }

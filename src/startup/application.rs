@@ -21,7 +21,7 @@ use crate::identity::{
     Registry, Shared,
 };
 use crate::listener::tls::{ClientAuth, TlsMaterial};
-use crate::listener::{AllowFrom, ServerNames, Socket, TrustedProxies};
+use crate::listener::{AllowFrom, ServerNames, Socket, TrustedProxies, UnauthenticatedBudget};
 use crate::pages::{PagesState, Readiness};
 use crate::pam::PamClient;
 use crate::proxy::Connector;
@@ -133,6 +133,7 @@ impl Application {
             allowed: AllowFrom::new(settings.allow_from.clone()),
             server_names: (settings.login == LoginMode::NoLogin)
                 .then(|| ServerNames::new(settings.server_names.clone())),
+            budget: UnauthenticatedBudget::new(settings.unauthenticated_memory),
             connector,
             log,
             log_required: settings.log_required,

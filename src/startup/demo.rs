@@ -179,6 +179,7 @@ fn settings(engine: EngineAddress, users: PathBuf, state: PathBuf, listen: Vec<L
         log_required: false,
         workers: std::thread::available_parallelism().map_or(2, std::num::NonZero::get).min(4),
         drain: Duration::ZERO,
+        unauthenticated_memory: crate::config::DEFAULT_UNAUTHENTICATED_MEMORY,
         grace: Duration::from_secs(3),
         user: String::new(),
     }

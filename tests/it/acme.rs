@@ -22,7 +22,7 @@ use doorward::acme::{Folder, Keeper, LastFailure, Prepared, respond};
 use doorward::config::{AcmeBinding, AcmeSettings, TlsMode};
 use doorward::domain::Clock;
 use doorward::listener::tls::TlsMaterial;
-use doorward::listener::{Socket, accept};
+use doorward::listener::{Socket, UnauthenticatedBudget, accept};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
@@ -156,7 +156,9 @@ async fn serve(listener: TcpListener, material: Arc<TlsMaterial>) {
     while let Ok((stream, _)) = listener.accept().await {
         let material = Arc::clone(&material);
         tokio::task::spawn_local(async move {
-            let accepted = accept(Socket::Tcp(stream), Some(material.current()), material.challenge()).await;
+            let member = UnauthenticatedBudget::new(1 << 20).enter().unwrap();
+            let (current, challenge) = (Some(material.current()), material.challenge());
+            let accepted = accept(Socket::Tcp(stream), current, challenge, member.share()).await;
             let Some(mut accepted) = accepted else { return };
             let mut first = [0];
             if accepted.io.read_exact(&mut first).await.is_ok() {

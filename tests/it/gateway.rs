@@ -33,6 +33,7 @@ mod secured;
 mod streaming;
 mod tls_quality;
 mod tunnels;
+mod unauthenticated;
 mod unreadable;
 mod wire;
 

@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::server::ProducesTickets;
+use rustls::server::{NoServerSessionStorage, ProducesTickets};
 
 use crate::acme::Challenges;
 use crate::config::TlsMode;
@@ -333,6 +333,8 @@ fn server_config(
         builder.with_single_cert(chain.certificates().to_vec(), chain.key()).map_err(TlsError::Tls)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     config.ticketer = Arc::clone(tickets);
+    // Clients keep their sessions in tickets. Those that do not would have us keep their certificates, whoever they are.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
     // All suites are good ones; that the strongest counts and not a client's taste is what scanners look for.
     config.ignore_client_order = true;
     Ok(Arc::new(config))

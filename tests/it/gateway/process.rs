@@ -217,6 +217,18 @@ impl TestGateway {
         kill(self.pid, signal).unwrap();
     }
 
+    /// Memory of the process that faces the network, in bytes: the launcher's child where there is one.
+    pub(super) fn resident(&self) -> usize {
+        let read = |pid: &str, name: &str| std::fs::read_to_string(format!("/proc/{pid}/{name}"));
+        let own = self.pid.to_string();
+        let children = read(&own, &format!("task/{own}/children")).unwrap_or_default();
+        let is_gateway = |pid: &&str| read(pid, "comm").is_ok_and(|name| name.trim() == "doorward");
+        let pid = children.split_whitespace().find(is_gateway).unwrap_or(&own);
+        let status = read(pid, "status").unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
+    }
+
     /// Waits until the gateway has ended.
     pub(super) fn wait_for_exit(&self) -> ExitStatus {
         let deadline = Instant::now() + PATIENCE;

@@ -169,6 +169,21 @@ impl Wire {
         assert!(rest.is_empty(), "{:?}", String::from_utf8_lossy(&rest));
     }
 
+    /// Whether the gateway has closed this connection. What came before that is kept.
+    pub(super) fn is_closed(&mut self) -> bool {
+        self.socket().set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let end = loop {
+            match self.fill(&mut buffer) {
+                Ok(true) => {}
+                end => break end,
+            }
+        };
+        self.buffer = buffer;
+        self.socket().set_read_timeout(Some(PATIENCE)).unwrap();
+        !matches!(end, Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut))
+    }
+
     /// Ends the input in order and stays to read: `close_notify`, or a FIN where there is no TLS.
     pub(super) fn end_input(&mut self) {
         match &mut self.stream {
