@@ -78,8 +78,10 @@ fn runtime(path: &Path, user: &User) -> anyhow::Result<Folder> {
 /// A log file that is missing, where the gateway's user could not make it. What is there, be it a link or a pipe, is opened
 /// by that user and by nobody else.
 fn log(path: &Path, user: &User) -> anyhow::Result<()> {
+    // A pipe or a terminal behind /dev/stdout has no path that could be walked.
+    let is_there = path.exists();
     let (folder, name) = Folder::behind(path)?;
-    if folder.look(&name)?.is_some() || folder.stat()?.st_uid == user.uid.as_raw() {
+    if is_there || folder.look(&name)?.is_some() || folder.stat()?.st_uid == user.uid.as_raw() {
         return Ok(());
     }
     let file = folder.create_new(&name, 0o640)?;

@@ -33,6 +33,29 @@ fn i4_no_link_in_the_log_files_place_leads_root_elsewhere() {
 }
 
 #[test]
+fn i4_the_log_may_be_what_the_process_was_started_with() {
+    if !may_run() {
+        return;
+    }
+    let world = World::of(&gateway());
+    for log in ["/dev/stdout", "/proc/self/fd/1"] {
+        let mut command = serve(&world, &world.path("state"));
+        // As whoever starts it has made it for the gateway's user, who opens it once more.
+        let (_reader, writer) = std::io::pipe().unwrap();
+        std::os::unix::fs::fchown(&writer, Some(world.owner.uid.as_raw()), None).unwrap();
+        let mut child = command.arg("--log").arg(log).stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
+        let mut said = String::new();
+        let mut errors = std::io::BufReader::new(child.stderr.take().unwrap());
+        while !said.contains("\"listening\"") {
+            assert!(std::io::BufRead::read_line(&mut errors, &mut said).unwrap() > 0, "{log}: {said}");
+        }
+        let pid = nix::unistd::Pid::from_raw(child.id().cast_signed());
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+        child.wait().unwrap();
+    }
+}
+
+#[test]
 fn i4_no_folder_above_the_log_file_leads_root_elsewhere() {
     if !may_run() {
         return;
