@@ -86,6 +86,16 @@ impl CaFolder {
         [path.join(CERTIFICATE), path.join(INDEX)]
     }
 
+    /// Whether a folder without a CA's certificate has other parts of a CA in it, or may have: then there was one, and what
+    /// it revoked is not known.
+    #[must_use]
+    pub fn has_parts(path: &Path) -> bool {
+        let is_absent = |name: &str| {
+            fs::symlink_metadata(path.join(name)).is_err_and(|error| error.kind() == ErrorKind::NotFound)
+        };
+        ![CA_KEY, INDEX, CRL].into_iter().all(is_absent)
+    }
+
     /// Whether the CA's key asks for a passphrase.
     ///
     /// # Errors

@@ -84,6 +84,7 @@ impl Loaded {
         };
         for authority in &settings.authorities {
             if let ClientCa::File(path) = authority {
+                loaded.must_know_what_was_revoked(own)?;
                 loaded.add_authorities(path)?;
             }
         }
@@ -98,6 +99,17 @@ impl Loaded {
         }
         loaded.must_not_be_for_everybody(settings)?;
         Ok(loaded)
+    }
+
+    /// Refuses a folder in which a CA of ours was, beside a file that may name the very same: what was revoked would count
+    /// again.
+    fn must_know_what_was_revoked(&self, own: &[PathBuf]) -> Result<(), TrustError> {
+        let lost = own.iter().find(|folder| self.own.is_empty() && CaFolder::has_parts(folder));
+        lost.map_or(Ok(()), |folder| {
+            let problem = "holds a CA without its ca.pem, so nobody knows what it revoked; put ca.pem back, or move the folder \
+                           away if its certificates are to count no more";
+            Err(TrustError::file("client-ca", folder, problem))
+        })
     }
 
     /// Whether only the mapping file says who comes in.

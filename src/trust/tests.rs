@@ -241,6 +241,32 @@ fn i21_what_our_own_ca_revoked_stays_revoked_where_a_file_names_the_ca_too_and_t
 }
 
 #[test]
+fn i21_a_start_is_refused_where_our_own_ca_has_lost_its_certificate_and_a_file_may_name_it() {
+    use crate::ca::{Authority, NewCa};
+
+    let folder = tempfile::tempdir().unwrap();
+    let own = folder.path().join("ca");
+    let now = time::OffsetDateTime::now_utc().unix_timestamp();
+    let new = NewCa { name: None, days: None, algorithm: crate::ca::Algorithm::P256, group: None };
+    Authority::create(&own, &new, None, now).unwrap();
+    std::fs::rename(own.join("ca.pem"), folder.path().join("ca.pem")).unwrap();
+    let open = |authorities: &[ClientCa]| {
+        let settings = ClientCertSettings { authorities: authorities.to_vec(), ..settings(folder.path()) };
+        ClientTrust::open(&settings, folder.path()).map(drop)
+    };
+    let file = ClientCa::File(folder.path().join("ca.pem"));
+    let refused = open(&[ClientCa::Own, file.clone()]).unwrap_err();
+    assert!(format!("{refused}").contains("without its ca.pem"), "{refused}");
+    // Alone, it lets nobody in who could have been revoked; and without it, nothing was to be known of it.
+    assert!(open(&[ClientCa::Own]).is_ok() && open(&[file.clone()]).is_ok());
+    for part in ["index", "crl.pem", "ca-key.pem"] {
+        assert!(open(&[ClientCa::Own, file.clone()]).is_err(), "{part}");
+        std::fs::remove_file(own.join(part)).unwrap();
+    }
+    assert!(open(&[ClientCa::Own, file]).is_ok());
+}
+
+#[test]
 fn a_ca_of_our_own_may_come_later_and_lets_nobody_in_before() {
     use crate::ca::{Authority, NewCa, Subject};
     use crate::domain::Username;
