@@ -131,7 +131,7 @@ class Gateway:
 
     def call(self, method, path, body, headers):
         stream = self.connect()
-        data = body.encode()
+        data = (body or "").encode()
         head = f"{method} {path} HTTP/1.1\r\nHost: gate.example\r\nConnection: close\r\nContent-Length: {len(data)}\r\n"
         stream.sendall((head + "".join(f"{k}: {v}\r\n" for k, v in headers.items()) + "\r\n").encode() + data)
         answer = http.client.HTTPResponse(stream, method=method)
@@ -148,6 +148,9 @@ class Gateway:
         form = urllib.parse.urlencode({"user": BENCH_USER, "password": BENCH_PASSWORD})
         headers = {"Content-Type": "application/x-www-form-urlencoded", "Sec-Fetch-Site": "same-origin",
                    "Sec-Fetch-Mode": "navigate"}
+        page, text = self.call("GET", "/_doorward/login", None, {"Accept": "text/html"})
+        form += "&csrf_token=" + text.split(b'name="csrf_token" value="')[1].split(b'"')[0].decode()
+        headers["Cookie"] = page.headers["set-cookie"].split(";")[0]
         answer, text = self.call("POST", "/_doorward/login", form, headers)
         assert answer.status == 303, (answer.status, text)
         return answer.headers["set-cookie"].split(";")[0]

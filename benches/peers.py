@@ -319,17 +319,23 @@ class Doorward(Server):
             "Origin": f"https://127.0.0.1:{self.port}",
             "Accept": "text/html",
         }
-        status, fields, text = self.post("/_doorward/login", form, headers)
+        status, fields, text = self.post("/_doorward/login", None, {"Accept": "text/html"}, "GET")
+        secret = re.search(rb'name="csrf_token" value="([^"]+)"', text)
+        known = re.match(r"__Host-doorward-[0-9a-f]{8}-login=[^;]+", fields.get("Set-Cookie") or "")
+        if not secret or not known:
+            raise Failed(f"doorward shows no sign-in page: {status} {text[:200]!r}")
+        form += "&csrf_token=" + secret.group(1).decode()
+        status, fields, text = self.post("/_doorward/login", form, {**headers, "Cookie": known.group(0)})
         for value in fields.get_all("Set-Cookie") or []:
             if match := re.match(r"(__Host-doorward-[0-9a-f]{8}=[^;]+)", value):
                 return match.group(1)
         raise Failed(f"doorward gave no session: {status} {text[:200]!r}")
 
-    def post(self, path, body, headers):
+    def post(self, path, body, headers, method="POST"):
         """One request on a connection of its own."""
         connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=30, context=blind_context())
         try:
-            connection.request("POST", path, body, headers)
+            connection.request(method, path, body, headers)
             answer = connection.getresponse()
             return answer.status, answer.headers, answer.read()
         except (OSError, http.client.HTTPException) as fault:

@@ -114,6 +114,9 @@ def first_question(port, kind, people):
     return {"status": status, "question": question}
 
 
+SECRET = r'name="csrf_token" value="([^"]+)"'
+
+
 def ask(port, door, user, password):
     if door == "api":
         body = json.dumps({"user": user, "password": password})
@@ -121,7 +124,12 @@ def ask(port, door, user, password):
     if door == "form":
         headers = {"Content-Type": "application/x-www-form-urlencoded", "Sec-Fetch-Site": "same-origin",
                    "Sec-Fetch-Mode": "navigate", "Accept": "text/html"}
-        return send(port, "/_doorward/login", headers, urllib.parse.urlencode({"user": user, "password": password}))
+        page = send(port, "/_doorward/login", headers, None)
+        secret = re.search(SECRET, page[2]).group(1)
+        headers["Cookie"] = dict(page[1])["set-cookie"].split(";")[0]
+        fields = {"user": user, "password": password, "csrf_token": secret}
+        status, answered, text = send(port, "/_doorward/login", headers, urllib.parse.urlencode(fields))
+        return status, answered, re.sub(SECRET, "", text)
     pair = base64.b64encode(f"{user}:{password}".encode()).decode()
     return send(port, "/version", {"Authorization": f"Basic {pair}"}, None)
 

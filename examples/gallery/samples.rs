@@ -11,6 +11,8 @@ use super::views::{
 const HOST: &str = "docker-01.example.net:8100";
 const LONG_HOST: &str =
     "a-build-host-with-a-remarkably-long-name.region-7.customers.infrastructure.example.net:8100";
+/// As long as a real one.
+const TOKEN: &str = "c2VjcmV0IG9mIGEgcGFnZSwgYXMgbG9uZyBhcyBhIHJlYWwgb25lIHdvdWxkIGJl";
 const HOSTILE: &str = "\"><script>alert(1)</script><img src=x onerror=alert(1)> '&amp; style=\"x\"";
 
 /// File stem and HTML of every sample.
@@ -40,31 +42,51 @@ pub(crate) fn pages() -> Result<Vec<(String, String)>, RenderError> {
 }
 
 fn device_pages() -> Result<Vec<(String, String)>, RenderError> {
-    let code = DevicePage { host: HOST, user: "bob", error: None };
+    let code = DevicePage { host: HOST, user: "bob", csrf_token: TOKEN, error: None };
     let wrong = DevicePage { error: Some("No program waits with this code."), ..code };
-    let hostile = DevicePage { host: HOSTILE, user: HOSTILE, error: Some(HOSTILE) };
+    let code_field = field(0, "One-time code", PromptKind::Secret, "one-time-code");
+    let hostile = DevicePage { host: HOSTILE, user: HOSTILE, error: Some(HOSTILE), ..code };
     let all = [
         ("device", code.render()?),
         ("device-wrong", wrong.render()?),
         ("device-hostile", hostile.render()?),
         ("device-question", question(HOST, "bob@laptop", "198.51.100.23").render()?),
         ("device-question-hostile", question(HOSTILE, HOSTILE, HOSTILE).render()?),
+        ("device-question-password", again(None, Vec::new()).render()?),
+        ("device-question-code", again(Some("c0ffee"), vec![code_field]).render()?),
         ("device-approved", DeviceDonePage { host: HOST, approved: true }.render()?),
         ("device-denied", DeviceDonePage { host: HOST, approved: false }.render()?),
     ];
     Ok(all.map(|(name, html)| (name.to_owned(), html)).into())
 }
 
+/// The question where the engine has pages: whoever says yes shows once more who they are.
+fn again<'a>(conversation: Option<&'a str>, prompts: Vec<PromptView>) -> DeviceQuestionPage<'a> {
+    DeviceQuestionPage {
+        asks_password: true,
+        conversation,
+        prompts,
+        error: conversation.is_none().then_some("Wrong password."),
+        ..question(HOST, "bob@laptop", "198.51.100.23")
+    }
+}
+
 fn question<'a>(host: &'a str, name: &'a str, address: &str) -> DeviceQuestionPage<'a> {
     DeviceQuestionPage {
         host,
         user: "bob",
+        csrf_token: TOKEN.to_owned(),
         request: "lVYgS3tQ5Yw2",
         code: "BCDF-GHJK",
         name,
         address: address.to_owned(),
         asked: at("just now", "2026-11-22T03:04:05Z"),
         lifetime: "12 h".to_owned(),
+        asks_password: false,
+        conversation: None,
+        prompts: Vec::new(),
+        messages: Vec::new(),
+        error: None,
     }
 }
 
@@ -89,7 +111,7 @@ fn login_pages() -> Result<Vec<(String, String)>, RenderError> {
             "welcome-hostile",
             WelcomePage { host: HOSTILE, user: HOSTILE, return_to: HOSTILE, ..welcome(HOSTILE) }.render()?,
         ),
-        ("logout", LogoutPage { host: HOST, user: "bob" }.render()?),
+        ("logout", LogoutPage { host: HOST, user: "bob", csrf_token: TOKEN.to_owned() }.render()?),
     ];
     Ok(all.map(|(name, html)| (name.to_owned(), html)).into())
 }
@@ -98,6 +120,7 @@ fn start<'a>() -> LoginPage<'a> {
     LoginPage {
         host: HOST,
         return_to: "/containers?all=1&x=%2F",
+        csrf_token: TOKEN.to_owned(),
         user: None,
         conversation: None,
         prompts: Vec::new(),
@@ -213,6 +236,8 @@ fn identity() -> Vec<(String, String)> {
 pub(crate) fn account(groups: &[String]) -> AccountPage<'_> {
     AccountPage {
         host: HOST,
+        logout_token: TOKEN.to_owned(),
+        csrf_token: TOKEN.to_owned(),
         user: "bob",
         groups,
         door_text: "password, in this browser",

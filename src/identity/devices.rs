@@ -185,16 +185,23 @@ impl Devices {
         Some(ShownDevice { page, code, name, address, at: asked.at })
     }
 
+    /// What stands on a page that [`Devices::look`] made for the same session, as long as it waits for an answer.
+    #[must_use]
+    pub fn shown(&self, page: &str, session: KeyHash) -> Option<ShownDevice> {
+        let (hash, now) = (hash(page), self.clock.steady_millis());
+        let table = self.lock();
+        let asked = table.values().find(|asked| asked.is_open(now) && asked.is_shown(session, hash))?;
+        let (code, name) = (asked.code.clone(), asked.name.clone());
+        Some(ShownDevice { page: page.to_owned(), code, name, address: asked.address, at: asked.at })
+    }
+
     /// The person's answer, on a page that [`Devices::look`] made for the same session. `None` if it does not count (any
     /// more); else where the program is.
     pub fn answer(&self, page: &str, credential: &Arc<Credential>, approves: bool) -> Option<IpAddr> {
         let (hash, now) = (hash(page), self.clock.steady_millis());
         let mut table = self.lock();
-        let asked = table.values_mut().find(|asked| {
-            asked.is_open(now)
-                && matches!(asked.state, State::Shown { session, page }
-                    if session == credential.key() && page == hash)
-        })?;
+        let session = credential.key();
+        let asked = table.values_mut().find(|asked| asked.is_open(now) && asked.is_shown(session, hash))?;
         asked.state = if approves { State::Approved(Arc::clone(credential)) } else { State::Denied };
         Some(asked.address)
     }
@@ -231,6 +238,11 @@ fn make_room(table: &mut HashMap<KeyHash, Asked>, address: IpAddr) -> bool {
 impl Asked {
     const fn is_open(&self, now: i64) -> bool {
         now - self.begun < DEVICE_SECONDS * 1000
+    }
+
+    /// Whether it stands on this page of this session, and waits for an answer.
+    fn is_shown(&self, to: KeyHash, on: KeyHash) -> bool {
+        matches!(self.state, State::Shown { session, page } if session == to && page == on)
     }
 }
 

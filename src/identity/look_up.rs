@@ -7,6 +7,9 @@ use crate::identity::credential::{Credential, Identity};
 use crate::identity::registry::Registry;
 use crate::store::{KeyHash, StoreError};
 
+/// How often the store is asked, at most. Each of many people who sign in at once may end somebody's oldest login.
+const ATTEMPTS: usize = 16;
+
 /// What a store has under a key.
 pub(super) enum Found {
     /// A credential.
@@ -28,7 +31,7 @@ pub(super) async fn look_up<F>(
 where
     F: Future<Output = Result<Found, StoreError>>,
 {
-    for _ in 0..3 {
+    for _ in 0..ATTEMPTS {
         let generation = registry.generation();
         if let Some(credential) = registry.find(door, key) {
             return live(Identity::new(credential), clock);

@@ -9,11 +9,14 @@ use crate::domain::{Door, Scope, UnixSeconds};
 use crate::identity::Identity;
 use crate::pages::app::PagesState;
 use crate::pages::context::PageContext;
+use crate::pages::form::{self, refuse_foreign, refuse_script, refuse_without_secret};
 use crate::pages::health;
-use crate::pages::login::{refuse_foreign, see_other};
+use crate::pages::login::see_other;
+use crate::pages::logout::signed_out;
 use crate::pages::moments::{moment, span};
 use crate::pages::refusals::page;
 use crate::pages::views::{AccountPage, CliBlock, ClientCertificateView, ErrorPage, SessionRow, TokenRow};
+use crate::session::PageForm;
 use crate::store::{StoreError, TokenKind};
 use crate::trust::CertificateFacts;
 
@@ -22,7 +25,10 @@ pub(super) async fn show(context: PageContext, state: web::Data<PagesState>) -> 
     let Some(identity) = context.identity.clone().filter(|identity| identity.door() != Door::None) else {
         return see_other("/_doorward/login?next=/_doorward/account");
     };
-    if context.is_by_script() || !may_look_after(&identity) {
+    if let Some(refusal) = refuse_script(&context) {
+        return refusal;
+    }
+    if !may_look_after(&identity) {
         return page(StatusCode::FORBIDDEN, &ErrorPage::standard(403, &context.request_id));
     }
     match gather(&context, &state, &identity).await {
@@ -35,10 +41,12 @@ pub(super) async fn show(context: PageContext, state: web::Data<PagesState>) -> 
 }
 
 /// `kind` and `id` of what is to end.
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 pub(super) struct Revocation {
     kind: String,
     id: String,
+    #[serde(default)]
+    csrf_token: String,
 }
 
 /// Ends one of the person's own sessions or tokens.
@@ -52,8 +60,13 @@ pub(super) async fn revoke(
         return refusal;
     }
     let Some(identity) = &context.identity else { return see_other("/_doorward/login") };
-    if context.is_by_script() || !may_look_after(identity) {
+    if !may_look_after(identity) {
         return page(StatusCode::FORBIDDEN, &ErrorPage::standard(403, &context.request_id));
+    }
+    let of_page = (PageForm::Account, &*form.csrf_token);
+    let way = ("/_doorward/account", "Go to your account");
+    if let Some(refusal) = refuse_without_secret(&context, &state, identity, of_page, way) {
+        return refusal;
     }
     let (store, registry, user) = (&state.doors.store, &state.doors.registry, identity.user());
     let (door, result) = match form.kind.as_str() {
@@ -68,7 +81,7 @@ pub(super) async fn revoke(
     registry.revoke_id(door, user, &form.id);
     if door == Door::Session && identity.credential_id() == form.id {
         session.purge();
-        return see_other("/_doorward/login?out=1");
+        return signed_out();
     }
     see_other("/_doorward/account")
 }
@@ -96,6 +109,8 @@ async fn gather(
     let idle = span(state.limits.idle.as_secs());
     let view = AccountPage {
         host: context.host(),
+        logout_token: form::secret(state, PageForm::Logout, identity),
+        csrf_token: form::secret(state, PageForm::Account, identity),
         user: identity.user().as_str(),
         groups: &identity.groups(),
         door_text: door_text(identity),

@@ -12,7 +12,7 @@ use crate::identity::{Begin, Reply, Verified};
 use crate::pages::app::PagesState;
 use crate::pages::context::PageContext;
 use crate::pages::displaced;
-use crate::pages::login::end_session;
+use crate::pages::logout::{clear_storage, end_session};
 use crate::pages::moments::iso;
 use crate::pages::refusals::{later, refuse, too_many_failures};
 use crate::policy;
@@ -204,8 +204,18 @@ pub(super) async fn logout(
             if foreign {
                 return refuse(StatusCode::FORBIDDEN, "this request came from another site");
             }
+            // The engine's pages are of the same origin; this call carries no secret of a page of ours.
+            if state.engine_ui {
+                let text = "a browser's session ends on /_doorward/logout";
+                return refuse(StatusCode::FORBIDDEN, text);
+            }
+            if let Err(refusal) = end_session(&state, &context).await {
+                return refusal;
+            }
             session.purge();
-            end_session(&state, &context).await
+            let mut response = HttpResponse::NoContent().finish();
+            clear_storage(&mut response);
+            return response;
         }
         Door::Token => end_token(&state, identity).await,
         Door::Certificate if identity.credential().login().is_some() => {

@@ -17,8 +17,8 @@ use crate::pages::certificate::{self, CertificatePort};
 use crate::pages::context::PageContext;
 use crate::pages::readiness::Readiness;
 use crate::pages::{
-    account, api, assets, certificates, device, device_api, displaced, doctor, health, login, refusals,
-    sessions, tokens, welcome,
+    account, api, assets, certificates, device, device_answer, device_api, displaced, doctor, health, login,
+    logout, refusals, sessions, tokens, welcome,
 };
 use crate::session::{self, StoreAdapter};
 
@@ -32,6 +32,8 @@ pub struct PagesState {
     pub readiness: Readiness,
     /// Session life times.
     pub limits: SessionLimits,
+    /// Whether the engine has pages, which share our origin.
+    pub engine_ui: bool,
     /// Longest life of a token.
     pub token_lifetime: std::time::Duration,
     /// The certificate's fingerprint and file, where the gateway made it itself; follows renewals.
@@ -107,13 +109,13 @@ pub async fn build(state: Arc<PagesState>) -> Result<PageService, anyhow::Error>
                 .route("/login", web::post().to(login::submit))
                 .route("/certificate", web::get().to(certificate::exchange))
                 .route("/welcome", web::get().to(welcome::show))
-                .route("/logout", web::get().to(login::ask_logout))
-                .route("/logout", web::post().to(login::logout))
+                .route("/logout", web::get().to(logout::ask))
+                .route("/logout", web::post().to(logout::submit))
                 .route("/account", web::get().to(account::show))
                 .route("/account/revoke", web::post().to(account::revoke))
                 .route("/device", web::get().to(device::show))
                 .route("/device", web::post().to(device::look))
-                .route("/device/answer", web::post().to(device::answer))
+                .route("/device/answer", web::post().to(device_answer::submit))
                 .route("/auth", web::get().to(api::forward_auth))
                 .route("/doctor", web::get().to(doctor::echo))
                 .route("/healthz", web::get().to(health::alive))

@@ -14,6 +14,7 @@ use crate::pages::context::PageContext;
 use crate::pages::login::{
     Begun, Entrant, begin_session, refuse_insecure, remove_former_cookies, see_other, with_next,
 };
+use crate::pages::logout::clear_storage;
 use crate::pages::refusals::page;
 use crate::pages::views::ErrorPage;
 use crate::pages::welcome;
@@ -105,6 +106,7 @@ pub(super) async fn exchange(
             };
             let mut response = see_other(&format!("{back}{way}"));
             remove_former_cookies(&context, &mut response);
+            clear_storage(&mut response);
             response
         }
         Err(refusal) => refusal,

@@ -14,10 +14,13 @@ use crate::domain::{Door, ReturnTo};
 use crate::identity::Identity;
 use crate::pages::app::PagesState;
 use crate::pages::context::PageContext;
-use crate::pages::login::{refuse_foreign, refuse_without_login, see_other, with_next};
-use crate::pages::moments::{moment, span};
+use crate::pages::device_answer;
+use crate::pages::form::{self, refuse_foreign, refuse_script, refuse_without_secret};
+use crate::pages::login::{refuse_without_login, see_other, with_next};
+use crate::pages::moments::span;
 use crate::pages::refusals::page;
-use crate::pages::views::{DeviceDonePage, DevicePage, DeviceQuestionPage, ErrorPage};
+use crate::pages::views::DevicePage;
+use crate::session::PageForm;
 
 /// Where the page is.
 pub(super) const PATH: &str = "/_doorward/device";
@@ -29,19 +32,14 @@ const UNKNOWN: &str = "No program waits with this code. Codes last ten minutes a
 #[derive(Deserialize)]
 pub(super) struct CodeForm {
     code: String,
-}
-
-/// The page's secret, and the person's choice.
-#[derive(Deserialize)]
-pub(super) struct AnswerForm {
-    request: String,
-    choice: String,
+    #[serde(default)]
+    csrf_token: String,
 }
 
 /// Asks for the code.
 pub(super) async fn show(context: PageContext, state: web::Data<PagesState>) -> HttpResponse {
     match person(&context, &state) {
-        Ok(identity) => page(StatusCode::OK, &code_page(&context, identity, None)),
+        Ok(identity) => code_page(&context, &state, identity, (StatusCode::OK, None)),
         Err(refusal) => refusal,
     }
 }
@@ -52,7 +50,7 @@ pub(super) async fn look(
     form: web::Form<CodeForm>,
     state: web::Data<PagesState>,
 ) -> HttpResponse {
-    let identity = match person_who_sent(&context, &state) {
+    let identity = match person_who_sent(&context, &state, PageForm::Device, &form.csrf_token) {
         Ok(identity) => identity,
         Err(refusal) => return refusal,
     };
@@ -64,60 +62,35 @@ pub(super) async fn look(
         Err(wait) => {
             let seconds = wait.as_secs().max(1);
             let text = format!("Too many wrong codes. Try again in {}.", span(seconds));
-            let mut response =
-                page(StatusCode::TOO_MANY_REQUESTS, &code_page(&context, identity, Some(&text)));
+            let said = (StatusCode::TOO_MANY_REQUESTS, Some(&*text));
+            let mut response = code_page(&context, &state, identity, said);
             response.headers_mut().insert(RETRY_AFTER, seconds.into());
             return response;
         }
     };
     let Some(shown) = state.devices.look(&form.code, identity.credential().key()) else {
         attempt.fail();
-        return page(StatusCode::BAD_REQUEST, &code_page(&context, identity, Some(UNKNOWN)));
+        return code_page(&context, &state, identity, (StatusCode::BAD_REQUEST, Some(UNKNOWN)));
     };
     attempt.release();
-    let view = DeviceQuestionPage {
-        host: context.host(),
-        user: identity.user().as_str(),
-        request: &shown.page,
-        code: &shown.code,
-        name: &shown.name,
-        address: shown.address.to_string(),
-        asked: moment(shown.at, state.doors.clock.now()),
-        lifetime: span(state.token_lifetime.as_secs()),
-    };
+    let view = device_answer::question(&context, &state, identity, &shown);
     page(StatusCode::OK, &view)
-}
-
-/// Takes the yes or no.
-pub(super) async fn answer(
-    context: PageContext,
-    form: web::Form<AnswerForm>,
-    state: web::Data<PagesState>,
-) -> HttpResponse {
-    let identity = match person_who_sent(&context, &state) {
-        Ok(identity) => identity,
-        Err(refusal) => return refusal,
-    };
-    // Whatever is not a yes is a no.
-    let approved = form.choice == "approve";
-    let Some(address) = state.devices.answer(&form.request, identity.credential(), approved) else {
-        // Also said to who loads the page again after a yes.
-        let text =
-            "That question was answered already, or is over. What was let in stands on your account page.";
-        return page(StatusCode::BAD_REQUEST, &code_page(&context, identity, Some(text)));
-    };
-    tracing::info!(
-        target: "doorward::login",
-        %address, user = %identity.user(), by = identity.credential_id(), approved,
-        "answered a program that wants to be let in"
-    );
-    page(StatusCode::OK, &DeviceDonePage { host: context.host(), approved })
 }
 
 /// The same for a form, which our own page must have sent.
 #[expect(clippy::result_large_err, reason = "the refusal is the answer, moved once")]
-fn person_who_sent<'a>(context: &'a PageContext, state: &PagesState) -> Result<&'a Identity, HttpResponse> {
-    refuse_foreign(context).map_or_else(|| person(context, state), Err)
+pub(super) fn person_who_sent<'a>(
+    context: &'a PageContext,
+    state: &PagesState,
+    form: PageForm,
+    secret: &str,
+) -> Result<&'a Identity, HttpResponse> {
+    if let Some(refusal) = refuse_foreign(context) {
+        return Err(refusal);
+    }
+    let identity = person(context, state)?;
+    let way = (PATH, "Type the code again");
+    refuse_without_secret(context, state, identity, (form, secret), way).map_or(Ok(identity), Err)
 }
 
 /// The person in front of a browser, who has signed in there; others are sent to do so.
@@ -130,12 +103,17 @@ fn person<'a>(context: &'a PageContext, state: &PagesState) -> Result<&'a Identi
     let Some(identity) = session else {
         return Err(see_other(&with_next("/_doorward/login", &ReturnTo::parse(PATH))));
     };
-    if context.is_by_script() {
-        return Err(page(StatusCode::FORBIDDEN, &ErrorPage::standard(403, &context.request_id)));
-    }
-    Ok(identity)
+    refuse_script(context).map_or(Ok(identity), Err)
 }
 
-fn code_page<'a>(context: &'a PageContext, identity: &'a Identity, error: Option<&'a str>) -> DevicePage<'a> {
-    DevicePage { host: context.host(), user: identity.user().as_str(), error }
+/// Answers with the page for the code.
+pub(super) fn code_page(
+    context: &PageContext,
+    state: &PagesState,
+    identity: &Identity,
+    (status, error): (StatusCode, Option<&str>),
+) -> HttpResponse {
+    let csrf_token = form::secret(state, PageForm::Device, identity);
+    let user = identity.user().as_str();
+    page(status, &DevicePage { host: context.host(), user, csrf_token: &csrf_token, error })
 }

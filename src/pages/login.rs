@@ -1,30 +1,23 @@
-//! The login form, in as many steps as the stack asks for, and the way out.
+//! The login form, in as many steps as the stack asks for.
 
 use actix_session::Session;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{LOCATION, RETRY_AFTER, SET_COOKIE};
+use actix_web::http::header::{LOCATION, SET_COOKIE};
 use actix_web::{HttpResponse, web};
 use serde::Deserialize;
 
-use crate::domain::{ClientCertificate, Door, Message, Prompt, ReturnTo, Username};
+use crate::domain::{ClientCertificate, Message, ReturnTo, Username};
 use crate::identity::{Begin, Origin, Reply, Verified};
 use crate::pages::app::PagesState;
-use crate::pages::certificate;
 use crate::pages::context::PageContext;
 use crate::pages::displaced;
-use crate::pages::moments::span;
+use crate::pages::form::{refuse_foreign, refuse_script};
+use crate::pages::logout::{clear_storage, end_session};
 use crate::pages::refusals::{self, page};
-use crate::pages::views::{ErrorPage, LoginPage, LogoutPage, MessageView, PromptView, Step};
+use crate::pages::sheet::Sheet;
+use crate::pages::views::{ErrorPage, LoginPage};
 use crate::pages::welcome;
-use crate::policy;
-use crate::session::{self, ADDRESS, CERTIFICATE, CookieOutcome, Device, GROUPS, LoginKey, USER};
-
-/// One sentence for whatever was wrong, also for accounts that may not come in: who guesses passwords from where their
-/// owner may not sign in shall not learn that a guess was right.
-const WRONG: &str =
-    "Wrong user name or password. If both are right, this account may not sign in from here or at this time.";
-/// Above the reason that a module gave once the password was proven.
-const BECAUSE: &str = "You are not signed in, and this is why:";
+use crate::session::{self, ADDRESS, CERTIFICATE, Device, GROUPS, USER};
 
 /// `login?next=/path`.
 #[derive(Debug, Deserialize)]
@@ -44,6 +37,9 @@ pub(super) struct Form {
     password: Option<String>,
     conversation: Option<String>,
     answer0: Option<String>,
+    /// The page's secret.
+    #[serde(default)]
+    csrf_token: String,
     /// The person starts again.
     #[serde(default)]
     again: String,
@@ -58,8 +54,13 @@ pub(super) async fn show(
     if let Some(refusal) = refuse_insecure(&context).or_else(|| refuse_without_login(&state, &context)) {
         return refusal;
     }
-    let return_to = ReturnTo::parse(&query.next);
-    page(StatusCode::OK, &first_step(&state, &context, &return_to, None, None, query.out == "1"))
+    if let Some(refusal) = refuse_script(&context) {
+        return refusal;
+    }
+    let Some(sheet) = Sheet::new(&state, &context, ReturnTo::parse(&query.next)) else {
+        return page(StatusCode::INTERNAL_SERVER_ERROR, &ErrorPage::standard(500, &context.request_id));
+    };
+    sheet.answer(StatusCode::OK, &LoginPage { signed_out: query.out == "1", ..sheet.first_step(None, None) })
 }
 
 /// Takes a step. One submission is one attempt: nothing here repeats it.
@@ -76,54 +77,28 @@ pub(super) async fn submit(
         return refusal;
     }
     let form = form.into_inner();
-    let return_to = ReturnTo::parse(&form.next);
-    let typed = form.user.clone();
-    let names = state.doors.cookie_key.names();
-    let key = LoginKey::read(&context.headers, names);
-    if !form.again.is_empty() {
-        let origin = context.origin(&state.doors).in_browser(key.as_ref().map(LoginKey::hash));
-        state.doors.conversations.cancel(form.conversation.as_deref().unwrap_or_default(), &origin);
-        return see_other(&with_next("/_doorward/login", &return_to));
-    }
-    let Some(key) = key.or_else(|| LoginKey::generate().ok()) else {
+    let Some(sheet) = Sheet::new(&state, &context, ReturnTo::parse(&form.next)) else {
         return page(StatusCode::INTERNAL_SERVER_ERROR, &ErrorPage::standard(500, &context.request_id));
     };
-    let origin = context.origin(&state.doors).in_browser(Some(key.hash()));
+    let typed = form.user.clone();
+    let origin = context.origin(&state.doors).in_browser(Some(sheet.key().hash()));
+    let is_ours = sheet.made(&form.csrf_token);
+    if !form.again.is_empty() {
+        if is_ours {
+            state.doors.conversations.cancel(form.conversation.as_deref().unwrap_or_default(), &origin);
+        }
+        return see_other(&with_next("/_doorward/login", sheet.return_to()));
+    }
+    // Else a script of the engine's page could sign its visitor in as somebody else, or guess in their name.
+    if !is_ours {
+        return sheet.refuse_foreign(typed.as_deref());
+    }
     match step(&state, form, origin).await {
-        Reply::Done(verified) => enter(&state, &context, &session, verified, &return_to).await,
+        Reply::Done(verified) => enter(&state, &context, &session, verified, sheet.return_to()).await,
         Reply::Ask { conversation, user, prompts, messages } => {
-            let mut response = ask(&state, &context, &return_to, &conversation, &user, &prompts, &messages);
-            // It fails only for a cookie that cannot be written, and then the next step is refused.
-            let _ = response.add_cookie(&key.cookie(names));
-            response
+            sheet.ask(&conversation, &user, &prompts, &messages)
         }
-        Reply::Refused(messages) => {
-            let why = if messages.is_empty() { WRONG } else { BECAUSE };
-            let mut view = first_step(&state, &context, &return_to, typed.as_deref(), Some(why), false);
-            view.messages = messages.iter().map(MessageView::from).collect();
-            page(StatusCode::UNAUTHORIZED, &view)
-        }
-        Reply::Busy(_) => {
-            let text = "Too many people are signing in at this moment. Try again in a few seconds.";
-            page(
-                StatusCode::TOO_MANY_REQUESTS,
-                &first_step(&state, &context, &return_to, typed.as_deref(), Some(text), false),
-            )
-        }
-        Reply::Throttled(wait) => {
-            let text = format!("Too many failed logins. Try again in {}.", span(wait.as_secs().max(1)));
-            let view = first_step(&state, &context, &return_to, typed.as_deref(), Some(&text), false);
-            let mut response = page(StatusCode::TOO_MANY_REQUESTS, &view);
-            response.headers_mut().insert(RETRY_AFTER, wait.as_secs().max(1).into());
-            response
-        }
-        Reply::Unavailable => {
-            let text = "Login is not available right now. Try again in a moment.";
-            page(
-                StatusCode::SERVICE_UNAVAILABLE,
-                &first_step(&state, &context, &return_to, typed.as_deref(), Some(text), false),
-            )
-        }
+        refused => sheet.refuse(&refused, typed.as_deref()),
     }
 }
 
@@ -142,74 +117,6 @@ async fn step(state: &PagesState, form: Form, origin: Origin) -> Reply {
             conversations.begin(begin).await
         }
     }
-}
-
-/// The page with the next question.
-fn ask(
-    state: &PagesState,
-    context: &PageContext,
-    return_to: &ReturnTo,
-    conversation: &str,
-    user: &Username,
-    prompts: &[Prompt],
-    messages: &[Message],
-) -> HttpResponse {
-    let view = LoginPage {
-        user: Some(user.as_str()),
-        conversation: Some(conversation),
-        prompts: PromptView::list(prompts),
-        messages: messages.iter().map(MessageView::from).collect(),
-        step: Step::Continue,
-        ..first_step(state, context, return_to, None, None, false)
-    };
-    page(StatusCode::OK, &view)
-}
-
-/// Asks for confirmation: a link to `logout` must not log anybody out.
-pub(super) async fn ask_logout(context: PageContext) -> HttpResponse {
-    match &context.identity {
-        Some(identity) => {
-            let view = LogoutPage { host: context.host(), user: identity.user().as_str() };
-            page(StatusCode::OK, &view)
-        }
-        None => see_other("/_doorward/login"),
-    }
-}
-
-/// Ends the session on the server, cuts its streams, and removes the cookie.
-pub(super) async fn logout(
-    context: PageContext,
-    session: Session,
-    state: web::Data<PagesState>,
-) -> HttpResponse {
-    if let Some(refusal) = refuse_foreign(&context) {
-        return refusal;
-    }
-    if let Err(refusal) = end_session(&state, &context).await {
-        return refusal;
-    }
-    session.purge();
-    see_other("/_doorward/login?out=1")
-}
-
-/// Forgets the session of the request's cookie: first in the store, then in this process (the registry's rule).
-///
-/// The cookie itself is read, since another credential beside it may be who the request is from.
-pub(super) async fn end_session(state: &PagesState, context: &PageContext) -> Result<(), HttpResponse> {
-    let CookieOutcome::Key(text) = session::read(&context.headers, &state.doors.cookie_key) else {
-        return Ok(());
-    };
-    let key = text.hash();
-    if let Err(error) = state.doors.store.delete_session(key).await {
-        tracing::error!(%error, "cannot end a session");
-        return Err(refusals::later(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "the session store is not available",
-            2,
-        ));
-    }
-    state.doors.registry.revoke(Door::Session, key);
-    Ok(())
 }
 
 async fn enter(
@@ -232,6 +139,7 @@ async fn enter(
     };
     remember_device(state, context, &verified, &mut response);
     remove_former_cookies(context, &mut response);
+    clear_storage(&mut response);
     response
 }
 
@@ -323,29 +231,6 @@ pub(super) fn remove_former_cookies(context: &PageContext, response: &mut HttpRe
     }
 }
 
-fn first_step<'a>(
-    state: &PagesState,
-    context: &'a PageContext,
-    return_to: &'a ReturnTo,
-    user: Option<&'a str>,
-    error: Option<&'a str>,
-    signed_out: bool,
-) -> LoginPage<'a> {
-    LoginPage {
-        host: context.host(),
-        return_to: return_to.as_str(),
-        user: user.filter(|user| user.len() <= 256),
-        conversation: None,
-        prompts: Vec::new(),
-        messages: Vec::new(),
-        error,
-        step: Step::Start,
-        signed_out,
-        has_passwords: state.has_passwords,
-        certificate_link: certificate::link(state, context.authority.as_deref(), return_to),
-    }
-}
-
 /// The terminator says that the browser came over plain HTTP: a `Secure` cookie would be thrown away and the login
 /// would loop. Better to name the cause.
 pub(super) fn refuse_insecure(context: &PageContext) -> Option<HttpResponse> {
@@ -369,19 +254,6 @@ pub(super) fn refuse_without_login(state: &PagesState, context: &PageContext) ->
 fn refuse_without_passwords(state: &PagesState, context: &PageContext) -> Option<HttpResponse> {
     let is_off = !state.has_login || !state.has_passwords;
     is_off.then(|| page(StatusCode::NOT_FOUND, &ErrorPage::standard(404, &context.request_id)))
-}
-
-/// A form that another site sent, or something that did not say where it came from (behaviour S5).
-pub(super) fn refuse_foreign(context: &PageContext) -> Option<HttpResponse> {
-    policy::check_same_origin(&context.method, &context.headers, context.authority.as_deref()).err().map(|_| {
-        let view = ErrorPage {
-            title: "This form was not sent by this site",
-            text: "Doorward takes forms only from its own pages. Open the page here and try again; programs use the \
-                API under /_doorward/api/v1/ instead.",
-            ..ErrorPage::standard(403, &context.request_id)
-        };
-        page(StatusCode::FORBIDDEN, &view)
-    })
 }
 
 /// One of our own pages, told where to go from there.

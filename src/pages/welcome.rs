@@ -7,9 +7,10 @@ use serde::Deserialize;
 
 use crate::domain::{Door, Message, ReturnTo};
 use crate::pages::context::PageContext;
+use crate::pages::form::refuse_script;
 use crate::pages::login::{see_other, with_next};
 use crate::pages::refusals::page;
-use crate::pages::views::{ErrorPage, MessageView, WelcomePage};
+use crate::pages::views::{MessageView, WelcomePage};
 
 /// Where the page is.
 pub(super) const PATH: &str = "/_doorward/welcome";
@@ -34,8 +35,8 @@ pub(super) async fn show(context: PageContext, session: Session, query: web::Que
     let Some(identity) = context.identity.as_ref().filter(|identity| identity.door() == Door::Session) else {
         return see_other(&with_next("/_doorward/login", &return_to));
     };
-    if context.is_by_script() {
-        return page(StatusCode::FORBIDDEN, &ErrorPage::standard(403, &context.request_id));
+    if let Some(refusal) = refuse_script(&context) {
+        return refusal;
     }
     let Some(Ok(messages)) = session.remove_as::<Vec<Message>>(MESSAGES) else {
         return see_other(return_to.as_str());

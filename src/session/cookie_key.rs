@@ -9,7 +9,7 @@ use std::sync::Arc;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use super::CookieNames;
+use super::{CookieNames, PageSecrets};
 use crate::store::{NoEntropy, create_private, fill};
 
 const KEY_BYTES: usize = 64;
@@ -20,6 +20,7 @@ pub struct CookieKey {
     actix: actix_web::cookie::Key,
     plain: cookie::Key,
     names: Arc<CookieNames>,
+    pages: Arc<PageSecrets>,
 }
 
 /// Why there is no cookie key.
@@ -95,6 +96,12 @@ impl CookieKey {
         &self.names
     }
 
+    /// The secrets of our pages' forms.
+    #[must_use]
+    pub fn pages(&self) -> &PageSecrets {
+        &self.pages
+    }
+
     pub(super) fn plain(&self) -> &cookie::Key {
         &self.plain
     }
@@ -105,6 +112,7 @@ impl CookieKey {
             actix: actix_web::cookie::Key::from(bytes),
             plain: cookie::Key::from(bytes),
             names: Arc::new(CookieNames::of(bytes)),
+            pages: Arc::new(PageSecrets::of(bytes)),
         }
     }
 }

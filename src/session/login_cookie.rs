@@ -11,8 +11,8 @@ use super::cookie::{pairs, trim_start};
 use super::{CookieNames, SessionKeyText, hash};
 use crate::store::{KeyHash, NoEntropy};
 
-/// Browsers ask `Strict` cookies to travel only with navigation that began on this site: a login does.
-const LIFE: time::Duration = time::Duration::hours(1);
+/// A sign-in page may stand open for a day.
+const LIFE: time::Duration = time::Duration::DAY;
 
 /// What a browser that takes steps of a login is known by.
 pub struct LoginKey(SessionKeyText);
@@ -44,14 +44,16 @@ impl LoginKey {
         hash(self.0.expose())
     }
 
-    /// The cookie to set. All tabs of a browser share it, so it is left alone when one of them is done.
+    /// The cookie to set. All tabs of a browser share it, so it is left alone when one of them is done. `Lax`: a link of
+    /// another site brings it along, or else the page there would set a new one and end what other tabs have begun. No form
+    /// of another site does.
     #[must_use]
     pub fn cookie(&self, names: &CookieNames) -> Cookie<'static> {
         Cookie::build(names.login().to_owned(), self.0.expose().to_owned())
             .path("/")
             .secure(true)
             .http_only(true)
-            .same_site(SameSite::Strict)
+            .same_site(SameSite::Lax)
             .max_age(LIFE)
             .finish()
     }
@@ -99,7 +101,7 @@ mod tests {
     fn s2_the_cookie_has_every_protection() {
         let cookie = LoginKey::generate().unwrap().cookie(&CookieNames::of(&[1; 64])).to_string();
         for word in
-            ["__Host-doorward-c33d8163-login=", "Secure", "HttpOnly", "SameSite=Strict", "Path=/", "Max-Age="]
+            ["__Host-doorward-c33d8163-login=", "Secure", "HttpOnly", "SameSite=Lax", "Path=/", "Max-Age="]
         {
             assert!(cookie.contains(word), "{word} in {cookie}");
         }

@@ -11,6 +11,7 @@ mod expiry;
 mod key_text;
 mod login_cookie;
 mod names;
+mod page_secret;
 
 pub use actix_store::{
     ADDRESS, CERTIFICATE, GROUPS, OnEnded, StoreAdapter, USER, certificate_of, middleware,
@@ -24,3 +25,4 @@ pub use expiry::is_live;
 pub use key_text::{SessionKeyText, hash};
 pub use login_cookie::LoginKey;
 pub use names::{COOKIE_PREFIX, CookieNames};
+pub use page_secret::{PageForm, PageSecrets};

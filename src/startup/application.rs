@@ -90,6 +90,7 @@ impl Application {
             tls.ask_clients(ClientAuth { trust: Arc::clone(door.trust()), is_required: asked.required })?;
         }
         let pages = Arc::new(PagesState {
+            engine_ui: settings.engine_ui,
             doors: Arc::clone(&doors),
             engine: {
                 let connector = connector.clone();

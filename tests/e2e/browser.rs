@@ -93,6 +93,22 @@ fn i1_i23_an_engine_with_pages_is_no_more_than_its_pages() {
     finish(script("engine_ui.py", &Gateway::with_ui(&ui::engine())));
 }
 
+#[test]
+fn i2_a_service_worker_of_before_ends_at_the_sign_in_page() {
+    browse("worker.py");
+}
+
+#[test]
+fn i2_with_pages_of_the_engine_a_person_shows_their_password_before_a_program_is_let_in() {
+    if !gateway_ways().contains(&Way::Tls) {
+        return;
+    }
+    let gateway = Gateway::with_ui(&ui::engine());
+    let mut command = script("device.py", &gateway);
+    command.arg(env!("CARGO_BIN_EXE_doorward")).arg(gateway.certificate.as_ref().expect("TLS")).arg("asks");
+    finish(command);
+}
+
 /// Runs one script against a gateway of its own: a wrong password slows the next login of the same address.
 fn browse(script_name: &str) {
     // A browser needs TLS: the cookie is never sent over the plain port.

@@ -81,6 +81,10 @@ pub struct CliBlock {
 pub struct AccountPage<'a> {
     /// The host, as the browser named it.
     pub host: &'a str,
+    /// The secret of the form that signs out; its field `csrf_token`.
+    pub logout_token: String,
+    /// The secret of the other forms; their field `csrf_token`.
+    pub csrf_token: String,
     /// Who is signed in.
     pub user: &'a str,
     /// The user's groups.

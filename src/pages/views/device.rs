@@ -2,7 +2,7 @@
 
 use askama::Template;
 
-use super::{Moment, assets};
+use super::{MessageView, Moment, PromptKind, PromptView, assets};
 
 /// Asks for the code; posted to `/_doorward/device` as `code`, which is never filled in.
 #[derive(Clone, Copy, Debug, Template)]
@@ -12,6 +12,8 @@ pub struct DevicePage<'a> {
     pub host: &'a str,
     /// Who is signed in.
     pub user: &'a str,
+    /// The page's secret; the field `csrf_token`.
+    pub csrf_token: &'a str,
     /// Why the last code was no good.
     pub error: Option<&'a str>,
 }
@@ -24,7 +26,9 @@ pub struct DeviceQuestionPage<'a> {
     pub host: &'a str,
     /// Who is signed in.
     pub user: &'a str,
-    /// The page's secret; the field `request`.
+    /// The page's secret; the field `csrf_token`.
+    pub csrf_token: String,
+    /// Names what is answered; the field `request`.
     pub request: &'a str,
     /// The code, to be compared.
     pub code: &'a str,
@@ -36,6 +40,16 @@ pub struct DeviceQuestionPage<'a> {
     pub asked: Moment,
     /// How long it would be let in.
     pub lifetime: String,
+    /// Whether a yes needs the password: the field `password`.
+    pub asks_password: bool,
+    /// Which check of who is there is gone on with; the field `conversation`.
+    pub conversation: Option<&'a str>,
+    /// What is asked then.
+    pub prompts: Vec<PromptView>,
+    /// What the server says.
+    pub messages: Vec<MessageView>,
+    /// Why the last answer did not count.
+    pub error: Option<&'a str>,
 }
 
 /// Says what came of it.

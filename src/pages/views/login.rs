@@ -21,6 +21,8 @@ pub struct LoginPage<'a> {
     pub host: &'a str,
     /// Where to go after login (a checked `ReturnTo`); the field `next`.
     pub return_to: &'a str,
+    /// The page's secret; the field `csrf_token`.
+    pub csrf_token: String,
     /// The name typed before, if any.
     pub user: Option<&'a str>,
     /// Which login is gone on with; the field `conversation` of [`Step::Continue`].
@@ -65,6 +67,8 @@ pub struct LogoutPage<'a> {
     pub host: &'a str,
     /// Who is signed in.
     pub user: &'a str,
+    /// The page's secret; the field `csrf_token`.
+    pub csrf_token: String,
 }
 
 /// Shows what the stack said while it let somebody in.

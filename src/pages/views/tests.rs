@@ -175,9 +175,23 @@ fn every_page_has_a_language_a_title_one_heading_and_one_main_part() {
 }
 
 #[test]
+fn i2_every_form_of_every_page_carries_its_pages_secret() {
+    let mut forms = 0;
+    for (name, html) in pages() {
+        for form in html.split("<form ").skip(1) {
+            let form = form.split("</form>").next().unwrap();
+            assert!(form.starts_with("method=\"post\" action=\"/_doorward/"), "{name}: {form}");
+            assert_eq!(form.matches("name=\"csrf_token\" value=\"c2Vj").count(), 1, "{name}: {form}");
+            forms += 1;
+        }
+    }
+    assert!(forms > 20, "{forms}");
+}
+
+#[test]
 fn the_first_form_sends_user_password_and_next() {
     let html = page("login");
-    assert_eq!(field_names(&html), set(&["next", "password", "user"]));
+    assert_eq!(field_names(&html), set(&["csrf_token", "next", "password", "user"]));
     let all = tags(&html);
     let field = |name: &str| all.iter().find(|tag| tag.get("name") == Some(name)).unwrap();
     assert_eq!(field("next").get("value"), Some("/containers?all=1&#38;x=%2F"));
@@ -190,12 +204,15 @@ fn the_first_form_sends_user_password_and_next() {
 
 #[test]
 fn a6_the_next_form_sends_the_conversation_and_an_answer_for_each_prompt() {
-    assert_eq!(field_names(&page("login-code")), set(&["again", "answer0", "conversation", "next"]));
+    assert_eq!(
+        field_names(&page("login-code")),
+        set(&["again", "answer0", "conversation", "csrf_token", "next"])
+    );
     assert_eq!(
         field_names(&page("login-new-password")),
-        set(&["again", "answer0", "answer1", "conversation", "next"])
+        set(&["again", "answer0", "answer1", "conversation", "csrf_token", "next"])
     );
-    assert_eq!(field_names(&page("login-read-only")), set(&["again", "conversation", "next"]));
+    assert_eq!(field_names(&page("login-read-only")), set(&["again", "conversation", "csrf_token", "next"]));
     let html = page("login-radio");
     let radios: Vec<_> = tags(&html).into_iter().filter(|tag| tag.get("type") == Some("radio")).collect();
     let values: Vec<_> =
@@ -223,7 +240,7 @@ fn starting_again_keeps_where_to_go_and_is_not_what_the_enter_key_does() {
 #[test]
 fn the_code_is_typed_and_never_filled_in_and_yes_is_pressed_on_purpose() {
     let html = page("device");
-    assert_eq!(field_names(&html), set(&["code"]));
+    assert_eq!(field_names(&html), set(&["code", "csrf_token"]));
     assert!(tags(&html).iter().all(|tag| tag.get("name") != Some("code") || tag.get("value").is_none()));
     let html = page("device-question");
     assert!(html.contains("Approve only what you have just started yourself"), "{html}");

@@ -25,10 +25,10 @@ SCHEMES = ("light", "dark")
 
 
 @contextlib.contextmanager
-def browser():
+def browser(*arguments):
     quiet.leave_the_machines_network(BASE)
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS)
+        chromium = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=[*ARGUMENTS, *arguments])
         try:
             yield chromium
         finally:

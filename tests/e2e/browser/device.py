@@ -5,9 +5,11 @@ import subprocess
 import sys
 import tempfile
 
-from common import BASE, LOGIN, USER, browser, check, check_no_problems, expect, submit, take_all, visitor
+from common import BASE, LOGIN, PASSWORD, USER, browser, check, check_no_problems, expect, submit, take_all, visitor
 
 PROGRAM, CA = sys.argv[5:7]
+# Where the engine has pages, a yes takes the password.
+ASKS = sys.argv[7:] == ["asks"]
 DEVICE = BASE + "/_doorward/device"
 
 
@@ -48,6 +50,14 @@ def approve(chromium, waiting):
     check(waiting.poll() is None, "the program does not wait for the answer")
     take_all(page, "device-question")
 
+    check(page.locator("#password").count() == int(ASKS), "the password is asked for, or is not")
+    if ASKS:
+        page.fill("#password", "wrong")
+        page.click("button[value=approve]")
+        expect(page.locator("[role=alert]")).to_be_visible()
+        check(waiting.poll() is None, "a wrong password let the program in")
+        take_all(page, "device-password-wrong")
+        page.fill("#password", PASSWORD)
     page.click("button[value=approve]")
     expect(page.locator("h1")).to_have_text("Approved")
     take_all(page, "device-approved")
@@ -62,7 +72,7 @@ def approve(chromium, waiting):
     page.goto(BASE + "/_doorward/account")
     take_all(page, "account-device")
     # A code that is wrong, and a question that is over.
-    check_no_problems("400", "404", "410", "422")
+    check_no_problems("400", "404", "410", "422", *(["401"] if ASKS else []))
 
 
 def announced(waiting):

@@ -30,6 +30,9 @@ def main():
         # A part of its page, and its own cookie, it may have.
         check(found["style"] and found["cookie"] == "ui=1", f"the engine's page is not whole: {found}")
 
+        send_our_forms(context.new_page())
+        page.evaluate("localStorage.setItem('left', 'by the engine')")
+
         # After signing out, Back shows nothing of the engine's page.
         page.goto(BASE + "/_doorward/logout")
         page.click("form[action='/_doorward/logout'] button")
@@ -43,7 +46,34 @@ def main():
         submit(page)
         page.wait_for_url(PAGE)
         check(USER in page.inner_text("body"), "the engine was not told who is there")
+        check(page.evaluate("localStorage.getItem('left')") is None, "the browser remembers what a script left")
         check_no_problems("403", "401", "404", "service worker", "ServiceWorker")
+
+
+def send_our_forms(page):
+    """The engine's page sends forms of ours as the visitor: a browser says of them what it says of our own."""
+    for path, fields, said in (
+        ("logout", {}, "Sign out?"),
+        ("account/revoke", {"kind": "session", "id": "x", "csrf_token": "x"}, "This form is not of this page"),
+        ("device", {"code": "BCDF-GHJK"}, "This form is not of this page"),
+        ("device/answer", {"request": "x", "choice": "approve", "password": "x"}, "This form is not of this page"),
+        ("login", {"user": "eve", "password": "x"}, "Sign in"),
+    ):
+        page.goto(PAGE)
+        with page.expect_navigation():
+            page.evaluate(SEND, [path, fields])
+        expect(page.locator("h1")).to_have_text(said)
+    page.goto(PAGE)
+    expect(page.locator("h1")).to_have_text("The engine's own page")
+
+
+SEND = """([path, fields]) => {
+    const form = Object.assign(document.createElement("form"), {method: "post", action: "/_doorward/" + path});
+    for (const [name, value] of Object.entries(fields))
+        form.append(Object.assign(document.createElement("input"), {name, value}));
+    document.body.append(form);
+    form.submit();
+}"""
 
 
 main()

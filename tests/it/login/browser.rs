@@ -50,15 +50,20 @@ fn the_account_page_shows_the_login_and_ends_others() {
     }
     assert_eq!(page.body.matches("name=\"kind\" value=\"session\"").count(), 1, "{}", page.body);
     let id = super::conversations::hidden(&page, "id");
-    let form = Request::post("/_doorward/account/revoke").by_our_page().cookie(&cookie);
-    let reply = door.send(&form.clone().form(&[("kind", "session"), ("id", &id)]));
+    let secret = super::devices::field_of_form(&page, "/_doorward/account/revoke", "csrf_token");
+    let form = Request::post("/_doorward/account/revoke").by_our_origin().cookie(&cookie);
+    let fields = |kind: &'static str, id: &str| {
+        [("kind", kind.to_owned()), ("id", id.to_owned()), ("csrf_token", secret.clone())]
+    };
+    let form = |kind, id: &str| form.clone().fields(&fields(kind, id));
+    let reply = door.send(&form("session", &id));
     assert_eq!((reply.status, reply.header("location")), (303, Some("/_doorward/account")));
     assert_eq!(door.passes(|request| request.cookie(&other)), 401);
     assert_eq!(door.passes(|request| request.cookie(&cookie)), 200);
-    assert_eq!(door.send(&form.clone().form(&[("kind", "nonsense"), ("id", &id)])).status, 400);
+    assert_eq!(door.send(&form("nonsense", &id)).status, 400);
     // One's own session may end too, and then the cookie goes.
     let me = door.send(&Request::get("/_doorward/api/v1/whoami").cookie(&cookie)).json();
-    let reply = door.send(&form.form(&[("kind", "session"), ("id", me["credential"].as_str().unwrap())]));
+    let reply = door.send(&form("session", me["credential"].as_str().unwrap()));
     assert_eq!(reply.header("location"), Some("/_doorward/login?out=1"));
     assert!(reply.header("set-cookie").unwrap().contains("Max-Age=0"), "{reply:?}");
     assert_eq!(door.passes(|request| request.cookie(&cookie)), 401);

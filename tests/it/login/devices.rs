@@ -26,14 +26,26 @@ pub(super) fn type_code(door: &Door, cookie: &str, code: &str) -> Reply {
 }
 
 pub(super) fn press(door: &Door, cookie: &str, request: &str, choice: &str) -> Reply {
-    let form = [("request", request), ("choice", choice)];
-    door.send(&Request::post(ANSWER).by_our_page().cookie(cookie).form(&form))
+    let (request, secret) = request.split_once(' ').unwrap_or((request, ""));
+    let form = [("request", request), ("choice", choice), ("csrf_token", secret)];
+    door.send(&Request::post(ANSWER).by_our_origin().cookie(cookie).form(&form))
 }
 
-/// The secret of a page that shows what asked.
+/// What a page that shows what asked names it by, and the page's secret.
 pub(super) fn request_of(page: &Reply) -> String {
     assert_eq!(page.status, 200, "{page:?}");
-    let rest = page.body.split("name=\"request\" value=\"").nth(1).unwrap();
+    format!("{} {}", field_of(page, "request"), field_of(page, "csrf_token"))
+}
+
+/// The value of a hidden field of the page's form with this address.
+pub(super) fn field_of_form(page: &Reply, address: &str, name: &str) -> String {
+    let form = page.body.split(&format!("action=\"{address}\"")).nth(1).unwrap();
+    field_of(&Reply { body: form.to_owned(), ..page.clone() }, name)
+}
+
+/// The value of a hidden field.
+pub(super) fn field_of(page: &Reply, name: &str) -> String {
+    let rest = page.body.split(&format!("name=\"{name}\" value=\"")).nth(1).unwrap();
     rest.split('"').next().unwrap().to_owned()
 }
 
@@ -103,10 +115,12 @@ fn s5_nobody_but_the_person_in_front_of_the_page_says_yes() {
     assert_eq!(door.send(&Request::get(PAGE).header("Sec-Fetch-Dest", "empty").cookie(&bob)).status, 403);
     // No page, no answer: the secret is on the page that was shown to this very session last.
     let first = request_of(&type_code(&door, &bob, code));
-    assert_eq!(press(&door, &eve, &first, "approve").status, 400);
+    assert_eq!(press(&door, &eve, &first, "approve").status, 403);
+    let secret = first.split(' ').nth(1).unwrap();
     for guess in ["", "x", code, begun["device"].as_str().unwrap()] {
-        assert_eq!(press(&door, &bob, guess, "approve").status, 400, "{guess}");
+        assert_eq!(press(&door, &bob, &format!("{guess} {secret}"), "approve").status, 400, "{guess}");
     }
+    assert_eq!(press(&door, &bob, first.split(' ').next().unwrap(), "approve").status, 403);
     let second = request_of(&type_code(&door, &eve, code));
     assert_ne!(first, second);
     assert_eq!(press(&door, &bob, &first, "approve").status, 400);

@@ -272,6 +272,13 @@ impl Door {
         tls: Option<&Arc<ClientConfig>>,
         request: &Request,
     ) -> Reply {
+        if let Some(page) = request.page() {
+            let page = self.send_over(address, tls, &page);
+            let request = request.clone().of_page(&page);
+            let bytes = request.bytes(&address.to_string(), true);
+            let reply = Open::start(connect(address, tls), &bytes).finish(false);
+            return Reply { sent_login_cookie: request.login_cookie(), ..reply };
+        }
         let bytes = request.bytes(&address.to_string(), true);
         Open::start(connect(address, tls), &bytes).finish(bytes.starts_with(b"HEAD "))
     }

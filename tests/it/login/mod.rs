@@ -54,6 +54,8 @@ mod outages;
 #[cfg(test)]
 mod output;
 #[cfg(test)]
+mod page_secrets;
+#[cfg(test)]
 mod pam;
 #[cfg(test)]
 mod passwords;

@@ -410,7 +410,8 @@ fn devices(api: &mut Checked<'_>, cookie: &str) {
     let code = [("code", begun["code"].as_str().unwrap())];
     let shown = api.ask("POST", page, page, |r| r.by_our_page().cookie(cookie).form(&code)).body;
     let request = shown.split("name=\"request\" value=\"").nth(1).unwrap().split('"').next().unwrap();
-    let form = [("request", request), ("choice", "approve")];
+    let secret = shown.split("name=\"csrf_token\" value=\"").nth(1).unwrap().split('"').next().unwrap();
+    let form = [("request", request), ("choice", "approve"), ("csrf_token", secret)];
     api.ask("POST", answer, answer, |r| r.by_our_page().form(&form));
     api.ask("POST", answer, answer, |r| r.cookie(cookie).form(&form));
     for status in [200, 400] {

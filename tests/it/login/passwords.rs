@@ -19,7 +19,7 @@ fn in_parallel<T: Sync>(items: &[T], ask: impl Fn(&T) -> Reply + Sync) -> Vec<(&
 fn shape(reply: &Reply) -> (u16, Vec<String>, String) {
     let names = reply.headers.iter().map(|(name, _)| name.clone()).collect();
     let id = reply.header("x-request-id").unwrap_or("no such text");
-    (reply.status, names, reply.body.replace(id, "ID"))
+    (reply.status, names, reply.body_without_secrets().replace(id, "ID"))
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn a8_a_name_is_one_name_and_case_counts() {
         .by_our_page()
         .body("application/x-www-form-urlencoded", &b"user=b%FF&password=x"[..]);
     let reply = door.send(&form);
-    assert!(matches!(reply.status, 400 | 401) && reply.all("set-cookie").is_empty(), "{reply:?}");
+    assert!(matches!(reply.status, 400 | 401 | 403) && reply.new_cookie().is_none(), "{reply:?}");
 }
 
 #[test]

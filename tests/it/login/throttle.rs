@@ -321,7 +321,7 @@ fn shape(reply: &Reply, user: &str) -> (u16, Vec<String>, String) {
     // Their order is chance.
     names.sort_unstable();
     let id = reply.header("x-request-id").unwrap_or("no such text");
-    let body = reply.body.replace(id, "ID").replace(user, "USER");
+    let body = reply.body_without_secrets().replace(id, "ID").replace(user, "USER");
     (reply.status, names, body.chars().filter(|c| !c.is_ascii_digit()).collect())
 }
 

@@ -39,11 +39,14 @@ pub(super) struct Request {
     target: String,
     headers: Vec<(String, String)>,
     body: Vec<u8>,
+    /// A form of one of our own pages, whose secret is to be filled in.
+    is_of_page: bool,
 }
 
 impl Request {
     pub(super) fn new(method: &str, target: &str) -> Self {
-        Self { method: method.to_owned(), target: target.to_owned(), headers: Vec::new(), body: Vec::new() }
+        let (method, target) = (method.to_owned(), target.to_owned());
+        Self { method, target, headers: Vec::new(), body: Vec::new(), is_of_page: false }
     }
 
     pub(super) fn get(target: &str) -> Self {
@@ -86,9 +89,65 @@ impl Request {
         ])
     }
 
-    /// What the browser adds to a form that one of our own pages sent.
+    /// A form that one of our own pages sent: what the browser adds, and the page's secret, which [`super::door::Door`]
+    /// gets from that page.
     pub(super) fn by_our_page(self) -> Self {
+        Self { is_of_page: self.method == "POST", ..self.by_our_origin() }
+    }
+
+    /// The same by a page of the engine, which shares our origin and knows no secret.
+    pub(super) fn by_our_origin(self) -> Self {
         self.navigating().header("Sec-Fetch-Site", "same-origin")
+    }
+
+    /// The page that a form of ours stands on, asked for by the same browser; `None` if the form has its secret or needs
+    /// none.
+    pub(super) fn page(&self) -> Option<Self> {
+        let target = match self.target.as_str() {
+            "/_doorward/account/revoke" => "/_doorward/account",
+            other => other,
+        };
+        let own = ["/_doorward/login", "/_doorward/logout", "/_doorward/account", "/_doorward/device"];
+        let has_secret = self.text().contains("csrf_token=");
+        (self.is_of_page && own.contains(&target) && !has_secret).then(|| {
+            let is_of_body = |name: &str| name.to_ascii_lowercase().starts_with("content-");
+            let mut page = self.clone();
+            page.headers.retain(|(name, _)| !is_of_body(name));
+            Self { method: "GET".into(), target: target.into(), body: Vec::new(), is_of_page: false, ..page }
+        })
+    }
+
+    /// The login cookie that it carries.
+    pub(super) fn login_cookie(&self) -> Option<String> {
+        let cookies =
+            self.headers.iter().filter(|(name, _)| name == "Cookie").map(|(_, value)| value.as_str());
+        cookies
+            .flat_map(|cookies| cookies.split("; "))
+            .find(|pair| is_own_cookie(pair, "-login"))
+            .map(str::to_owned)
+    }
+
+    /// The form with what its page gave: the secret, and the cookie that belongs to it.
+    pub(super) fn of_page(mut self, page: &Reply) -> Self {
+        let form = format!("action=\"{}\"", self.target);
+        let secret =
+            page.body.split(&form).nth(1).and_then(|rest| rest.split("name=\"csrf_token\" value=\"").nth(1));
+        let Some(secret) = secret.and_then(|rest| rest.split('"').next()) else { return self };
+        let field =
+            url::form_urlencoded::Serializer::new(String::new()).append_pair("csrf_token", secret).finish();
+        let text = self.text();
+        let has_login =
+            self.headers.iter().any(|(name, value)| name == "Cookie" && value.contains("-login="));
+        if let Some(cookie) = page.login_cookie().filter(|_| !has_login) {
+            self = self.cookie(&cookie);
+        }
+        let has_type = self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+        self.body = if text.is_empty() { field } else { format!("{text}&{field}") }.into_bytes();
+        if has_type { self } else { self.header("Content-Type", "application/x-www-form-urlencoded") }
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
     }
 
     pub(super) fn body(mut self, kind: &str, body: impl Into<Vec<u8>>) -> Self {
@@ -98,6 +157,11 @@ impl Request {
 
     pub(super) fn json(self, body: &Value) -> Self {
         self.body("application/json", body.to_string())
+    }
+
+    pub(super) fn fields(self, fields: &[(&str, String)]) -> Self {
+        let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        self.form(&fields)
     }
 
     pub(super) fn form(self, fields: &[(&str, &str)]) -> Self {
@@ -132,6 +196,8 @@ pub(super) struct Reply {
     pub(super) status: u16,
     pub(super) headers: Vec<(String, String)>,
     pub(super) body: String,
+    /// The login cookie that the browser sent with the form.
+    pub(super) sent_login_cookie: Option<String>,
 }
 
 impl Reply {
@@ -178,7 +244,15 @@ impl Reply {
 
     /// The `name=value` of the cookie that ties a login under way to its browser.
     pub(super) fn login_cookie(&self) -> Option<String> {
-        self.set_cookie("-login")?.split(';').next().map(str::to_owned)
+        let set = self.set_cookie("-login").and_then(|set| set.split(';').next()).map(str::to_owned);
+        set.or_else(|| self.sent_login_cookie.clone())
+    }
+
+    /// The body with nothing in it that differs from page to page.
+    pub(super) fn body_without_secrets(&self) -> String {
+        let mut pieces = self.body.split("name=\"csrf_token\" value=\"");
+        let first = pieces.next().unwrap_or_default().to_owned();
+        pieces.fold(first, |body, piece| body + "SECRET\"" + piece.split_once('"').unwrap_or_default().1)
     }
 
     /// Fails the test unless this is an error as the engine writes them.
@@ -236,7 +310,8 @@ impl Open {
             .map(|line| line.split_once(':').unwrap_or((line, "")))
             .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
             .collect();
-        let reply = Reply { status: status.parse().unwrap(), headers, body: String::new() };
+        let reply =
+            Reply { status: status.parse().unwrap(), headers, body: String::new(), sent_login_cookie: None };
         Ok(Self { reply, stream, rest })
     }
 
