@@ -205,9 +205,13 @@ impl TestGateway {
 
     /// The login form, sent with these header lines more.
     pub(super) fn submit_login(&self, more: &str) -> Answer {
-        let form = format!("user={USER}&password={PASSWORD}&next=%2Fui");
+        let page = self.ask(format!("GET /_doorward/login HTTP/1.1\r\nHost: {HOST}\r\n\r\n"));
+        let (text, set) = (page.text(), page.values("set-cookie"));
+        let secret = secret_of(&text);
+        let cookie = set.first().and_then(|set| set.split(';').next()).unwrap_or_default();
+        let form = format!("user={USER}&password={PASSWORD}&next=%2Fui&csrf_token={secret}");
         self.ask(format!(
-            "POST /_doorward/login HTTP/1.1\r\nHost: {HOST}\r\nOrigin: https://{HOST}\r\n\
+            "POST /_doorward/login HTTP/1.1\r\nHost: {HOST}\r\nOrigin: https://{HOST}\r\nCookie: {cookie}\r\n\
              Content-Type: application/x-www-form-urlencoded\r\n{more}Content-Length: {}\r\n\r\n{form}",
             form.len()
         ))
@@ -372,4 +376,10 @@ fn listening(text: &str) -> Option<SocketAddr> {
     let line = text.lines().find(|line| line.contains("\"message\":\"listening\""))?;
     let line: serde_json::Value = serde_json::from_str(line).ok()?;
     line["address"].as_str()?.split_once("://")?.1.parse().ok()
+}
+
+/// The secret of a page of the gateway, for its form.
+pub(super) fn secret_of(page: &str) -> &str {
+    let secret = page.split("name=\"csrf_token\" value=\"").nth(1).and_then(|rest| rest.split('"').next());
+    secret.unwrap_or_else(|| panic!("no page with a form: {page}"))
 }

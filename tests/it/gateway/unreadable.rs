@@ -1,7 +1,7 @@
 //! What is there and cannot be read is refused: it never counts as missing, which would mean the value that is trusted
 //! most.
 
-use super::process::{HOST, TestGateway};
+use super::process::{HOST, TestGateway, secret_of};
 use super::wire::{Answer, Wire};
 
 /// A request with a good token and one more header line, whose value may be any bytes.
@@ -307,10 +307,14 @@ fn i3_a_neighbours_cookie_that_cannot_be_read_neither_hides_nor_breaks_ours() {
     }
     // Signing out takes the cookie away and ends the session.
     let cookies = join(&[strange[0], ours, strange[1]]);
+    let page = gateway.ask(with_cookies("/_doorward/logout", &cookies, "Accept: text/html\r\n")).text();
+    let form = format!("csrf_token={}", secret_of(&page));
     let start = format!(
-        "POST /_doorward/logout HTTP/1.1\r\nHost: {HOST}\r\nOrigin: https://{HOST}\r\nContent-Length: 0\r\nCookie: "
+        "POST /_doorward/logout HTTP/1.1\r\nHost: {HOST}\r\nOrigin: https://{HOST}\r\nContent-Length: {}\r\n\
+         Content-Type: application/x-www-form-urlencoded\r\nCookie: ",
+        form.len()
     );
-    let out: Answer = gateway.ask([start.as_bytes(), &cookies, b"\r\n\r\n"].concat());
+    let out: Answer = gateway.ask([start.as_bytes(), &cookies, b"\r\n\r\n", form.as_bytes()].concat());
     let name = String::from_utf8_lossy(ours).split('=').next().unwrap().to_owned();
     let removed = out
         .values("set-cookie")
