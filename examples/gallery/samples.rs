@@ -236,6 +236,7 @@ fn identity() -> Vec<(String, String)> {
 pub(crate) fn account(groups: &[String]) -> AccountPage<'_> {
     AccountPage {
         host: HOST,
+        engine_ui: true,
         logout_token: TOKEN.to_owned(),
         csrf_token: TOKEN.to_owned(),
         user: "bob",
@@ -263,6 +264,7 @@ pub(crate) fn account(groups: &[String]) -> AccountPage<'_> {
 
 fn bare_account<'a>() -> AccountPage<'a> {
     AccountPage {
+        engine_ui: false,
         user: "CORP\\maximiliane.von-und-zu-habichtsburg@region-7.example.net",
         groups: &[],
         door_text: "token",

@@ -338,7 +338,12 @@ impl Worker {
             // Its holder may know what is wrong with it: nothing of it is secret to them.
             Outcome::Failed(reason @ Reason::Certificate(_)) => {
                 noted.reason = Some(Cow::Borrowed(reason.as_str()));
-                Cow::Borrowed(reason.as_str())
+                // The certificate of a login ends with it, and docker shows people nothing but this sentence.
+                if self.gateway.pages.has_passwords {
+                    Cow::Owned(format!("{}; {}", reason.as_str(), self.way_in(facts)))
+                } else {
+                    Cow::Borrowed(reason.as_str())
+                }
             }
             Outcome::Failed(reason) => {
                 noted.reason = Some(Cow::Borrowed(reason.as_str()));

@@ -109,6 +109,7 @@ async fn gather(
     let idle = span(state.limits.idle.as_secs());
     let view = AccountPage {
         host: context.host(),
+        engine_ui: state.engine_ui,
         logout_token: form::secret(state, PageForm::Logout, identity),
         csrf_token: form::secret(state, PageForm::Account, identity),
         user: identity.user().as_str(),

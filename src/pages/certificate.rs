@@ -12,7 +12,7 @@ use crate::identity::Identity;
 use crate::pages::app::PagesState;
 use crate::pages::context::PageContext;
 use crate::pages::login::{
-    Begun, Entrant, begin_session, refuse_insecure, remove_former_cookies, see_other, with_next,
+    Begun, Entrant, begin_session, landing, refuse_insecure, remove_former_cookies, see_other, with_next,
 };
 use crate::pages::logout::clear_storage;
 use crate::pages::refusals::page;
@@ -102,7 +102,7 @@ pub(super) async fn exchange(
         Ok(begun) => {
             let way = match begun {
                 Begun::HasMessages => with_next(welcome::PATH, &return_to),
-                Begun::Quietly => return_to.as_str().to_owned(),
+                Begun::Quietly => landing(&state, &return_to).to_owned(),
             };
             let mut response = see_other(&format!("{back}{way}"));
             remove_former_cookies(&context, &mut response);

@@ -134,7 +134,7 @@ async fn enter(
     };
     let mut response = match begin_session(state, context, session, &entrant).await {
         Ok(Begun::HasMessages) => see_other(&with_next(welcome::PATH, return_to)),
-        Ok(Begun::Quietly) => see_other(return_to.as_str()),
+        Ok(Begun::Quietly) => see_other(landing(state, return_to)),
         Err(refusal) => return refusal,
     };
     remember_device(state, context, &verified, &mut response);
@@ -254,6 +254,14 @@ pub(super) fn refuse_without_login(state: &PagesState, context: &PageContext) ->
 fn refuse_without_passwords(state: &PagesState, context: &PageContext) -> Option<HttpResponse> {
     let is_off = !state.has_login || !state.has_passwords;
     is_off.then(|| page(StatusCode::NOT_FOUND, &ErrorPage::standard(404, &context.request_id)))
+}
+
+/// Where a browser goes on after a login. An engine without pages has nothing for people at its root.
+pub(super) fn landing<'a>(state: &PagesState, return_to: &'a ReturnTo) -> &'a str {
+    match return_to.as_str() {
+        "/" if !state.engine_ui => "/_doorward/account",
+        other => other,
+    }
 }
 
 /// One of our own pages, told where to go from there.

@@ -6,9 +6,10 @@ use actix_web::{HttpResponse, web};
 use serde::Deserialize;
 
 use crate::domain::{Door, Message, ReturnTo};
+use crate::pages::app::PagesState;
 use crate::pages::context::PageContext;
 use crate::pages::form::refuse_script;
-use crate::pages::login::{see_other, with_next};
+use crate::pages::login::{landing, see_other, with_next};
 use crate::pages::refusals::page;
 use crate::pages::views::{MessageView, WelcomePage};
 
@@ -30,7 +31,12 @@ pub(super) fn keep(session: &Session, messages: &[Message]) -> Result<(), Sessio
 }
 
 /// Shows the texts; without any, or the second time, goes on at once.
-pub(super) async fn show(context: PageContext, session: Session, query: web::Query<Query>) -> HttpResponse {
+pub(super) async fn show(
+    context: PageContext,
+    session: Session,
+    query: web::Query<Query>,
+    state: web::Data<PagesState>,
+) -> HttpResponse {
     let return_to = ReturnTo::parse(&query.next);
     let Some(identity) = context.identity.as_ref().filter(|identity| identity.door() == Door::Session) else {
         return see_other(&with_next("/_doorward/login", &return_to));
@@ -39,12 +45,12 @@ pub(super) async fn show(context: PageContext, session: Session, query: web::Que
         return refusal;
     }
     let Some(Ok(messages)) = session.remove_as::<Vec<Message>>(MESSAGES) else {
-        return see_other(return_to.as_str());
+        return see_other(landing(&state, &return_to));
     };
     let view = WelcomePage {
         host: context.host(),
         user: identity.user().as_str(),
-        return_to: return_to.as_str(),
+        return_to: landing(&state, &return_to),
         messages: messages.iter().map(MessageView::from).collect(),
     };
     page(StatusCode::OK, &view)

@@ -12,8 +12,8 @@ use data_encoding::BASE32_NOPAD;
 use nix::unistd::{Gid, User, geteuid};
 
 use crate::config::{
-    EngineAddress, HstsSettings, ListenAddress, LogFormat, LogTarget, LoginMode, SessionLimits, Settings,
-    ThrottleSettings, TlsMode,
+    CertField, ClientCa, ClientCertSettings, EngineAddress, HstsSettings, ListenAddress, LogFormat,
+    LogTarget, LoginMode, SessionLimits, Settings, ThrottleSettings, TlsMode,
 };
 use crate::domain::{Password, Username};
 use crate::fs::{self, Folder};
@@ -161,7 +161,19 @@ fn settings(engine: EngineAddress, users: PathBuf, state: PathBuf, listen: Vec<L
         hsts: HstsSettings::Off,
         tls: TlsMode::Autocert(vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()]),
         login: LoginMode::Users(users),
-        client_certs: None,
+        // Logins get certificates, so that the docker context that `doorward login` makes works.
+        client_certs: Some(ClientCertSettings {
+            authorities: vec![ClientCa::Own],
+            required: false,
+            header: None,
+            listen: Vec::new(),
+            url: None,
+            depth: 3,
+            user_field: CertField::CommonName,
+            map: None,
+            crls: Vec::new(),
+            accept_expired_crl: false,
+        }),
         listen,
         trusted_proxies: Vec::new(),
         server_names: Vec::new(),
@@ -206,8 +218,11 @@ fn announce(application: &Application, password: &str, state: &Path, engine: &st
          Try it from another terminal:\n\n  \
            curl --cacert {certificate} https://localhost:{port}/version\n  \
            curl --cacert {certificate} -u {DEMO_USER}:{password} https://localhost:{port}/version\n  \
-           {program} users --users {users} add bob\n\n\
-         The first is refused, the second is let in; the third lets bob in too. Ctrl-C ends the demonstration; the lines below are its request log.\n\n"
+           {program} users --users {users} add bob\n  \
+           {program} login https://localhost:{port} --ca {certificate} --user {DEMO_USER}\n  \
+           docker --context localhost ps\n\n\
+         The first is refused, the second is let in; the third lets bob in too. The fourth is for all commands of docker: \
+         it makes the context that the fifth one names. Ctrl-C ends the demonstration; the lines below are its request log.\n\n"
     );
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("cannot write to the terminal")

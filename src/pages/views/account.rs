@@ -85,6 +85,8 @@ pub struct AccountPage<'a> {
     pub logout_token: String,
     /// The secret of the other forms; their field `csrf_token`.
     pub csrf_token: String,
+    /// Whether the engine has pages to open.
+    pub engine_ui: bool,
     /// Who is signed in.
     pub user: &'a str,
     /// The user's groups.

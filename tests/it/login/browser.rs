@@ -144,3 +144,23 @@ fn h6_behind_a_terminator_that_came_by_plain_http_no_cookie_is_set_and_the_cause
     let secure = Request::post("/_doorward/login").by_our_page().form(&form);
     assert!(door.send(&secure.header("X-Forwarded-Proto", "https")).new_cookie().is_some());
 }
+
+#[test]
+fn w17_who_signs_in_at_the_root_of_an_engine_without_pages_comes_to_the_account() {
+    let root = [("user", BOB.0), ("password", BOB.1), ("next", "/")];
+    let elsewhere = [("user", BOB.0), ("password", BOB.1), ("next", "/info?a=/")];
+    for (setup, home) in
+        [(Setup::usual(), "/_doorward/account"), (Setup::usual().with(&["--engine-ui"]), "/")]
+    {
+        let door = setup.open();
+        let reply = door.submit(&root);
+        assert_eq!((reply.status, reply.header("location")), (303, Some(home)));
+        assert_eq!(door.submit(&elsewhere).header("location"), Some("/info?a=/"));
+        let cookie = reply.new_cookie().unwrap();
+        let page = door.send(&Request::get("/_doorward/account").navigating().cookie(&cookie));
+        assert_eq!(page.body.contains("Open the engine"), home == "/", "{}", page.body);
+        // Also on the way over what there is to read.
+        let page = door.send(&Request::get("/_doorward/welcome?next=/").navigating().cookie(&cookie));
+        assert_eq!((page.status, page.header("location")), (303, Some(home)));
+    }
+}

@@ -384,3 +384,15 @@ fn the_answer_says_where_certificates_let_in() {
     let there = ask(&door, &door.token(BOB), &request(&key)).json();
     assert_eq!(there["url"], format!("https://{address}"));
 }
+
+#[test]
+fn w17_whose_login_has_ended_is_told_what_to_type() {
+    let door = setup().open();
+    let token = door.token(BOB);
+    let issued = Issued::by(&door, &token);
+    assert_eq!(issued.status(&door), 200);
+    assert_eq!(door.send(&Request::post("/_doorward/api/v1/logout").bearer(&token)).status, 204);
+    let reply = door.send_over(door.address, Some(&issued.tls), &Request::get("/version"));
+    let text = reply.is_engine_error(401);
+    assert!(text.contains(&format!("run: doorward login https://{}", door.host())), "{text}");
+}

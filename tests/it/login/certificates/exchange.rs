@@ -81,7 +81,7 @@ fn c7_the_exchange_takes_the_certificate_and_nothing_else() {
     let astray =
         Request::get("/_doorward/certificate?back=https://evil.example&next=//evil.example").navigating();
     let reply = bench.door.send_over(address, Some(&client), &astray);
-    assert_eq!(reply.header("location"), Some("/"));
+    assert_eq!(reply.header("location"), Some("/_doorward/account"));
     let wrong = bench.client(&super::Authority::root("Test CA").client("bob"));
     let reply = bench.door.send_over(address, Some(&wrong), &exchange);
     assert!(reply.status == 401 && reply.body.contains("No CA that is trusted here issued it"), "{reply:?}");
