@@ -122,7 +122,9 @@ pub(super) fn ending(
     summary: &CertificateSummary,
     now: UnixSeconds,
 ) -> Option<Finding> {
-    ending_within(id, source, summary, now, SOON)
+    // Certificates of hours are renewed in time by a program; what is near their end is not near for others.
+    let life = summary.not_after.zip(summary.not_before).map_or(UnixSeconds::MAX, |(end, begin)| end - begin);
+    ending_within(id, source, summary, now, SOON.min(life / 4))
 }
 
 fn ending_within(
@@ -137,10 +139,15 @@ fn ending_within(
     Some(match end - now {
         ..0 => Finding::problem(id, format!("{source} expired on {}", date(end)), fix),
         left if left < soon => {
-            Finding::warning(id, format!("{source} expires in {} days, on {}", left / DAY, date(end)), fix)
+            Finding::warning(id, format!("{source} expires in {}, on {}", time(left), date(end)), fix)
         }
-        left => Finding::ok(id, format!("{source} is valid for {} days more", left / DAY)),
+        left => Finding::ok(id, format!("{source} is valid for {} more", time(left))),
     })
+}
+
+/// A span for people: hours where there are few.
+fn time(seconds: UnixSeconds) -> String {
+    if seconds < 3 * DAY { format!("{} hours", seconds / 3600) } else { format!("{} days", seconds / DAY) }
 }
 
 /// Root reads the file at start; later it is the gateway's user who must.
@@ -371,5 +378,22 @@ mod tests {
         let found = find(&findings, "tls.names");
         assert!(found.fix.as_ref().unwrap().contains("--autocert"), "{found:?}");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "looking made something");
+    }
+
+    #[test]
+    fn w11_a_certificate_of_a_day_is_near_its_end_only_when_it_is() {
+        let of = |life: i64| super::CertificateSummary {
+            source: PathBuf::new(),
+            names: Vec::new(),
+            not_before: Some(0),
+            not_after: Some(life),
+        };
+        let status = |life: i64, left: i64| super::ending("x", "x", &of(life), life - left).unwrap().status;
+        assert_eq!(status(86_400, 80_000), Status::Ok);
+        assert_eq!(status(86_400, 30_000), Status::Ok);
+        assert_eq!(status(86_400, 3600), Status::Warning);
+        assert_eq!(status(90 * 86_400, 13 * 86_400), Status::Warning);
+        assert_eq!(status(90 * 86_400, 15 * 86_400), Status::Ok);
+        assert_eq!(status(86_400, -1), Status::Problem);
     }
 }

@@ -34,6 +34,9 @@ pub(super) struct Echo {
     /// A trusted terminator said that there was no TLS.
     is_insecure: bool,
     user: Option<String>,
+    /// `Referrer-Policy` as the terminator passed it on, all values.
+    #[serde(skip)]
+    referrer_policy: String,
 }
 
 /// Checks the settings alone: a network that is too wide.
@@ -183,7 +186,12 @@ async fn ask(
             answer.status
         )));
     }
-    serde_json::from_slice(&answer.body).map_err(|_| unchecked("its answer cannot be read".to_owned()))
+    let policies = answer.headers.get_all(http::header::REFERRER_POLICY).iter();
+    let referrer_policy: Vec<_> = policies.filter_map(|value| value.to_str().ok()).collect();
+    let referrer_policy = referrer_policy.join(", ");
+    let echo: Echo = serde_json::from_slice(&answer.body)
+        .map_err(|_| unchecked("its answer cannot be read".to_owned()))?;
+    Ok(Echo { referrer_policy, ..echo })
 }
 
 /// What the two answers say about the terminator.
@@ -282,7 +290,13 @@ fn others(url: &PublicUrl, honest: &Echo, forged: &Echo) -> Finding {
             "the terminator says X-Forwarded-Proto: http although TLS was spoken, so nobody can log in";
         return Finding::problem(id, text, "nginx: proxy_set_header X-Forwarded-Proto $scheme;");
     }
-    if !honest.host.as_deref().is_some_and(|host| host.eq_ignore_ascii_case(url.authority())) {
+    let is_host = |wanted: &str| honest.host.as_deref().is_some_and(|host| host.eq_ignore_ascii_case(wanted));
+    if !is_host(url.authority()) && is_host(url.host()) {
+        let text = "the terminator leaves the port out of the host: old browsers cannot log in, and the lines that the \
+            account page and docker show lead to another port";
+        return Finding::warning(id, text, "nginx: proxy_set_header Host $http_host;");
+    }
+    if !is_host(url.authority()) {
         let host = client::harmless(honest.host.as_deref().unwrap_or("none"));
         let text = format!(
             "the terminator changes the host to '{host}': what a logged-in browser changes is refused as from another site"
@@ -293,6 +307,15 @@ fn others(url: &PublicUrl, honest: &Echo, forged: &Echo) -> Finding {
         let text =
             "the terminator passes on X-Forwarded-Host as the client wrote it, and the gateway believed it";
         return Finding::warning(id, text, "nginx: proxy_set_header X-Forwarded-Host $http_host;");
+    }
+    if honest.referrer_policy.split(',').any(|policy| policy.trim().eq_ignore_ascii_case("no-referrer")) {
+        let text = "the terminator adds Referrer-Policy: no-referrer, so that browsers say 'Origin: null' with the sign-in \
+            form: old browsers cannot log in";
+        return Finding::warning(
+            id,
+            text,
+            "nginx: remove add_header Referrer-Policy; the gateway sends its own",
+        );
     }
     if forged.is_insecure {
         let text =

@@ -19,6 +19,10 @@ pub(super) fn check_hop(request: &Parts, target: &Target) -> Result<(), (StatusC
             header::CONNECTION if !is_list(value, is_token) => {
                 return bad("the Connection header is not a list of names");
             }
+            // Some readers take a leading zero for octal.
+            header::CONTENT_LENGTH if matches!(value.as_bytes(), [b'0', _, ..]) => {
+                return bad("the request's length begins with a zero");
+            }
             header::CONTENT_LENGTH => lengths += 1,
             header::EXPECT => {
                 if !value.as_bytes().eq_ignore_ascii_case(b"100-continue") {

@@ -360,7 +360,8 @@ impl Worker {
             &incoming.parts.headers,
             &text,
             &facts.id.text(),
-            facts.for_browser,
+            // Who writes this header knows what it is for, and reads no login page.
+            facts.for_browser && !incoming.parts.headers.contains_key(header::AUTHORIZATION),
             self.pool.api_version(),
         )
     }
@@ -375,7 +376,10 @@ impl Worker {
             text.len() < 256 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b".-:[]".contains(&b))
         };
         let host = facts.authority.as_ref().and_then(|value| value.to_str().ok()).filter(plain);
-        format!("run: doorward login https://{}", host.unwrap_or("HOST:8100"))
+        let host = host.unwrap_or("HOST:8100");
+        format!(
+            "run: doorward login https://{host} (for tools that show no certificate, then: doorward tunnel)"
+        )
     }
 
     /// Whether the terminator says that the client came in the clear.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use actix_service::{IntoServiceFactory, ServiceFactory};
 use actix_web::dev::AppConfig;
 use actix_web::http::StatusCode;
-use actix_web::{App, HttpResponse, web};
+use actix_web::{App, HttpMessage, HttpRequest, HttpResponse, web};
 use futures_util::future::BoxFuture;
 
 use crate::ca::LoginCa;
@@ -16,10 +16,12 @@ use crate::pages::bridge::PageService;
 use crate::pages::certificate::{self, CertificatePort};
 use crate::pages::context::PageContext;
 use crate::pages::readiness::Readiness;
+use crate::pages::views::ErrorPage;
 use crate::pages::{
     account, api, assets, certificates, device, device_answer, device_api, displaced, doctor, health, login,
     logout, refusals, sessions, tokens, welcome,
 };
+use crate::policy::FetchMetadata;
 use crate::session::{self, StoreAdapter};
 
 /// What all pages share, across threads.
@@ -71,16 +73,16 @@ pub async fn build(state: Arc<PagesState>) -> Result<PageService, anyhow::Error>
     };
     let app = App::new()
         .app_data(web::Data::from(Arc::clone(&state)))
-        .app_data(web::FormConfig::default().limit(refusals::MOST_BODY_BYTES).error_handler(|_, request| {
-            // The cause may quote what was typed.
-            let _ = request;
-            let response = refusals::refuse(StatusCode::BAD_REQUEST, "the form cannot be read");
-            actix_web::error::InternalError::from_response("", response).into()
-        }))
-        .app_data(web::QueryConfig::default().error_handler(|_, _| {
-            let response = refusals::refuse(StatusCode::BAD_REQUEST, "the query cannot be read");
-            actix_web::error::InternalError::from_response("", response).into()
-        }))
+        // The causes may quote what was typed, and are not told.
+        .app_data(
+            web::FormConfig::default()
+                .limit(refusals::MOST_BODY_BYTES)
+                .error_handler(|_, request| unreadable(request, "the form cannot be read")),
+        )
+        .app_data(
+            web::QueryConfig::default()
+                .error_handler(|_, request| unreadable(request, "the query cannot be read")),
+        )
         .wrap(session::middleware(adapter, &doors.cookie_key))
         .service(
             web::scope("/_doorward")
@@ -131,6 +133,19 @@ pub async fn build(state: Arc<PagesState>) -> Result<PageService, anyhow::Error>
     Ok(actix_service::boxed::service(service))
 }
 
+/// A form or query that cannot be read: a page for a browser, a sentence for a program.
+fn unreadable(request: &HttpRequest, text: &str) -> actix_web::Error {
+    let context = request.extensions().get::<PageContext>().cloned();
+    let reader = context.filter(|context| FetchMetadata::read(&context.headers).reads_pages());
+    let response = match reader {
+        Some(context) => {
+            refusals::page(StatusCode::BAD_REQUEST, &ErrorPage::standard(400, &context.request_id))
+        }
+        None => refusals::refuse(StatusCode::BAD_REQUEST, text),
+    };
+    actix_web::error::InternalError::from_response("", response).into()
+}
+
 async fn asset(path: web::Path<String>) -> HttpResponse {
     match assets::find(&format!("{}{path}", assets::PREFIX)) {
         Some(asset) => HttpResponse::Ok()
@@ -147,7 +162,7 @@ async fn unknown_api() -> HttpResponse {
 
 /// Also for what is there for some and not for others.
 pub(super) async fn unknown_page(context: PageContext) -> HttpResponse {
-    if context.header("accept").is_some_and(|accept| accept.contains("text/html")) {
+    if FetchMetadata::read(&context.headers).reads_pages() {
         HttpResponse::NotFound()
             .insert_header(("content-type", "text/html; charset=utf-8"))
             .body(refusals::error_page(404, &context.request_id))

@@ -149,9 +149,21 @@ fn back(wanted: &str, authority: Option<&str>) -> String {
     let found = found.as_ref().and_then(Uri::authority).map(http::uri::Authority::as_str);
     let is_here = |found: &&str| {
         let same = authority.and_then(host_of).zip(host_of(found));
-        !found.contains('@') && same.is_some_and(|(own, other)| own.eq_ignore_ascii_case(other))
+        !found.contains('@')
+            && has_a_port_if_any(found)
+            && same.is_some_and(|(own, other)| own.eq_ignore_ascii_case(other))
     };
     found.filter(is_here).map(|found| format!("https://{found}")).unwrap_or_default()
+}
+
+/// Whether what stands behind the host, if anything, is a port. Else browsers could not read the address.
+fn has_a_port_if_any(authority: &str) -> bool {
+    let rest = host_of(authority).and_then(|host| authority.get(host.len()..)).unwrap_or_default();
+    rest.is_empty()
+        || rest.strip_prefix(':').is_some_and(|port| {
+            port.bytes().all(|digit| digit.is_ascii_digit())
+                && port.parse::<u16>().is_ok_and(|port| port != 0)
+        })
 }
 
 /// The host without its port; brackets stay.
@@ -178,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn one_goes_back_to_another_port_of_this_host_and_nowhere_else() {
+    fn w13_one_goes_back_to_another_port_of_this_host_and_nowhere_else() {
         let own = Some("gate.example:8143");
         for (wanted, expected) in [
             ("https://gate.example:8100", "https://gate.example:8100"),
@@ -187,6 +199,11 @@ mod tests {
             ("http://gate.example:8100", ""),
             ("https://evil.example", ""),
             ("https://gate.example.evil.example", ""),
+            ("https://gate.example:31840.evil.example/", ""),
+            ("https://gate.example:65536", ""),
+            ("https://gate.example:0", ""),
+            ("https://gate.example:", ""),
+            ("https://gate.example:+1", ""),
             ("https://gate.example:1@evil.example", ""),
             ("https://bob@gate.example", ""),
             ("//evil.example", ""),

@@ -48,7 +48,7 @@ pub(super) fn refuse_script(context: &PageContext) -> Option<HttpResponse> {
 /// A form that another site sent, or a script, or something that did not say where it came from (behaviour S5).
 pub(super) fn refuse_foreign(context: &PageContext) -> Option<HttpResponse> {
     let is_ours =
-        policy::check_same_origin(&context.method, &context.headers, context.authority.as_deref()).is_ok();
+        policy::check_own_form(&context.method, &context.headers, context.authority.as_deref()).is_ok();
     (!is_ours || context.is_by_script()).then(|| {
         let view = ErrorPage {
             title: "This form was not sent by this site",

@@ -109,7 +109,8 @@ async fn step(state: &PagesState, form: Form, origin: Origin) -> Reply {
         Some(id) => conversations.answer(&id, vec![form.answer0.unwrap_or_default()], origin).await,
         None => {
             let begin = Begin {
-                user: form.user.unwrap_or_default(),
+                // Phones add a space after a name that they complete.
+                user: form.user.unwrap_or_default().trim().to_owned(),
                 // An empty field starts the conversation, which then asks: a stack may want a code first, or no password.
                 password: form.password.filter(|password| !password.is_empty()),
                 origin,

@@ -16,6 +16,8 @@ pub struct FetchMetadata {
     dest: Dest,
     has_origin: bool,
     accepts_html: bool,
+    /// `Accept` is that of a browser on its way to a page.
+    prefers_pages: bool,
     is_upgrade: bool,
     is_doubtful: bool,
     is_service_worker: bool,
@@ -81,6 +83,7 @@ impl FetchMetadata {
             "accept" => {
                 self.accepts_html |= bytes.starts_with(HTML)
                     || bytes.windows(HTML.len()).any(|part| part.eq_ignore_ascii_case(HTML));
+                self.prefers_pages |= self.accepts_html && prefers_pages(bytes);
             }
             "origin" => self.is_doubtful |= std::mem::replace(&mut self.has_origin, true),
             "sec-fetch-dest" => {
@@ -193,7 +196,26 @@ impl FetchMetadata {
     /// Whether the request's maker reads pages: a browser on its way to one, and neither a script nor an upgrade.
     #[must_use]
     pub fn reads_pages(&self) -> bool {
-        self.accepts_html && self.mode != Mode::Part && !self.is_upgrade
+        let is_on_its_way = match self.mode {
+            Mode::Absent => self.prefers_pages,
+            Mode::Navigation => self.accepts_html,
+            Mode::Part => false,
+        };
+        is_on_its_way && !self.is_upgrade
+    }
+}
+
+/// Whether `Accept` is that of a browser on its way to a page: HTML first, and XHTML or nothing special beside it. Programs
+/// list HTML among others (Java's `HttpURLConnection` even first, before images) and want what the engine gives.
+fn prefers_pages(accept: &[u8]) -> bool {
+    let mut types = accept.split(|byte| *byte == b',').map(|item| {
+        let end = item.iter().position(|byte| *byte == b';').unwrap_or(item.len());
+        item.get(..end).unwrap_or_default().trim_ascii()
+    });
+    types.next().is_some_and(|first| first.eq_ignore_ascii_case(HTML)) && {
+        let rest: Vec<_> = types.collect();
+        rest.iter().all(|kind| *kind == b"*/*")
+            || rest.iter().any(|kind| kind.eq_ignore_ascii_case(b"application/xhtml+xml"))
     }
 }
 
@@ -279,5 +301,32 @@ mod tests {
         }
         assert!(!read(&[("sec-fetch-dest", "sharedworker")]).is_service_worker());
         assert!(read(&[("service-worker-navigation-preload", "true")]).is_navigation_preload());
+    }
+
+    #[test]
+    fn w6_a_list_that_merely_holds_html_is_no_browsers() {
+        let wants = |accept: &str| {
+            let headers = [("accept".parse().unwrap(), accept.parse().unwrap())].into_iter().collect();
+            FetchMetadata::read(&headers).reads_pages()
+        };
+        for accept in [
+            "text/html",
+            "text/html,*/*",
+            "Text/HTML;q=1 , */*;q=0.1",
+            "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8",
+        ] {
+            assert!(wants(accept), "{accept}");
+        }
+        for accept in [
+            "application/json, text/plain, text/html",
+            "*/*, text/html",
+            "text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2",
+            "text/html, application/json",
+            "text/htmlx",
+            "x/text/html",
+            "",
+        ] {
+            assert!(!wants(accept), "{accept}");
+        }
     }
 }

@@ -10,7 +10,7 @@ mod version;
 
 pub use answer::{AnswerRules, Keeping};
 pub use fetch::FetchMetadata;
-pub use origin::{ForeignOrigin, check_same_origin, is_by_browser};
+pub use origin::{ForeignOrigin, check_own_form, check_same_origin, is_by_browser};
 pub use permit::{Asked, Denied, Permit, decide};
 pub use reading::NotReading;
 pub use target::{InvalidTarget, OWN_PREFIX, Target};

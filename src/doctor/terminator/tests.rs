@@ -28,6 +28,7 @@ fn echo(client: &str, forwarded_for: &str) -> Echo {
         host: Some("gate.example".into()),
         is_insecure: false,
         user: None,
+        referrer_policy: "same-origin".into(),
     }
 }
 
@@ -125,6 +126,8 @@ fn host_protocol_and_user_are_judged() {
     let insecure = with(&|echo| echo.is_insecure = true);
     says(&judged(&settings, &good, &insecure), id, Status::Warning, "X-Forwarded-Proto");
     says(&judged(&settings, &insecure, &insecure), id, Status::Problem, "nobody can log in");
+    let policy = with(&|echo| echo.referrer_policy = "same-origin, no-referrer".into());
+    says(&judged(&settings, &policy, &good), id, Status::Warning, "Referrer-Policy");
     let root = with(&|echo| echo.user = Some("root".into()));
     says(&judged(&settings, &good, &root), id, Status::Problem, "'root'");
 }
@@ -144,4 +147,13 @@ fn a_trusted_network_that_is_everybody_is_a_problem() {
     says_trusted("'10.0.0.0/7'", Status::Warning, "very wide");
     says_trusted("'10.0.0.0/8'", Status::Ok, "too wide");
     says_trusted("", Status::Warning, "without --trusted-proxy");
+}
+
+#[test]
+fn w9_a_port_that_the_terminator_leaves_out_is_named() {
+    let settings = behind("'10.0.0.5'");
+    let url = PublicUrl::parse("https://gate.example:8443").unwrap();
+    let honest = echo(HERE, HERE);
+    let findings = judge(&url, &settings, HERE.parse::<IpAddr>().unwrap(), &honest, &honest);
+    says(&findings, "terminator.headers", Status::Warning, "leaves the port out");
 }

@@ -78,7 +78,8 @@ impl Acme {
         let kept = self.renewed()?;
         let names = kept.as_ref().map_or_else(|| self.domains.clone(), |kept| kept.names().to_vec());
         let not_after = kept.as_ref().map(KeyedChain::not_after);
-        Ok(CertificateSummary { source: self.certificate_path(), names, not_after })
+        let not_before = kept.as_ref().map(KeyedChain::not_before);
+        Ok(CertificateSummary { source: self.certificate_path(), names, not_before, not_after })
     }
 
     /// For a handshake with [`ALPN`], while any could be answered.

@@ -65,6 +65,7 @@ impl Autocert {
         Ok(CertificateSummary {
             source: self.certificate_path(),
             names: self.wanted.names().to_vec(),
+            not_before: kept.as_ref().map(|kept| kept.not_before()),
             not_after: kept.map(|kept| kept.not_after()),
         })
     }

@@ -91,6 +91,8 @@ pub struct CertificateSummary {
     pub source: PathBuf,
     /// Names and addresses that it is for, in lower case.
     pub names: Vec<String>,
+    /// First second of its validity; `None` if it is yet to be made.
+    pub not_before: Option<UnixSeconds>,
     /// Last second of its validity; `None` if it is yet to be made.
     pub not_after: Option<UnixSeconds>,
 }
@@ -100,7 +102,12 @@ impl CertificateSummary {
     #[must_use]
     pub fn of_der(certificate: &[u8]) -> Option<Self> {
         let facts = Facts::of(&CertificateDer::from_slice(certificate))?;
-        Some(Self { source: PathBuf::new(), names: facts.names, not_after: Some(facts.not_after) })
+        Some(Self {
+            source: PathBuf::new(),
+            names: facts.names,
+            not_before: Some(facts.not_before),
+            not_after: Some(facts.not_after),
+        })
     }
 
     /// Whether it is for this name or address. A `*` stands for one whole label in front (RFC 6125 section 6.4.3).
@@ -142,7 +149,7 @@ mod tests {
     #[test]
     fn a_wildcard_covers_one_label_and_no_address() {
         let names = ["a.example", "*.b.example", "10.0.0.1", "*.0.0.2"].map(str::to_owned).to_vec();
-        let summary = CertificateSummary { source: "".into(), names, not_after: None };
+        let summary = CertificateSummary { source: "".into(), names, not_before: None, not_after: None };
         for name in ["a.example", "A.Example.", "x.b.example", "10.0.0.1"] {
             assert!(summary.covers(name), "{name}");
         }

@@ -144,6 +144,7 @@ impl TlsMaterial {
                 let summary = CertificateSummary {
                     source: path,
                     names: chain.names().to_vec(),
+                    not_before: Some(chain.not_before()),
                     not_after: Some(chain.not_after()),
                 };
                 Loaded::new(Arc::new(chain), &Tickets::new()?, None).map(|_| Some(summary))
@@ -331,7 +332,7 @@ fn server_config(
     };
     let mut config =
         builder.with_single_cert(chain.certificates().to_vec(), chain.key()).map_err(TlsError::Tls)?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec(), b"http/1.0".to_vec()];
     config.ticketer = Arc::clone(tickets);
     // Clients keep their sessions in tickets. Those that do not would have us keep their certificates, whoever they are.
     config.session_storage = Arc::new(NoServerSessionStorage {});

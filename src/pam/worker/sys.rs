@@ -138,9 +138,11 @@ pub(super) fn shadow(user: &CStr) -> Shadow {
 }
 
 /// `usermod -L` and `passwd -l` put a `!` before what was there. A `!` alone, `!!` and `*` are the marks of accounts that
-/// never had a password here, such as those of people whose password is in a directory: no lock.
+/// never had a password here, such as those of people whose password is in a directory: no lock. `!*` is one too: images
+/// make it for people who come with keys alone.
 fn has_lock_mark(password: &[u8]) -> bool {
-    password.strip_prefix(b"!").is_some_and(|rest| rest.iter().any(|byte| *byte != b'!'))
+    let Some(rest) = password.strip_prefix(b"!") else { return false };
+    rest.iter().find(|byte| **byte != b'!').is_some_and(|first| *first != b'*')
 }
 
 /// Makes libpam report a delay after a failure instead of sleeping it.
@@ -164,11 +166,11 @@ mod tests {
     use super::has_lock_mark;
 
     #[test]
-    fn k3_a_lock_is_told_from_a_password_that_is_kept_elsewhere() {
-        for locked in ["!$y$j9T$x", "!!$6$x", "!*", "!x"] {
+    fn k3_w11_a_lock_is_told_from_a_password_that_is_kept_elsewhere() {
+        for locked in ["!$y$j9T$x", "!!$6$x", "!x"] {
             assert!(has_lock_mark(locked.as_bytes()), "{locked}");
         }
-        for open in ["", "!", "!!", "*", "*LK*", "x", "$y$j9T$x", "$6$!"] {
+        for open in ["", "!", "!!", "!*", "!!*", "!*LK*", "*", "*LK*", "x", "$y$j9T$x", "$6$!"] {
             assert!(!has_lock_mark(open.as_bytes()), "{open}");
         }
     }
