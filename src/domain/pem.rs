@@ -91,6 +91,22 @@ pub enum PemError {
     },
 }
 
+impl PemError {
+    /// The line that it is about, counted from 1.
+    #[must_use]
+    pub const fn line(&self) -> usize {
+        match self {
+            Self::NotText => 1,
+            Self::Boundary(line)
+            | Self::NoEnd(line)
+            | Self::StrayEnd(line)
+            | Self::Base64(line)
+            | Self::Encrypted(line)
+            | Self::Label { line, .. } => *line,
+        }
+    }
+}
+
 /// All blocks of a file, all of which must have one of these labels, or say nothing.
 ///
 /// # Errors

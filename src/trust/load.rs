@@ -15,12 +15,13 @@ use super::authority::{Anchors, Authority};
 use super::error::{Place, TrustError};
 use super::list::RevocationList;
 use super::map::Map;
+use super::public;
 use super::rules::NameRules;
 use super::subject::describe;
-use super::{pem, public};
 use crate::ca::{CaError, CaFolder, Revocations};
 use crate::config::{CertField, ClientCa, ClientCertSettings};
 use crate::domain::UnixSeconds;
+use crate::domain::pem::{CERTIFICATE, REVOCATION_LIST, pem_blocks, pem_certificates};
 use crate::fs::open_to_read;
 
 /// Larger than every bundle of public CAs.
@@ -157,9 +158,9 @@ impl Loaded {
         let problem = |text: String| TrustError::file("client-ca", path, text);
         let bytes = read_file("client-ca", path, MOST_CA_BYTES)?;
         let before = self.anchors.facts().len();
-        for (at, found) in CertificateDer::pem_slice_iter(&bytes).enumerate() {
+        let certificates = pem_certificates(&bytes).map_err(|error| problem(error.to_string()))?;
+        for (at, der) in certificates.into_iter().enumerate() {
             let number = at + 1;
-            let der = found.map_err(|error| problem(format!("certificate {number} is broken ({error})")))?;
             let (_, parsed) = X509Certificate::from_der(&der)
                 .map_err(|_| problem(format!("certificate {number} is no X.509 certificate")))?;
             // Whoever holds the key of what is listed here can make certificates for everybody.
@@ -312,27 +313,45 @@ fn revocation_lists(path: &Path, bytes: &[u8]) -> Result<Vec<RevocationList>, Tr
     let at = |line| Place { path: path.to_owned(), line };
     let problem = |(line, text): (usize, String)| TrustError::line("client-crl", at(line), text);
     let is_binary = bytes.first() == Some(&0x30);
-    let lists = if is_binary { in_der(bytes) } else { pem::blocks(bytes) }.map_err(problem)?;
+    let lists = if is_binary { in_der(bytes) } else { in_pem(bytes) }.map_err(problem)?;
     if lists.is_empty() {
         let text = "there is no revocation list in it ('-----BEGIN X509 CRL-----')";
         return Err(TrustError::file("client-crl", path, text));
     }
-    let read = |list: pem::Block| {
+    let read = |list: Block| {
         RevocationList::parse(&list.der, at(list.line)).map_err(|text| problem((list.line, text)))
     };
     lists.into_iter().map(read).collect()
 }
 
+/// A list, and the line that it begins in.
+struct Block {
+    line: usize,
+    der: Vec<u8>,
+}
+
+/// The line, and what is wrong there.
+type Wrong = (usize, String);
+
+/// Certificates may stand among the lists: files that hold a CA's certificate and its list are common. What else there is
+/// might be a list in a spelling that is not understood, and a list that is skipped is a revocation that does not count.
+fn in_pem(bytes: &[u8]) -> Result<Vec<Block>, Wrong> {
+    let labels = [&REVOCATION_LIST[..], &CERTIFICATE].concat();
+    let blocks = pem_blocks(bytes, &labels).map_err(|error| (error.line(), error.to_string()))?;
+    let lists = blocks.into_iter().filter(|block| REVOCATION_LIST.contains(&block.label.as_str()));
+    Ok(lists.map(|block| Block { line: block.line, der: block.der }).collect())
+}
+
 /// DER knows no lines: each list counts as one.
-fn in_der(mut bytes: &[u8]) -> Result<Vec<pem::Block>, pem::Wrong> {
-    let mut lists: Vec<pem::Block> = Vec::new();
+fn in_der(mut bytes: &[u8]) -> Result<Vec<Block>, Wrong> {
+    let mut lists: Vec<Block> = Vec::new();
     while !bytes.is_empty() {
         let line = lists.len() + 1;
         let (rest, _) = CertificateRevocationList::from_der(bytes).map_err(|_| {
             (line, "the list cannot be used: it is none in DER form, or something else follows it".to_owned())
         })?;
         let der = bytes.get(..bytes.len() - rest.len()).unwrap_or_default().to_vec();
-        lists.push(pem::Block { line, der });
+        lists.push(Block { line, der });
         bytes = rest;
     }
     Ok(lists)

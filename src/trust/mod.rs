@@ -18,7 +18,6 @@ mod field;
 mod list;
 mod load;
 mod map;
-mod pem;
 mod public;
 mod refusal;
 mod revocation;

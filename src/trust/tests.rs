@@ -70,7 +70,10 @@ fn a_file_of_cas_that_cannot_be_used_is_named_with_what_is_wrong() {
     let pem = format!("-----BEGIN CERTIFICATE-----\n{pem}\n-----END CERTIFICATE-----\n");
     for (text, expected) in [
         (String::new(), "there is no certificate in it"),
-        ("-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n".to_owned(), "certificate 1 is broken"),
+        (
+            "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n".to_owned(),
+            "begins at line 1 is not base64",
+        ),
         ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".to_owned(), "no X.509 certificate"),
         (format!("{}{pem}", authority().0), "certificate 2 (CN=bob) is not a CA's"),
     ] {
@@ -85,6 +88,36 @@ fn a_file_of_cas_that_cannot_be_used_is_named_with_what_is_wrong() {
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).unwrap();
     let error = ClientTrust::open(&settings(folder.path()), folder.path()).unwrap_err();
     assert!(said(error).contains("chmod o-w"));
+}
+
+#[test]
+fn w10_a_bundle_of_cas_is_read_whole_as_people_make_it_or_refused_with_the_line() {
+    let made = || authority().0.trim_end().to_owned();
+    let (one, two) = (made(), made());
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ca.pem");
+    let open = |text: String| {
+        std::fs::write(&path, text).unwrap();
+        ClientTrust::open(&settings(folder.path()), folder.path()).map(|trust| trust.subjects().len())
+    };
+    let parameters = "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----";
+    for text in [
+        format!("{one}{two}"),
+        format!("\u{feff}{one}\r\n# the second\r\n{two}"),
+        format!("subject=CN = one\n{one}\n{parameters}\n{two}\n"),
+        format!("{}\n{two}", one.replace("CERTIFICATE", "X509 CERTIFICATE")),
+    ] {
+        assert_eq!(open(text.clone()).unwrap(), 2, "{text}");
+    }
+    for (text, line) in [
+        (format!("{one}\n{}", two.replace("CERTIFICATE", "TRUSTED CERTIFICATE")), true),
+        (format!("{one}\n{}", two.replace("CERTIFICATE", "X509 CRL")), true),
+        (format!("{one}\n{}", two.replace("-----BEGIN CERTIFICATE-----", "----BEGIN CERTIFICATE----")), true),
+        (format!("{one}\n{}", two.replace("-----END CERTIFICATE-----", "")), true),
+    ] {
+        let error = said(open(text.clone()).unwrap_err());
+        assert_eq!(error.contains("line "), line, "{error}");
+    }
 }
 
 #[test]

@@ -303,10 +303,10 @@ fn i5_no_list_of_a_file_is_overlooked() {
         ("with words", format!("# by hand\n{old}\n{text}").into_bytes(), true),
         ("DER after PEM", [old.clone().into_bytes(), der("new.der")].concat(), false),
         ("PEM after DER", [der("old.der"), new.clone().into_bytes()].concat(), false),
-        ("without a line break", (old.trim_end().to_owned() + &new).into_bytes(), false),
+        ("without a line break", (old.trim_end().to_owned() + &new).into_bytes(), true),
         ("without an end", (torn + &new).into_bytes(), false),
-        ("indented", format!("{old}{}", new.replace("-----BEGIN", "  -----BEGIN")).into_bytes(), false),
-        ("behind a byte order mark", format!("\u{feff}{new}{old}").into_bytes(), false),
+        ("indented", format!("{old}{}", new.replace("-----BEGIN", "  -----BEGIN")).into_bytes(), true),
+        ("behind a byte order mark", format!("\u{feff}{new}{old}").into_bytes(), true),
         (
             "in small letters",
             (old.clone() + &new.replace("BEGIN X509 CRL", "begin x509 crl")).into_bytes(),
