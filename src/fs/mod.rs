@@ -11,6 +11,6 @@ mod socket;
 mod walk;
 
 pub use folder::{Folder, open_to_read};
-pub use named::{SECRETS, is_open_to_others, read_believed, read_secret};
+pub use named::{SECRETS, is_mounted_secret, is_open_to_others, read_believed, read_secret};
 pub use socket::{bind, remove_socket};
 pub use walk::RefusedLink;

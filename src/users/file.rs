@@ -17,6 +17,7 @@ use super::UsersError;
 use super::error::harmless;
 use super::hash::{Cost, Hash};
 use crate::domain::{Password, UnixSeconds, Username};
+use crate::fs::is_mounted_secret;
 
 /// Bits that must not be set: nothing for everybody, no writing for the group (the gateway's group may read it).
 const FORBIDDEN_MODE: u32 = 0o027;
@@ -247,7 +248,8 @@ pub(super) fn read(mut file: &File, path: &Path) -> Result<(String, Metadata), U
         return Err(failed(io::Error::other("it is not a file")));
     }
     let mode = metadata.mode() & 0o777;
-    if mode & FORBIDDEN_MODE != 0 {
+    let is_mounted = mode & FORBIDDEN_MODE & !0o044 == 0 && is_mounted_secret(file);
+    if mode & FORBIDDEN_MODE != 0 && !is_mounted {
         return Err(UsersError::Mode { path: path.to_owned(), mode });
     }
     if metadata.len() > MAX_BYTES {

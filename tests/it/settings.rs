@@ -10,6 +10,7 @@
 
 mod example;
 mod health;
+mod mounted;
 pub(crate) mod terminal;
 mod users;
 mod wide;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use super::error::{FileProblem, TlsError};
-use crate::fs::{Folder, is_open_to_others, open_to_read};
+use crate::fs::{Folder, is_mounted_secret, is_open_to_others, open_to_read};
 
 const MAX_BYTES: u64 = 1024 * 1024;
 
@@ -16,6 +16,7 @@ const MAX_BYTES: u64 = 1024 * 1024;
 pub(super) struct SecretFile {
     pub(super) bytes: Zeroizing<Vec<u8>>,
     mode: u32,
+    is_mounted: bool,
 }
 
 impl SecretFile {
@@ -32,13 +33,14 @@ impl SecretFile {
         // With room for all of it, no half of a key stays behind in a buffer that was outgrown.
         let room = usize::try_from(metadata.len()).unwrap_or_default().saturating_add(4096);
         let mut bytes = Zeroizing::new(Vec::with_capacity(room));
+        let is_mounted = is_mounted_secret(&file);
         file.take(MAX_BYTES).read_to_end(&mut bytes).map_err(FileProblem::Unreadable)?;
-        Ok(Self { bytes, mode: metadata.mode() })
+        Ok(Self { bytes, mode: metadata.mode(), is_mounted })
     }
 
     /// Refuses a file that others can read, but for the folder of secrets, or write.
     pub(super) fn must_be_private(&self, path: &Path) -> Result<(), FileProblem> {
-        match is_open_to_others(self.mode, path) {
+        match is_open_to_others(self.mode, self.is_mounted) {
             Some(what) => Err(FileProblem::OpenToOthers { what, path: path.to_owned() }),
             None => Ok(()),
         }
