@@ -13,9 +13,11 @@ const MAX_NUMBERS: usize = 3;
 /// Whether the first segment of a path (without its first slash) is what an engine takes for a version, and is written in
 /// another way than versions are.
 pub(super) fn is_odd(path: &str) -> bool {
-    // Quick no: nearly every path begins with a plain version or with a word.
-    if !matches!(path.as_bytes(), [b'v', b'0'..=b'9' | b'.', ..]) {
-        return false;
+    // Quick no: nearly every path begins with a word, or with a version of dockerd as its clients write it.
+    match path.as_bytes() {
+        [b'v', b'1', b'.', b'1'..=b'9', b'0'..=b'9', b'/', ..] => return false,
+        [b'v', b'0'..=b'9' | b'.', ..] => {}
+        _ => return false,
     }
     let segment = first(path);
     let number = segment.get(1..).unwrap_or_default();
