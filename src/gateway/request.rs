@@ -338,12 +338,9 @@ impl Worker {
             // Its holder may know what is wrong with it: nothing of it is secret to them.
             Outcome::Failed(reason @ Reason::Certificate(_)) => {
                 noted.reason = Some(Cow::Borrowed(reason.as_str()));
-                // The certificate of a login ends with it, and docker shows people nothing but this sentence.
-                if self.gateway.pages.has_passwords {
-                    Cow::Owned(format!("{}; {}", reason.as_str(), self.way_in(facts)))
-                } else {
-                    Cow::Borrowed(reason.as_str())
-                }
+                // A login's certificate ends with it, and docker shows people nothing but this sentence.
+                let way = self.gateway.pages.has_passwords.then(|| format!("; {}", self.way_in(facts)));
+                Cow::Owned(format!("{}{}", reason.as_str(), way.unwrap_or_default()))
             }
             Outcome::Failed(reason) => {
                 noted.reason = Some(Cow::Borrowed(reason.as_str()));
@@ -377,9 +374,7 @@ impl Worker {
         };
         let host = facts.authority.as_ref().and_then(|value| value.to_str().ok()).filter(plain);
         let host = host.unwrap_or("HOST:8100");
-        format!(
-            "run: doorward login https://{host} (for tools that show no certificate, then: doorward tunnel)"
-        )
+        format!("run: doorward login https://{host} (then doorward tunnel, for tools without certificates)")
     }
 
     /// Whether the terminator says that the client came in the clear.

@@ -102,6 +102,11 @@ pub(super) async fn submit(
     }
 }
 
+/// A name without the spaces around it. Line breaks and other controls stay, and make it no name.
+fn typed_name(text: &str) -> &str {
+    text.trim_matches([' ', '\u{a0}', '\u{3000}'])
+}
+
 /// Begins a conversation, or answers its open question.
 async fn step(state: &PagesState, form: Form, origin: Origin) -> Reply {
     let conversations = &state.doors.conversations;
@@ -110,7 +115,7 @@ async fn step(state: &PagesState, form: Form, origin: Origin) -> Reply {
         None => {
             let begin = Begin {
                 // Phones add a space after a name that they complete.
-                user: form.user.unwrap_or_default().trim().to_owned(),
+                user: typed_name(&form.user.unwrap_or_default()).to_owned(),
                 // An empty field starts the conversation, which then asks: a stack may want a code first, or no password.
                 password: form.password.filter(|password| !password.is_empty()),
                 origin,

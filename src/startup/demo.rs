@@ -50,7 +50,9 @@ pub fn demo(options: DemoOptions) -> anyhow::Result<()> {
     } else {
         options.listen
     };
-    let sockets = listeners::bind(&listen, None).context("is another demo running? give another --listen")?;
+    let certs = client_certs();
+    let sockets =
+        listeners::bind(&listen, Some(&certs)).context("is another demo running? give another --listen")?;
     if let Some(account) = &account {
         leave_root(account, options.engine.as_ref())?;
     }
@@ -154,6 +156,22 @@ fn choose_engine(
     Ok((EngineAddress::Unix(path), text, true))
 }
 
+/// Logins get certificates, so that the docker context that `doorward login` makes works.
+fn client_certs() -> ClientCertSettings {
+    ClientCertSettings {
+        authorities: vec![ClientCa::Own],
+        required: false,
+        header: None,
+        listen: Vec::new(),
+        url: None,
+        depth: 3,
+        user_field: CertField::CommonName,
+        map: None,
+        crls: Vec::new(),
+        accept_expired_crl: false,
+    }
+}
+
 fn settings(engine: EngineAddress, users: PathBuf, state: PathBuf, listen: Vec<ListenAddress>) -> Settings {
     Settings {
         engine,
@@ -161,19 +179,7 @@ fn settings(engine: EngineAddress, users: PathBuf, state: PathBuf, listen: Vec<L
         hsts: HstsSettings::Off,
         tls: TlsMode::Autocert(vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()]),
         login: LoginMode::Users(users),
-        // Logins get certificates, so that the docker context that `doorward login` makes works.
-        client_certs: Some(ClientCertSettings {
-            authorities: vec![ClientCa::Own],
-            required: false,
-            header: None,
-            listen: Vec::new(),
-            url: None,
-            depth: 3,
-            user_field: CertField::CommonName,
-            map: None,
-            crls: Vec::new(),
-            accept_expired_crl: false,
-        }),
+        client_certs: Some(client_certs()),
         listen,
         trusted_proxies: Vec::new(),
         server_names: Vec::new(),

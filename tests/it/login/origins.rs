@@ -304,7 +304,7 @@ fn w13_a_form_or_a_query_that_cannot_be_read_is_a_page_for_a_browser_and_a_sente
 #[test]
 fn w11_spaces_around_a_typed_name_are_not_part_of_it() {
     let door = Door::shared();
-    for name in [" bob", "bob ", "\tbob\u{a0}"] {
+    for name in [" bob", "bob ", " bob\u{a0}"] {
         let reply = door.submit(&[("user", name), ("password", BOB.1)]);
         assert_eq!(reply.status, 303, "{name:?}: {reply:?}");
     }
