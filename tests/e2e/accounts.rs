@@ -32,10 +32,7 @@ fn open(docker: &Cli, args: &[&str], first: &str) -> Running {
 
 /// Logs in by the form; gives the session cookie.
 fn cookie(gateway: &Gateway, name: &str) -> String {
-    let fields = [format!("user={name}"), format!("password={PASSWORD}")];
-    let mut options = vec!["-H", "Sec-Fetch-Site: same-origin", "-H", "Accept: text/html"];
-    fields.iter().for_each(|field| options.extend(["--data-urlencode", field]));
-    let answer = http::send(&gateway.target(), "/_doorward/login", &options).expect("an answer");
+    let answer = http::submit_login(&gateway.target(), name, PASSWORD);
     assert_eq!(answer.status, 303, "{answer:?}");
     let set = answer
         .header("set-cookie")

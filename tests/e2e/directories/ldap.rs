@@ -106,15 +106,7 @@ fn gb2_names_with_a_domain_or_a_realm_reach_the_directory_unchanged() {
     // The other doors take the name as it is, too.
     let basic = http::send(&front.target, "/version", &["-u", r"EXAMPLE\eve:eve-secret"]).expect("an answer");
     assert_eq!(basic.status, 200, "{basic:?}");
-    let form = [
-        "-H",
-        "Sec-Fetch-Site: same-origin",
-        "--data-urlencode",
-        r"user=EXAMPLE\eve",
-        "--data-urlencode",
-        "password=eve-secret",
-    ];
-    let form = http::send(&front.target, "/_doorward/login", &form).expect("an answer");
+    let form = http::submit_login(&front.target, r"EXAMPLE\eve", "eve-secret");
     assert_eq!(form.status, 303, "{form:?}");
     assert!(front.output().contains(r#""user":"EXAMPLE\\eve""#), "{}", front.output());
     assert_eq!(front.refusal("eve", "eve-secret"), 401);

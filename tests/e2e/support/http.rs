@@ -73,6 +73,26 @@ pub(crate) fn send(target: &Target, path: &str, options: &[&str]) -> Option<Answ
     (finished.code == 0).then(|| parse(&finished.stdout))
 }
 
+/// Signs in as a browser does: with the form of the sign-in page, and the cookie that belongs to it.
+pub(crate) fn submit_login(target: &Target, user: &str, password: &str) -> Answer {
+    let by_browser = ["-H", "Sec-Fetch-Site: same-origin", "-H", "Accept: text/html"];
+    let page = send(target, "/_doorward/login", &by_browser).expect("the sign-in page");
+    let secret =
+        page.body.split("name=\"csrf_token\" value=\"").nth(1).and_then(|rest| rest.split('"').next());
+    let secret = format!("csrf_token={}", secret.unwrap_or_else(|| panic!("no form in {page:?}")));
+    let cookie = page
+        .header("set-cookie")
+        .first()
+        .and_then(|set| set.split(';').next())
+        .unwrap_or_default()
+        .to_owned();
+    let (user, password) = (format!("user={user}"), format!("password={password}"));
+    let mut options = by_browser.to_vec();
+    options.extend(["-b", &cookie]);
+    [&user, &password, &secret].iter().for_each(|field| options.extend(["--data-urlencode", field.as_str()]));
+    send(target, "/_doorward/login", &options).expect("an answer")
+}
+
 /// Logs in and returns the token.
 pub(crate) fn login(target: &Target, user: &str, password: &str) -> Result<String, Answer> {
     let body = serde_json::json!({ "user": user, "password": password }).to_string();
