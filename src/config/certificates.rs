@@ -102,11 +102,11 @@ fn user_field(checker: &mut Checker<'_>) -> CertField {
 
 fn depth(checker: &mut Checker<'_>) -> usize {
     match checker.raw.client_cert_depth.as_ref().map(|text| text.as_str().parse()) {
-        None => 3,
+        None => ClientCertSettings::DEFAULT_DEPTH,
         Some(Ok(depth)) if depth <= MOST_DEPTH => depth,
         Some(_) => {
             checker.problem("client-cert-depth", format!("write a number from 0 to {MOST_DEPTH}"));
-            3
+            ClientCertSettings::DEFAULT_DEPTH
         }
     }
 }

@@ -144,6 +144,28 @@ pub struct ClientCertSettings {
     pub accept_expired_crl: bool,
 }
 
+impl ClientCertSettings {
+    /// Most intermediate CAs in a chain, unless the settings say otherwise.
+    pub const DEFAULT_DEPTH: usize = 3;
+
+    /// What holds where nothing but the CAs is set.
+    #[must_use]
+    pub const fn of(authorities: Vec<ClientCa>) -> Self {
+        Self {
+            authorities,
+            required: false,
+            header: None,
+            listen: Vec::new(),
+            url: None,
+            depth: Self::DEFAULT_DEPTH,
+            user_field: CertField::CommonName,
+            map: None,
+            crls: Vec::new(),
+            accept_expired_crl: false,
+        }
+    }
+}
+
 /// One CA, or a file of several.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum ClientCa {

@@ -12,8 +12,8 @@ use data_encoding::BASE32_NOPAD;
 use nix::unistd::{Gid, User, geteuid};
 
 use crate::config::{
-    CertField, ClientCa, ClientCertSettings, EngineAddress, HstsSettings, ListenAddress, LogFormat,
-    LogTarget, LoginMode, SessionLimits, Settings, ThrottleSettings, TlsMode,
+    ClientCa, ClientCertSettings, EngineAddress, HstsSettings, ListenAddress, LogFormat, LogTarget,
+    LoginMode, SessionLimits, Settings, ThrottleSettings, TlsMode,
 };
 use crate::domain::{Password, Username};
 use crate::fs::{self, Folder};
@@ -50,7 +50,8 @@ pub fn demo(options: DemoOptions) -> anyhow::Result<()> {
     } else {
         options.listen
     };
-    let certs = client_certs();
+    // Logins get certificates, so that the docker context that `doorward login` makes works.
+    let certs = ClientCertSettings::of(vec![ClientCa::Own]);
     let sockets =
         listeners::bind(&listen, Some(&certs)).context("is another demo running? give another --listen")?;
     if let Some(account) = &account {
@@ -60,7 +61,8 @@ pub fn demo(options: DemoOptions) -> anyhow::Result<()> {
     let password = generate_password()?;
     let users = write_users(&state, &password)?;
     let (engine, engine_text, engine_ui) = choose_engine(options.engine, &state)?;
-    let settings = Settings { engine_ui, ..settings(engine, users, state.clone(), listen) };
+    let settings =
+        Settings { engine_ui, client_certs: Some(certs), ..settings(engine, users, state.clone(), listen) };
     let application = Application::build(&settings, sockets, None)?;
     let result =
         announce(&application, &password, &state, &engine_text).and_then(|()| block_on(application.run()));
@@ -156,22 +158,6 @@ fn choose_engine(
     Ok((EngineAddress::Unix(path), text, true))
 }
 
-/// Logins get certificates, so that the docker context that `doorward login` makes works.
-fn client_certs() -> ClientCertSettings {
-    ClientCertSettings {
-        authorities: vec![ClientCa::Own],
-        required: false,
-        header: None,
-        listen: Vec::new(),
-        url: None,
-        depth: 3,
-        user_field: CertField::CommonName,
-        map: None,
-        crls: Vec::new(),
-        accept_expired_crl: false,
-    }
-}
-
 fn settings(engine: EngineAddress, users: PathBuf, state: PathBuf, listen: Vec<ListenAddress>) -> Settings {
     Settings {
         engine,
@@ -179,7 +165,7 @@ fn settings(engine: EngineAddress, users: PathBuf, state: PathBuf, listen: Vec<L
         hsts: HstsSettings::Off,
         tls: TlsMode::Autocert(vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()]),
         login: LoginMode::Users(users),
-        client_certs: Some(client_certs()),
+        client_certs: None,
         listen,
         trusted_proxies: Vec::new(),
         server_names: Vec::new(),

@@ -13,18 +13,7 @@ use crate::config::{CertField, ClientCa, ClientCertSettings};
 use crate::domain::ClientCertificate;
 
 fn settings(folder: &Path) -> ClientCertSettings {
-    ClientCertSettings {
-        authorities: vec![ClientCa::File(folder.join("ca.pem"))],
-        required: false,
-        header: None,
-        listen: Vec::new(),
-        url: None,
-        depth: 3,
-        user_field: CertField::CommonName,
-        map: None,
-        crls: Vec::new(),
-        accept_expired_crl: false,
-    }
+    ClientCertSettings::of(vec![ClientCa::File(folder.join("ca.pem"))])
 }
 
 fn authority() -> (String, Issuer<'static, KeyPair>) {

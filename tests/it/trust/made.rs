@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use doorward::config::{CertField, ClientCa, ClientCertSettings};
+use doorward::config::{ClientCa, ClientCertSettings};
 use doorward::domain::ClientCertificate;
 use doorward::trust::{ClientTrust, Refusal, TrustError};
 use rustls::pki_types::CertificateDer;
@@ -133,18 +133,9 @@ impl House {
     }
 
     pub(super) fn settings(&self, authorities: &[&str], lists: &[&str]) -> ClientCertSettings {
-        ClientCertSettings {
-            authorities: authorities.iter().map(|file| ClientCa::File(self.path(file))).collect(),
-            required: false,
-            header: None,
-            listen: Vec::new(),
-            url: None,
-            depth: 3,
-            user_field: CertField::CommonName,
-            map: None,
-            crls: lists.iter().map(|file| self.path(file)).collect(),
-            accept_expired_crl: false,
-        }
+        let authorities = authorities.iter().map(|file| ClientCa::File(self.path(file))).collect();
+        let crls = lists.iter().map(|file| self.path(file)).collect();
+        ClientCertSettings { crls, ..ClientCertSettings::of(authorities) }
     }
 
     /// The files in use, or what is wrong with them.
