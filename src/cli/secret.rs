@@ -9,7 +9,7 @@ use anyhow::Context;
 use zeroize::Zeroizing;
 
 use crate::domain::Password;
-use crate::fs::{is_mounted_secret, is_open_to_others};
+use crate::fs::is_mounted_secret;
 
 /// More than a password can have, so that a longer line is seen to be one.
 pub(super) const MOST_BYTES: usize = 4096;
@@ -19,8 +19,8 @@ pub(super) fn from_file(path: &Path) -> anyhow::Result<Password> {
     let name = path.display();
     let file = File::open(path).with_context(|| format!("cannot read {name}"))?;
     let metadata = file.metadata().with_context(|| format!("cannot read {name}"))?;
-    let is_mounted = is_open_to_others(metadata.mode(), true).is_none() && is_mounted_secret(&file);
-    if metadata.is_file() && metadata.mode() & 0o077 != 0 && !is_mounted {
+    let is_mounted = || metadata.mode() & 0o022 == 0 && is_mounted_secret(&file);
+    if metadata.is_file() && metadata.mode() & 0o077 != 0 && !is_mounted() {
         anyhow::bail!("{name} is open to others; run: chmod 600 {name}");
     }
     let mut bytes = Zeroizing::new(Vec::with_capacity(MOST_BYTES));

@@ -24,13 +24,14 @@ const SECRETS_BEFORE: &str = "/var/run/secrets";
 /// What others may do with a file that holds a secret, and must not: `None` if nothing. Its group may read it, as the
 /// gateway's user does where root owns the file.
 ///
-/// A mounted secret may be read by all: the container is the border, and the engine chose the mode.
+/// A mounted secret may be read by all: the container is the border, and the engine chose the mode. Whether it is one is
+/// asked only where it matters.
 #[must_use]
-pub fn is_open_to_others(mode: u32, is_mounted: bool) -> Option<&'static str> {
+pub fn is_open_to_others(mode: u32, is_mounted: impl FnOnce() -> bool) -> Option<&'static str> {
     if mode & 0o022 != 0 {
         return Some("written");
     }
-    (mode & 0o004 != 0 && !is_mounted).then_some("read")
+    (mode & 0o004 != 0 && !is_mounted()).then_some("read")
 }
 
 /// Whether an open file is a secret that an engine mounted into this container: by its real place, or because it is
@@ -59,7 +60,7 @@ fn is_of_mounted_memory(file: &File) -> bool {
 /// Those of reading; or who else may read or write it, with what to run.
 pub fn read_secret(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
     let (file, mode, length) = open(path)?;
-    if let Some(what) = is_open_to_others(mode, is_mounted_secret(&file)) {
+    if let Some(what) = is_open_to_others(mode, || is_mounted_secret(&file)) {
         let path = path.display();
         return Err(io::Error::other(format!("others may have {what} it; run: chmod o-rwx,g-w {path}")));
     }
@@ -112,7 +113,7 @@ mod tests {
         for mode in 0..0o1000 {
             std::fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
             // Without a right of its own not even the owner reads it, unless they are root.
-            let Some(what) = is_open_to_others(mode, false) else {
+            let Some(what) = is_open_to_others(mode, || false) else {
                 assert_eq!(mode & 0o026, 0, "{mode:o}");
                 continue;
             };
@@ -138,7 +139,7 @@ mod tests {
             ("/run/secrets/../../etc/key", 0o444, Some("read")),
             ("/run/secretsx/key", 0o444, Some("read")),
         ] {
-            assert_eq!(is_open_to_others(mode, is_place_of_secrets(Path::new(path))), expected, "{path}");
+            assert_eq!(is_open_to_others(mode, || is_place_of_secrets(Path::new(path))), expected, "{path}");
         }
     }
 

@@ -248,8 +248,8 @@ pub(super) fn read(mut file: &File, path: &Path) -> Result<(String, Metadata), U
         return Err(failed(io::Error::other("it is not a file")));
     }
     let mode = metadata.mode() & 0o777;
-    let is_mounted = mode & FORBIDDEN_MODE & !0o044 == 0 && is_mounted_secret(file);
-    if mode & FORBIDDEN_MODE != 0 && !is_mounted {
+    let may_be_mounted = mode & FORBIDDEN_MODE & !0o044 == 0;
+    if mode & FORBIDDEN_MODE != 0 && !(may_be_mounted && is_mounted_secret(file)) {
         return Err(UsersError::Mode { path: path.to_owned(), mode });
     }
     if metadata.len() > MAX_BYTES {

@@ -12,11 +12,11 @@ use crate::fs::{Folder, is_mounted_secret, is_open_to_others, open_to_read};
 
 const MAX_BYTES: u64 = 1024 * 1024;
 
-/// The bytes of a file, with the permissions that it had when it was opened.
+/// The bytes of a file, and whether others could have had them when it was opened.
 pub(super) struct SecretFile {
     pub(super) bytes: Zeroizing<Vec<u8>>,
-    mode: u32,
-    is_mounted: bool,
+    /// What others may do with it.
+    open_to: Option<&'static str>,
 }
 
 impl SecretFile {
@@ -33,14 +33,14 @@ impl SecretFile {
         // With room for all of it, no half of a key stays behind in a buffer that was outgrown.
         let room = usize::try_from(metadata.len()).unwrap_or_default().saturating_add(4096);
         let mut bytes = Zeroizing::new(Vec::with_capacity(room));
-        let is_mounted = is_mounted_secret(&file);
+        let open_to = is_open_to_others(metadata.mode(), || is_mounted_secret(&file));
         file.take(MAX_BYTES).read_to_end(&mut bytes).map_err(FileProblem::Unreadable)?;
-        Ok(Self { bytes, mode: metadata.mode(), is_mounted })
+        Ok(Self { bytes, open_to })
     }
 
-    /// Refuses a file that others can read, but for the folder of secrets, or write.
+    /// Refuses a file that others can read, but for mounted secrets, or write.
     pub(super) fn must_be_private(&self, path: &Path) -> Result<(), FileProblem> {
-        match is_open_to_others(self.mode, self.is_mounted) {
+        match self.open_to {
             Some(what) => Err(FileProblem::OpenToOthers { what, path: path.to_owned() }),
             None => Ok(()),
         }
