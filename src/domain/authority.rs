@@ -34,6 +34,12 @@ pub fn host_of(authority: &[u8]) -> Option<&str> {
     Some(address.split('%').next().unwrap_or(address))
 }
 
+/// Whether a host is followed by a port; the colons within brackets are an address's.
+#[must_use]
+pub fn has_port(authority: &str) -> bool {
+    authority.rsplit(']').next().is_some_and(|rest| rest.contains(':'))
+}
+
 /// The host, and the port without its colon.
 fn split(host: &[u8]) -> Option<(&[u8], &[u8])> {
     // Clients of socket files write the file's path here, escaped; the zone of an IPv6 address stands behind a '%'

@@ -5,6 +5,7 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 use serde::Deserialize;
 
+use crate::domain::authority::has_port;
 use crate::domain::{Door, Scope, UnixSeconds};
 use crate::identity::Identity;
 use crate::pages::app::PagesState;
@@ -202,8 +203,7 @@ fn cli_lines(
     // Only a plain host and port may stand in a line that people paste into a shell.
     let safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '[' | ']');
     let authority = context.authority.as_deref().filter(|text| text.chars().all(safe)).unwrap_or("HOST:8100");
-    let has_port = authority.rsplit(']').next().is_some_and(|rest| rest.contains(':'));
-    let with_port = if has_port { authority.to_owned() } else { format!("{authority}:443") };
+    let with_port = if has_port(authority) { authority.to_owned() } else { format!("{authority}:443") };
     let own = "docker --tlsverify --tlscacert ca.pem --tlscert cert.pem --tlskey key.pem";
     if !state.has_passwords {
         let text = format!("{own} -H tcp://{with_port} ps");

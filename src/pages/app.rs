@@ -24,6 +24,9 @@ use crate::pages::{
 use crate::policy::FetchMetadata;
 use crate::session::{self, StoreAdapter};
 
+/// To a program that asks for what is not there.
+const NOT_FOUND: &str = "page not found";
+
 /// What all pages share, across threads.
 pub struct PagesState {
     /// Doors, store, registry and clock.
@@ -133,17 +136,22 @@ pub async fn build(state: Arc<PagesState>) -> Result<PageService, anyhow::Error>
     Ok(actix_service::boxed::service(service))
 }
 
-/// A form or query that cannot be read: a page for a browser, a sentence for a program.
+/// A form or query that cannot be read.
 fn unreadable(request: &HttpRequest, text: &str) -> actix_web::Error {
-    let context = request.extensions().get::<PageContext>().cloned();
-    let reader = context.filter(|context| FetchMetadata::read(&context.headers).reads_pages());
-    let response = match reader {
-        Some(context) => {
-            refusals::page(StatusCode::BAD_REQUEST, &ErrorPage::standard(400, &context.request_id))
-        }
+    let response = match request.extensions().get::<PageContext>() {
+        Some(context) => refuse_reader(context, StatusCode::BAD_REQUEST, text),
         None => refusals::refuse(StatusCode::BAD_REQUEST, text),
     };
     actix_web::error::InternalError::from_response("", response).into()
+}
+
+/// A page for a browser, a sentence for a program.
+fn refuse_reader(context: &PageContext, status: StatusCode, text: &str) -> HttpResponse {
+    if FetchMetadata::read(&context.headers).reads_pages() {
+        refusals::page(status, &ErrorPage::standard(status.as_u16(), &context.request_id))
+    } else {
+        refusals::refuse(status, text)
+    }
 }
 
 async fn asset(path: web::Path<String>) -> HttpResponse {
@@ -152,21 +160,15 @@ async fn asset(path: web::Path<String>) -> HttpResponse {
             .insert_header(("content-type", asset.content_type))
             .insert_header(("cache-control", assets::CACHE_CONTROL))
             .body(asset.bytes),
-        None => refusals::refuse(StatusCode::NOT_FOUND, "page not found"),
+        None => unknown_api().await,
     }
 }
 
 async fn unknown_api() -> HttpResponse {
-    refusals::refuse(StatusCode::NOT_FOUND, "page not found")
+    refusals::refuse(StatusCode::NOT_FOUND, NOT_FOUND)
 }
 
 /// Also for what is there for some and not for others.
 pub(super) async fn unknown_page(context: PageContext) -> HttpResponse {
-    if FetchMetadata::read(&context.headers).reads_pages() {
-        HttpResponse::NotFound()
-            .insert_header(("content-type", "text/html; charset=utf-8"))
-            .body(refusals::error_page(404, &context.request_id))
-    } else {
-        unknown_api().await
-    }
+    refuse_reader(&context, StatusCode::NOT_FOUND, NOT_FOUND)
 }

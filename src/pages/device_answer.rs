@@ -12,6 +12,7 @@ use crate::pages::device::{code_page, person_who_sent};
 use crate::pages::form;
 use crate::pages::moments::{moment, span};
 use crate::pages::refusals::page;
+use crate::pages::sheet::{BUSY, too_many_failures};
 use crate::pages::views::{DeviceDonePage, DeviceQuestionPage, ErrorPage, MessageView, PromptView};
 use crate::session::PageForm;
 
@@ -117,14 +118,8 @@ async fn prove(
 /// What is said of a proof that failed.
 fn said(reply: &Reply) -> (StatusCode, String) {
     match reply {
-        Reply::Throttled(wait) => {
-            let wait = span(wait.as_secs().max(1));
-            (StatusCode::TOO_MANY_REQUESTS, format!("Too many failed logins. Try again in {wait}."))
-        }
-        Reply::Busy(_) => {
-            let text = "Too many people are signing in at this moment. Try again in a few seconds.";
-            (StatusCode::TOO_MANY_REQUESTS, text.to_owned())
-        }
+        Reply::Throttled(wait) => (StatusCode::TOO_MANY_REQUESTS, too_many_failures(*wait)),
+        Reply::Busy(_) => (StatusCode::TOO_MANY_REQUESTS, BUSY.to_owned()),
         Reply::Unavailable => {
             let text = "Passwords cannot be checked right now. Try again in a moment.";
             (StatusCode::SERVICE_UNAVAILABLE, text.to_owned())

@@ -23,7 +23,12 @@ pub(super) fn login_secret(state: &PagesState, key: &LoginKey) -> String {
     state.doors.cookie_key.pages().make(PageForm::Login, &key.hash()).unwrap_or_default()
 }
 
-/// Whether the login form came from a page that was made for this browser.
+/// Whether a form was sent from a page that was made for `identity`.
+pub(super) fn is_of_page(state: &PagesState, form: PageForm, identity: &Identity, secret: &str) -> bool {
+    state.doors.cookie_key.pages().is_ours(form, &identity.credential().key(), secret)
+}
+
+/// The same of the login form, made for this browser.
 pub(super) fn is_of_login_page(state: &PagesState, key: &LoginKey, secret: &str) -> bool {
     state.doors.cookie_key.pages().is_ours(PageForm::Login, &key.hash(), secret)
 }
@@ -69,8 +74,7 @@ pub(super) fn refuse_without_secret(
     (form, secret): (PageForm, &str),
     way: (&str, &str),
 ) -> Option<HttpResponse> {
-    let is_ours = state.doors.cookie_key.pages().is_ours(form, &identity.credential().key(), secret);
-    (!is_ours).then(|| {
+    (!is_of_page(state, form, identity, secret)).then(|| {
         let view = ErrorPage {
             title: "This form is not of this page",
             text: "The page that it was sent from is not Doorward's own, or was opened before you last signed in. Open \

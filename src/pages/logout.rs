@@ -55,12 +55,11 @@ pub(super) async fn submit(
         return refusal;
     }
     let secret = form.map(|form| form.into_inner().csrf_token).unwrap_or_default();
-    if let Some(identity) = &context.identity {
-        let key = identity.credential().key();
-        if !state.doors.cookie_key.pages().is_ours(PageForm::Logout, &key, &secret) {
-            // A page of the engine that has a button for this gets the question, as by a link.
-            return question(StatusCode::FORBIDDEN, &context, &state, identity);
-        }
+    if let Some(identity) = &context.identity
+        && !form::is_of_page(&state, PageForm::Logout, identity, &secret)
+    {
+        // A page of the engine that has a button for this gets the question, as by a link.
+        return question(StatusCode::FORBIDDEN, &context, &state, identity);
     }
     if let Err(refusal) = end_session(&state, &context).await {
         return refusal;

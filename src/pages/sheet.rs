@@ -1,5 +1,7 @@
 //! The sign-in page as one browser is shown it: with the cookie that the form belongs to, and the form's secret.
 
+use std::time::Duration;
+
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::RETRY_AFTER;
@@ -23,6 +25,14 @@ const BECAUSE: &str = "You are not signed in, and this is why:";
 /// To a form without its page's secret. Nothing was looked at.
 const NOT_OURS: &str = "This page had been open for too long, or your browser sent no cookie, which signing in needs. \
     Please sign in again.";
+
+/// Also said to who shows who they are once more.
+pub(super) const BUSY: &str = "Too many people are signing in at this moment. Try again in a few seconds.";
+
+/// The same of too many failures.
+pub(super) fn too_many_failures(wait: Duration) -> String {
+    format!("Too many failed logins. Try again in {}.", span(wait.as_secs().max(1)))
+}
 
 /// What makes the sign-in page of one browser.
 pub(super) struct Sheet<'a> {
@@ -110,15 +120,11 @@ impl<'a> Sheet<'a> {
             }
             Reply::Throttled(wait) => {
                 let seconds = wait.as_secs().max(1);
-                let text = format!("Too many failed logins. Try again in {}.", span(seconds));
-                let mut response = self.say(StatusCode::TOO_MANY_REQUESTS, &text, typed);
+                let mut response = self.say(StatusCode::TOO_MANY_REQUESTS, &too_many_failures(*wait), typed);
                 response.headers_mut().insert(RETRY_AFTER, seconds.into());
                 response
             }
-            Reply::Busy(_) => {
-                let text = "Too many people are signing in at this moment. Try again in a few seconds.";
-                self.say(StatusCode::TOO_MANY_REQUESTS, text, typed)
-            }
+            Reply::Busy(_) => self.say(StatusCode::TOO_MANY_REQUESTS, BUSY, typed),
             Reply::Unavailable | Reply::Done(_) | Reply::Ask { .. } => {
                 let text = "Login is not available right now. Try again in a moment.";
                 self.say(StatusCode::SERVICE_UNAVAILABLE, text, typed)

@@ -212,11 +212,9 @@ fn prefers_pages(accept: &[u8]) -> bool {
         let end = item.iter().position(|byte| *byte == b';').unwrap_or(item.len());
         item.get(..end).unwrap_or_default().trim_ascii()
     });
-    types.next().is_some_and(|first| first.eq_ignore_ascii_case(HTML)) && {
-        let rest: Vec<_> = types.collect();
-        rest.iter().all(|kind| *kind == b"*/*")
-            || rest.iter().any(|kind| kind.eq_ignore_ascii_case(b"application/xhtml+xml"))
-    }
+    types.next().is_some_and(|first| first.eq_ignore_ascii_case(HTML))
+        && (types.clone().all(|kind| kind == b"*/*")
+            || types.any(|kind| kind.eq_ignore_ascii_case(b"application/xhtml+xml")))
 }
 
 fn dest(bytes: &[u8]) -> Dest {

@@ -6,6 +6,7 @@
 use http::{HeaderMap, HeaderName, Method, header};
 use thiserror::Error;
 
+use crate::domain::authority::has_port;
 use crate::policy::fetch::FetchMetadata;
 
 /// Fetch metadata: how the page that made a request stands to us (W3C Fetch Metadata, section 2.3).
@@ -120,11 +121,6 @@ fn is_but_for_the_port(origin: &[u8], authority: Option<&str>) -> bool {
     let is_port = |port: &str| !port.is_empty() && port.bytes().all(|digit| digit.is_ascii_digit());
     authority.is_some_and(|authority| !has_port(authority))
         && site.is_some_and(|(site, port)| is_port(port) && is_this_site(site.as_bytes(), authority))
-}
-
-/// Whether a host is followed by a port; the colons within brackets are an address's.
-fn has_port(authority: &str) -> bool {
-    authority.rsplit(']').next().is_some_and(|rest| rest.contains(':'))
 }
 
 #[cfg(test)]
