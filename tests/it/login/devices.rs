@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::conversations::hidden;
 use super::door::{BOB, Door, EVE, Setup};
 use super::wire::{Reply, Request};
 
@@ -34,19 +35,13 @@ pub(super) fn press(door: &Door, cookie: &str, request: &str, choice: &str) -> R
 /// What a page that shows what asked names it by, and the page's secret.
 pub(super) fn request_of(page: &Reply) -> String {
     assert_eq!(page.status, 200, "{page:?}");
-    format!("{} {}", field_of(page, "request"), field_of(page, "csrf_token"))
+    format!("{} {}", hidden(page, "request"), hidden(page, "csrf_token"))
 }
 
 /// The value of a hidden field of the page's form with this address.
 pub(super) fn field_of_form(page: &Reply, address: &str, name: &str) -> String {
     let form = page.body.split(&format!("action=\"{address}\"")).nth(1).unwrap();
-    field_of(&Reply { body: form.to_owned(), ..page.clone() }, name)
-}
-
-/// The value of a hidden field.
-pub(super) fn field_of(page: &Reply, name: &str) -> String {
-    let rest = page.body.split(&format!("name=\"{name}\" value=\"")).nth(1).unwrap();
-    rest.split('"').next().unwrap().to_owned()
+    hidden(&Reply { body: form.to_owned(), ..page.clone() }, name)
 }
 
 #[test]

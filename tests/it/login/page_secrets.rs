@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::devices::{field_of, field_of_form, press, request_of, type_code};
+use super::conversations::hidden;
+use super::devices::{field_of_form, press, request_of, type_code};
 use super::door::{BOB, Door, EVE, Setup};
 use super::wire::{Reply, Request};
 
@@ -32,8 +33,8 @@ fn i2_a_form_without_its_pages_secret_changes_nothing() {
     let door = Setup::usual().with(&["--engine-ui"]).open();
     let (bob, eve) = (door.cookie(BOB), door.cookie(EVE));
     let (_, id) = door.mint(&door.token(BOB), "ci");
-    let of_eve = field_of(&shown(&door, LOGOUT, &eve), "csrf_token");
-    let of_another_form = field_of(&shown(&door, LOGOUT, &bob), "csrf_token");
+    let of_eve = hidden(&shown(&door, LOGOUT, &eve), "csrf_token");
+    let of_another_form = hidden(&shown(&door, LOGOUT, &bob), "csrf_token");
     let own = field_of_form(&shown(&door, "/_doorward/account", &bob), REVOKE, "csrf_token");
     for secret in ["", "x", &of_eve, &of_another_form, &own[1..], &format!("{own}AAAA")] {
         let form = [("kind", "token"), ("id", &id), ("csrf_token", secret)];
@@ -42,7 +43,7 @@ fn i2_a_form_without_its_pages_secret_changes_nothing() {
     for secret in ["", "x", &of_eve, &own] {
         let reply = send(&door, LOGOUT, &bob, &[("csrf_token", secret)]);
         // A page of the engine with a button for it comes to the question.
-        assert_eq!((reply.status, field_of(&reply, "csrf_token").len()), (403, 64), "{secret}");
+        assert_eq!((reply.status, hidden(&reply, "csrf_token").len()), (403, 64), "{secret}");
     }
     assert_eq!(door.send(&Request::post(LOGOUT).by_our_origin().cookie(&bob)).status, 403, "no form at all");
     assert_eq!(door.passes(|request| request.cookie(&bob)), 200, "the session goes on");
@@ -56,7 +57,7 @@ fn i2_a_form_without_its_pages_secret_changes_nothing() {
 fn i2_a_sign_in_form_without_its_pages_secret_is_no_attempt() {
     let door = Setup::usual().throttled(&["--throttle-user", "2/1h"]).open();
     let page = door.send(&Request::get(LOGIN).navigating());
-    let (cookie, secret) = (page.login_cookie().unwrap(), field_of(&page, "csrf_token"));
+    let (cookie, secret) = (page.login_cookie().unwrap(), hidden(&page, "csrf_token"));
     let other = door.send(&Request::get(LOGIN).navigating()).login_cookie().unwrap();
     for (cookie, secret) in [(&*cookie, ""), (&*cookie, "x"), (&*other, &*secret), ("a=b", &*secret)] {
         for password in [BOB.1, "wrong"] {
@@ -85,7 +86,7 @@ fn i2_our_pages_are_not_shown_to_scripts() {
         }
     }
     // Nor can a form be sent by one that knew a secret.
-    let secret = field_of(&shown(&door, LOGOUT, &cookie), "csrf_token");
+    let secret = hidden(&shown(&door, LOGOUT, &cookie), "csrf_token");
     let request =
         Request::post(LOGOUT).header("Sec-Fetch-Dest", "empty").header("Sec-Fetch-Site", "same-origin");
     assert_eq!(door.send(&request.cookie(&cookie).form(&[("csrf_token", &secret)])).status, 403);
@@ -129,7 +130,7 @@ fn i2_with_pages_of_the_engine_a_yes_to_a_program_needs_the_password() {
     let (begun, cookie) = (begin_device(&door), door.cookie(BOB));
     let page = type_code(&door, &cookie, begun["code"].as_str().unwrap());
     assert!(page.body.contains("name=\"password\""), "{}", page.body);
-    let (request, secret) = (field_of(&page, "request"), field_of(&page, "csrf_token"));
+    let (request, secret) = (hidden(&page, "request"), hidden(&page, "csrf_token"));
     let yes = |password: &str| {
         let form =
             [("request", &*request), ("choice", "approve"), ("csrf_token", &*secret), ("password", password)];
@@ -143,10 +144,10 @@ fn i2_with_pages_of_the_engine_a_yes_to_a_program_needs_the_password() {
     assert_eq!(asked.status, 200);
     door.await_status(202, &poll);
     let step = [
-        ("request", field_of(&asked, "request")),
+        ("request", hidden(&asked, "request")),
         ("choice", "approve".to_owned()),
-        ("csrf_token", field_of(&asked, "csrf_token")),
-        ("conversation", field_of(&asked, "conversation")),
+        ("csrf_token", hidden(&asked, "csrf_token")),
+        ("conversation", hidden(&asked, "conversation")),
         ("answer0", BOB.1.to_owned()),
     ];
     // The question is this session's alone.
@@ -170,7 +171,7 @@ fn i2_guesses_at_the_yes_to_a_program_count_as_logins() {
         .open();
     let (begun, cookie) = (begin_device(&door), door.cookie(BOB));
     let page = type_code(&door, &cookie, begun["code"].as_str().unwrap());
-    let (request, secret) = (field_of(&page, "request"), field_of(&page, "csrf_token"));
+    let (request, secret) = (hidden(&page, "request"), hidden(&page, "csrf_token"));
     let yes = |password: &str| {
         let form =
             [("request", &*request), ("choice", "approve"), ("csrf_token", &*secret), ("password", password)];

@@ -15,6 +15,16 @@ fn login(door: &Door, number: usize, user: &str, password: &str) -> u16 {
     door.send(&request.header("X-Forwarded-For", &format!("198.51.100.{number}"))).status
 }
 
+/// A door behind a terminator that asks this service, and lets one name fail so often.
+fn guarded(service: &Service, per_user: &str) -> Door {
+    Setup::behind_terminator()
+        .without_users()
+        .throttled(&["--trusted-proxy", "127.0.0.1", "--throttle-user", per_user])
+        .with(&["--login-failure-delay", "100ms", "--pam-service", &service.name])
+        .with(&LONG)
+        .open()
+}
+
 #[test]
 fn i20_spellings_that_a_directory_folds_have_one_counter_at_every_door() {
     let door = Setup::behind_terminator()
@@ -51,19 +61,7 @@ fn i20_the_name_that_pam_came_to_is_counted_whatever_was_typed() {
         hostile().display(),
         person.name
     ));
-    let door = Setup::behind_terminator()
-        .without_users()
-        .throttled(&[
-            "--trusted-proxy",
-            "127.0.0.1",
-            "--throttle-user",
-            "3/1h",
-            "--login-failure-delay",
-            "100ms",
-        ])
-        .with(&["--pam-service", &service.name])
-        .with(&LONG)
-        .open();
+    let door = guarded(&service, "3/1h");
     assert_eq!(login(&door, 1, "alias", "right horse"), 200);
     for number in 0..3 {
         assert_eq!(login(&door, number, &format!("alias{number}"), "wrong"), 401);
@@ -96,19 +94,7 @@ fn i20_a_stack_without_a_verdict_counts_the_name_that_it_came_to() {
          account required pam_permit.so\n",
         module = hostile().display()
     ));
-    let door = Setup::behind_terminator()
-        .without_users()
-        .throttled(&[
-            "--trusted-proxy",
-            "127.0.0.1",
-            "--throttle-user",
-            "2/1h",
-            "--login-failure-delay",
-            "100ms",
-        ])
-        .with(&["--pam-service", &service.name])
-        .with(&LONG)
-        .open();
+    let door = guarded(&service, "2/1h");
     for number in 0..2 {
         assert_eq!(login(&door, number, &format!("alias{number}"), "guess"), 503);
     }
