@@ -3,7 +3,7 @@
 use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -42,6 +42,9 @@ pub enum PamError {
     /// The broker broke the protocol.
     #[error("the PAM broker sent a bad frame: {0}")]
     Protocol(#[from] FrameError),
+    /// A module computed for as long as one may, and the broker ended it.
+    #[error("a PAM module took longer than {} s, see --pam-compute-timeout", .0.as_secs_f64())]
+    TookLong(Duration),
     /// The broker is not there, does not let this process in, or its child died.
     #[error("the PAM broker cannot be reached: {0}")]
     Unreachable(#[from] io::Error),
@@ -54,6 +57,7 @@ pub struct PamClient {
     service: String,
     /// Longest wait for what the stack says next.
     patience: Duration,
+    compute_deadline: Duration,
     login_deadline: Duration,
     /// Whether texts before the first question are shown.
     greeting: bool,
@@ -81,6 +85,7 @@ pub struct PamConversation {
     stream: UnixStream,
     turn: Turn,
     patience: Duration,
+    compute_deadline: Duration,
     /// Bytes of frames that are not complete. Kept here so that a `next` that was dropped loses none.
     inbox: Vec<u8>,
     groups: Vec<String>,
@@ -100,6 +105,7 @@ impl PamClient {
             socket,
             service: settings.service.clone(),
             patience,
+            compute_deadline: settings.compute_deadline,
             login_deadline: settings.login_deadline,
             greeting: settings.greeting,
         }
@@ -152,6 +158,7 @@ impl PamClient {
             stream,
             turn: Turn::new(),
             patience: self.patience,
+            compute_deadline: self.compute_deadline,
             inbox: Vec::new(),
             groups: Vec::new(),
             greeting: self.greeting,
@@ -170,8 +177,13 @@ impl PamConversation {
         if self.turn.is_over() {
             return PamEvent::unavailable(&"the conversation is over");
         }
+        let begun = Instant::now();
         match timeout(self.patience, self.next_event()).await {
             Ok(Ok(event)) => event,
+            // The broker ends such a child, and its log line says the same. Whoever waits for a push sees it here first.
+            Ok(Err(PamError::Unreachable(_))) if begun.elapsed() >= self.compute_deadline => {
+                PamEvent::unavailable(&PamError::TookLong(self.compute_deadline))
+            }
             Ok(Err(error)) => PamEvent::unavailable(&error),
             Err(_) => PamEvent::unavailable(&PamError::Deadline),
         }

@@ -71,5 +71,6 @@ fn isolate(gateway: &OwnedFd, broker: &OwnedFd, parent: Pid) -> io::Result<(Owne
     umask(Mode::from_bits_truncate(0o077));
     chdir("/")?;
     sys::be_nice(NICENESS);
+    sys::speak_as_the_system();
     Ok((gateway, broker))
 }

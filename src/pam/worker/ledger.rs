@@ -16,6 +16,10 @@ const GRACE: Duration = Duration::from_secs(1);
 /// A child is not looked at for sleep before it had this long to begin.
 const SETTLED: Duration = Duration::from_millis(50);
 
+/// Why a child is killed that computes for longer than it may; named as operators set it, and as this program takes it.
+pub(super) const TOO_LONG: &str =
+    "a PAM module took too long (--pam-compute-timeout of doorward, --compute-seconds of doorward-pam)";
+
 /// What may be used at most.
 #[derive(Clone, Debug)]
 pub(super) struct Limits {
@@ -248,13 +252,13 @@ fn deadline(entry: &Entry, limits: &Limits) -> (Instant, &'static str) {
     let asked = entry.hello.as_ref().map(|hello| Duration::from_millis(u64::from(hello.deadline_ms)));
     let whole = asked.map_or(limits.login, |asked| asked.min(limits.login));
     let step = match entry.activity {
-        Activity::Computing => (entry.since + limits.compute + GRACE, "a PAM module took too long"),
+        Activity::Computing => (entry.since + limits.compute + GRACE, TOO_LONG),
         Activity::Fresh => (entry.since + FIRST_FRAME, "no first frame"),
         // `grant` sends it away before.
         Activity::Queued => (entry.since + limits.compute + GRACE, "waited too long for its turn"),
-        Activity::Waiting => (entry.since + limits.prompt, "no answer to a prompt"),
+        Activity::Waiting => (entry.since + limits.prompt, "no answer to a prompt (--pam-prompt-timeout)"),
     };
-    step.min((entry.born + whole, "the login took too long"))
+    step.min((entry.born + whole, "the login took too long (--pam-login-timeout)"))
 }
 
 #[cfg(test)]

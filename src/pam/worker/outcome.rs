@@ -7,7 +7,7 @@ use nix::sys::wait::WaitStatus;
 
 use super::code::PamCode;
 use super::control::{Hello, Outcome};
-use super::ledger::Entry;
+use super::ledger::{Entry, TOO_LONG};
 use super::log;
 
 /// Most characters of a user name in a log line.
@@ -43,9 +43,7 @@ fn ending(entry: &Entry, status: WaitStatus) -> Option<String> {
     }
     match (&entry.outcome, status) {
         (Some(outcome), _) => Some(told(outcome)),
-        (None, WaitStatus::Signaled(_, Signal::SIGALRM, _)) => {
-            Some("killed: a PAM module took too long".to_owned())
-        }
+        (None, WaitStatus::Signaled(_, Signal::SIGALRM, _)) => Some(format!("killed: {TOO_LONG}")),
         (None, WaitStatus::Signaled(_, signal, _)) => Some(format!("died of {signal}")),
         (None, WaitStatus::Exited(_, 0)) if entry.hello.is_none() => None,
         (None, WaitStatus::Exited(_, code)) => Some(format!("exited with {code} in the middle")),

@@ -102,6 +102,17 @@ pub(super) fn clear_environment(keep: &[&str]) -> io::Result<()> {
     kept.into_iter().try_for_each(|(name, value)| set_variable(name, &value.into_vec()))
 }
 
+/// Has the texts of modules come in the language that the environment names (`LANG`, `LC_MESSAGES`, `LANGUAGE`), and
+/// always in UTF-8, whichever characters that language's locale has. Numbers and dates stay those of C: modules parse them.
+///
+/// A locale that is not there leaves the texts as they are written, in English.
+pub(super) fn speak_as_the_system() {
+    for (category, locale) in [(libc::LC_CTYPE, c"C.UTF-8"), (libc::LC_MESSAGES, c"")] {
+        // SAFETY: both are C strings; the process has one thread, and keeps nothing that an earlier call returned.
+        unsafe { libc::setlocale(category, locale.as_ptr()) };
+    }
+}
+
 fn set_variable(name: &str, value: &[u8]) -> io::Result<()> {
     let (name, value) = (CString::new(name)?, CString::new(value)?);
     // SAFETY: both are C strings that setenv copies; the process has one thread.

@@ -1,5 +1,7 @@
 //! Real accounts through pam_unix: who gets in, who does not, and what the gateway learns.
 
+use std::path::Path;
+
 use doorward::domain::PromptStyle;
 use doorward::pam::{Mode, Outage, PamEvent, PamRequest, Phase};
 
@@ -27,6 +29,32 @@ async fn the_right_password_lets_in_and_tells_name_and_groups() {
         line.contains("trace=abababab") && line.contains("rhost=192.0.2.7") && !line.contains("horse"),
         "{line}"
     );
+}
+
+#[tokio::test]
+async fn w11_modules_speak_the_language_of_the_system() {
+    if !may_run() {
+        return;
+    }
+    // Small images leave translations out; then there is nothing to be heard.
+    if !Path::new("/usr/share/locale/de/LC_MESSAGES/Linux-PAM.mo").exists() {
+        return;
+    }
+    let (user, service) = (TestUser::new("right horse"), Service::unix());
+    for (environment, wanted) in [
+        (&[("LANG", "C.UTF-8"), ("LANGUAGE", "de")], "Passwort: "),
+        (&[("LANG", "xx_XX.UTF-8"), ("LANGUAGE", "de")], "Password: "),
+        (&[("LANG", "C"), ("LANGUAGE", "")], "Password: "),
+    ] {
+        let broker = Broker::start_in(environment, &[&service], &[]);
+        let (mut conversation, event) = broker.open(&service, &user.name).await;
+        assert!(
+            matches!(&event, PamEvent::Ask { prompt, .. } if prompt.text == wanted),
+            "{environment:?}: {event:?}"
+        );
+        let event = answer(&mut conversation, "right horse").await;
+        assert!(matches!(event, PamEvent::Done(_)), "{event:?}");
+    }
 }
 
 #[tokio::test]

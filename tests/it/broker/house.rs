@@ -154,9 +154,15 @@ pub(super) const PROGRAM: &str = env!("CARGO_BIN_EXE_doorward-pam");
 impl Broker {
     /// A broker that serves `services`, with more options.
     pub(super) fn start(services: &[&Service], options: &[&str]) -> Self {
+        Self::start_in(&[], services, options)
+    }
+
+    /// As [`Broker::start`], with these variables in its environment.
+    pub(super) fn start_in(environment: &[(&str, &str)], services: &[&Service], options: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("pam.sock");
         let mut command = Command::new(PROGRAM);
+        command.envs(environment.iter().copied());
         command.arg("--socket").arg(&socket).stdin(Stdio::null());
         Self::spawn(command, folder, socket, services, options)
     }

@@ -1,5 +1,7 @@
 //! Modules that hang, crash, scribble and ask odd things cost one login and nothing else.
 
+use std::time::Duration;
+
 use doorward::config::PamSettings;
 use doorward::domain::PromptStyle;
 use doorward::pam::{Mode, PamClient, PamEvent};
@@ -44,8 +46,24 @@ async fn a1_a_module_that_never_returns_is_killed_at_the_deadline() {
     for what in ["hang", "spin", "block"] {
         let (event, line) = commit(what, &["--compute-seconds", "1"]).await;
         assert!(matches!(event, PamEvent::Unavailable { .. }), "{what}: {event:?}");
-        assert!(line.contains("killed: a PAM module took too long"), "{what}: {line}");
+        assert!(line.contains("killed: a PAM module took too long (--pam-compute-timeout"), "{what}: {line}");
     }
+}
+
+#[tokio::test]
+async fn w11_a_stack_that_takes_longer_than_it_may_is_told_by_the_option_that_says_so() {
+    if !may_run() {
+        return;
+    }
+    let service = Service::hostile("hang");
+    let broker = Broker::start(&[&service], &["--compute-seconds", "1"]);
+    let patient = PamSettings { compute_deadline: Duration::from_secs(1), ..settings(&service) };
+    let client = PamClient::new(broker.socket.clone(), &patient);
+    let mut conversation = client.start(request("nobody", Mode::Login)).await.unwrap();
+    let PamEvent::Unavailable(outage) = conversation.next().await else { panic!("not ended") };
+    assert!(outage.reason.contains("longer than 1 s, see --pam-compute-timeout"), "{outage:?}");
+    let line = broker.line_with("killed");
+    assert!(line.contains("--pam-compute-timeout"), "{line}");
 }
 
 #[tokio::test]
