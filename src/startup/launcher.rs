@@ -2,16 +2,18 @@
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
+use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{Pid, geteuid};
+use nix::unistd::{Pid, geteuid, getpid};
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -34,8 +36,8 @@ pub(super) fn run(settings: &Settings) -> anyhow::Result<()> {
         LoginMode::Pam(pam) if pam.socket.is_none() => Some(Broker::start(settings, pam, &runtime)?),
         _ => None,
     };
-    let gateway = spawn_gateway(settings)?;
-    let mut family = Family { broker, gateway };
+    let (gateway, orders) = spawn_gateway(settings)?;
+    let mut family = Family { broker, gateway, orders };
     let status = family.watch(signals);
     family.end_broker();
     match status {
@@ -47,6 +49,8 @@ pub(super) fn run(settings: &Settings) -> anyhow::Result<()> {
 struct Family {
     broker: Option<Broker>,
     gateway: Pid,
+    /// Where the gateway is told of signals that we may not send it; see [`heed_orders`].
+    orders: Option<ChildStdin>,
 }
 
 impl Family {
@@ -67,10 +71,20 @@ impl Family {
         }
     }
 
-    fn pass_on(&self, signal: Signal) {
-        if let Err(error) = kill(self.gateway, signal) {
+    fn pass_on(&mut self, signal: Signal) {
+        let passed_on = match kill(self.gateway, signal) {
+            // It is another user's, and we are a root without CAP_KILL.
+            Err(Errno::EPERM) => self.order(signal),
+            other => other.map_err(std::io::Error::from),
+        };
+        if let Err(error) = passed_on {
             tracing::warn!(%error, %signal, "cannot pass a signal on");
         }
+    }
+
+    fn order(&mut self, signal: Signal) -> std::io::Result<()> {
+        let orders = self.orders.as_mut().ok_or(std::io::ErrorKind::BrokenPipe)?;
+        orders.write_all(&[signal as u8])
     }
 
     fn reap(&mut self) -> Option<i32> {
@@ -105,18 +119,35 @@ impl Family {
 }
 
 /// The same program with the same words, told that it is the gateway.
-fn spawn_gateway(settings: &Settings) -> anyhow::Result<Pid> {
+fn spawn_gateway(settings: &Settings) -> anyhow::Result<(Pid, Option<ChildStdin>)> {
     let program = std::env::current_exe().context("cannot find this program's own file")?;
     let words: Vec<OsString> = std::env::args_os().skip(1).collect();
     // Defaults that hang on who asks (state and runtime folder) must not change with the user.
     let environment = settings.child_environment();
-    spawn(Command::new(program).args(words).arg("--as-gateway").envs(environment).stdin(Stdio::null()))
+    spawn(Command::new(program).args(words).arg("--as-gateway").envs(environment).stdin(Stdio::piped()))
 }
 
-fn spawn(command: &mut Command) -> anyhow::Result<Pid> {
-    let child =
+fn spawn(command: &mut Command) -> anyhow::Result<(Pid, Option<ChildStdin>)> {
+    let mut child =
         command.spawn().with_context(|| format!("cannot start {}", command.get_program().display()))?;
-    Ok(Pid::from_raw(i32::try_from(child.id()).context("a process id out of range")?))
+    let pid = Pid::from_raw(i32::try_from(child.id()).context("a process id out of range")?);
+    Ok((pid, child.stdin.take()))
+}
+
+/// In the gateway: sends itself the signals that the launcher may not send it. A container may have dropped the
+/// capability to signal processes of other users, and must end in time all the same.
+pub(super) fn heed_orders() {
+    let heed = || {
+        for order in std::io::stdin().bytes().map_while(Result::ok) {
+            let wanted = [Signal::SIGTERM, Signal::SIGHUP].into_iter().find(|signal| *signal as u8 == order);
+            if let Some(signal) = wanted {
+                let _ = kill(getpid(), signal);
+            }
+        }
+    };
+    if let Err(error) = std::thread::Builder::new().name("orders".to_owned()).spawn(heed) {
+        tracing::warn!(%error, "signals reach this process only if its launcher may send them");
+    }
 }
 
 /// The broker and what it takes to start it again on the same socket.
@@ -148,7 +179,8 @@ impl Broker {
     fn spawn(&mut self) -> anyhow::Result<()> {
         let socket: OwnedFd = self.listener.try_clone().context("cannot hand the broker its socket")?.into();
         self.started = Instant::now();
-        self.pid = Some(spawn(Command::new(&self.program).args(&self.words).stdin(Stdio::from(socket)))?);
+        let (pid, _) = spawn(Command::new(&self.program).args(&self.words).stdin(Stdio::from(socket)))?;
+        self.pid = Some(pid);
         Ok(())
     }
 

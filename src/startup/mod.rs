@@ -5,6 +5,7 @@
 
 mod acme;
 mod application;
+mod capabilities;
 mod certificates;
 mod demo;
 mod descriptors;
@@ -38,6 +39,7 @@ pub fn serve(settings: &Settings, as_gateway: bool) -> anyhow::Result<()> {
         tracing::warn!("{warning}");
     }
     if !as_gateway && needs_launcher(settings) {
+        capabilities::check()?;
         return launcher::run(settings);
     }
     let sockets = listeners::bind(&settings.listen, settings.client_certs.as_ref())?;
@@ -46,7 +48,10 @@ pub fn serve(settings: &Settings, as_gateway: bool) -> anyhow::Result<()> {
     let acme = acme::prepare(settings)?;
     privileges::leave_root(settings)?;
     privileges::keep_memory_private();
-    let _parent = as_gateway.then(privileges::die_with_parent);
+    if as_gateway {
+        privileges::die_with_parent();
+        launcher::heed_orders();
+    }
     application::run(settings, sockets, early_tls, acme)
 }
 

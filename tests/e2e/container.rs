@@ -125,6 +125,28 @@ fn the_doctor_knows_a_container_that_is_well_from_one_that_is_not() {
     );
 }
 
+#[test]
+fn w12_a_container_that_lacks_capabilities_names_them_and_stops_all_the_same() {
+    let scope = Scope::new();
+    let settings = ["--autocert", "gate.example", "--use-login"];
+    let (name, port) = run(&scope, &["--cap-drop", "KILL"], &settings);
+    image::await_ready(&name, &Target::Unverified(port));
+    let log = engine::bare().run(&["logs", &name]).ok();
+    assert!(log.stderr.contains("root lacks CAP_KILL here"), "{log:?}");
+    assert!(!log.stderr.contains("CAP_CHOWN"), "{log:?}");
+    // Docker kills what has not ended by then, and its status would be 137.
+    engine::bare().run(&["stop", "--time", "60", &name]).ok();
+    let state = engine::bare().run(&["inspect", "-f", "{{.State.ExitCode}}", &name]).ok();
+    assert_eq!(state.stdout.trim(), "0", "{state:?}");
+
+    let (mount, label) = (image::socket_mount(), scope.label());
+    let start = ["run", "--rm", "--label", &label, "-v", &mount, "--cap-drop", "SETUID", image::built()];
+    let refused = engine::bare().run(&[&start[..], &settings].concat());
+    assert_ne!(refused.code, 0, "{refused:?}");
+    assert!(refused.stderr.contains("root lacks CAP_SETUID here"), "{refused:?}");
+    assert!(refused.stderr.contains("--cap-add SETUID"), "{refused:?}");
+}
+
 /// `docker run` as documented, on a free port of the host.
 fn run(scope: &Scope, options: &[&str], arguments: &[&str]) -> (String, u16) {
     let (name, port, mount) = (scope.name("gateway"), gateway::free_port(), image::socket_mount());
