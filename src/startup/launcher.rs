@@ -138,7 +138,7 @@ fn spawn(command: &mut Command) -> anyhow::Result<(Pid, Option<ChildStdin>)> {
 /// capability to signal processes of other users, and must end in time all the same.
 pub(super) fn heed_orders() {
     let heed = || {
-        for order in std::io::stdin().bytes().map_while(Result::ok) {
+        for order in std::io::stdin().lock().bytes().map_while(Result::ok) {
             let wanted = [Signal::SIGTERM, Signal::SIGHUP].into_iter().find(|signal| *signal as u8 == order);
             if let Some(signal) = wanted {
                 let _ = kill(getpid(), signal);
