@@ -65,6 +65,13 @@ pub enum Denied {
     /// See [`ForeignOrigin`].
     #[error(transparent)]
     ForeignOrigin(#[from] ForeignOrigin),
+    /// A WebSocket that says it is of another site's page. Chromium sends no Fetch metadata with the handshake, so that a
+    /// program that makes an `Origin` up cannot be told from such a page.
+    #[error(
+        "a WebSocket with an Origin is taken for a page's, and this Origin is not this site: \
+         programs use a token (Authorization: Bearer) or doorward tunnel, which both work"
+    )]
+    ForeignWebSocket,
     /// A page of another site asked with what the browser adds by itself.
     #[error(transparent)]
     ForeignReading(#[from] ForeignReading),
@@ -90,7 +97,7 @@ pub fn decide(
     // send: a cookie, a password that it was once told, a certificate, and the nothing that `--no-login` asks for.
     let door = identity.door();
     if door == Door::Session || (door.opens_by_itself() && fetch.is_by_browser()) {
-        check_same_origin(method, headers, authority)?;
+        check_same_origin(method, headers, authority).map_err(|foreign| named(foreign, headers))?;
         if !is_way_back(&identity, fetch) {
             check_foreign_reading(fetch, headers, authority, engine_ui)?;
         }
@@ -104,6 +111,17 @@ pub fn decide(
     }
     let answer = AnswerRules::of(fetch, door, engine_ui);
     Ok(Permit { identity, target, answer })
+}
+
+/// What its sender can do about it, where it may be a program.
+fn named(foreign: ForeignOrigin, headers: &HeaderMap) -> Denied {
+    let asks =
+        headers.get(header::UPGRADE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    if asks && headers.contains_key(header::ORIGIN) {
+        Denied::ForeignWebSocket
+    } else {
+        Denied::ForeignOrigin(foreign)
+    }
 }
 
 /// Whether the browser is on its way back from `--client-cert-listen`, which is another port of this host, with the
@@ -123,7 +141,7 @@ mod tests {
 
     use http::{HeaderMap, Method};
 
-    use super::{Asked, decide};
+    use super::{Asked, Denied, Permit, decide};
     use crate::domain::Username;
     use crate::identity::{Credential, Identity};
     use crate::policy::{FetchMetadata, Target};
@@ -138,6 +156,15 @@ mod tests {
         headers: &[(&'static str, &'static str)],
         engine_ui: bool,
     ) -> bool {
+        decided(credential, method, headers, engine_ui).is_ok()
+    }
+
+    fn decided(
+        credential: Credential,
+        method: &Method,
+        headers: &[(&'static str, &'static str)],
+        engine_ui: bool,
+    ) -> Result<Permit, Denied> {
         let identity = Identity::new(Arc::new(credential));
         let target = Target::parse(&"/containers/create".parse().unwrap(), false).unwrap();
         let headers: HeaderMap =
@@ -150,7 +177,7 @@ mod tests {
             authority: Some("gate.example"),
             has_body: false,
         };
-        decide(identity, target, &asked, engine_ui).is_ok()
+        decide(identity, target, &asked, engine_ui)
     }
 
     fn basic() -> Credential {
@@ -159,6 +186,23 @@ mod tests {
 
     fn everybody() -> Credential {
         Credential::for_everybody(Username::parse("anonymous").unwrap(), 0)
+    }
+
+    #[test]
+    fn w6_a_websocket_of_a_made_up_origin_is_refused_with_the_ways_that_work() {
+        for made in [basic, everybody] {
+            for upgrade in ["websocket", "WebSocket"] {
+                let headers = [("upgrade", upgrade), ("origin", "http://localhost")];
+                let Err(denied) = decided(made(), &Method::GET, &headers, false) else { panic!("allowed") };
+                assert_eq!(denied, Denied::ForeignWebSocket);
+                let text = denied.to_string();
+                assert!(text.contains("Bearer") && text.contains("doorward tunnel"), "{text}");
+            }
+            assert!(
+                allowed(made(), &Method::GET, &[("upgrade", "websocket")]),
+                "a program without an Origin"
+            );
+        }
     }
 
     #[test]
