@@ -23,6 +23,13 @@ pub fn requested_upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
     names_upgrade.then(|| protocol.clone())
 }
 
+/// Whether the sender wants the connection closed behind its message (RFC 9112 section 9.6).
+#[must_use]
+pub fn asks_close(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::CONNECTION)
+        && connection_tokens(headers).any(|token| token.eq_ignore_ascii_case(b"close"))
+}
+
 /// Bytes and not text: an element that cannot be read must not hide the others.
 fn connection_tokens(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     let values = headers.get_all(header::CONNECTION).iter();

@@ -3,6 +3,7 @@
 mod body;
 mod check;
 mod entry;
+mod head_timer;
 mod hop;
 mod host;
 mod hsts;

@@ -14,10 +14,12 @@ use std::time::{Duration, Instant};
 use http::Request;
 use hyper::rt::{Sleep, Timer};
 
+use crate::gateway::head_timer::AUTHENTICATED_IDLE;
 use crate::gateway::timer::CoarseTimer;
 use crate::listener::{Connection, RequestShare, Share};
 
-/// Longest that a connection stays without a request, give or take a second, while nothing is under way on it.
+/// Longest that a connection stays without a request, give or take a second, while nothing is under way on it and it has
+/// not authenticated. One that has is kept for [`AUTHENTICATED_IDLE`].
 const IDLE: Duration = Duration::from_secs(60);
 /// How long an idle HTTP/2 connection has to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(5);
@@ -75,6 +77,10 @@ impl Activity {
 
     fn is_authenticated(&self) -> bool {
         self.share.as_ref().is_none_or(|share| share.is_authenticated())
+    }
+
+    fn most_idle(&self) -> Duration {
+        if self.is_authenticated() { AUTHENTICATED_IDLE } else { IDLE }
     }
 
     /// Since when nothing is under way. What an authenticated client does not take for a while, it may take later.
@@ -138,10 +144,10 @@ impl IdleWatch {
             ready!(sleep.as_mut().poll(cx));
             let now = self.activity.timer.now();
             let since = self.activity.idle_since().unwrap_or(now);
-            if now.saturating_duration_since(since) >= IDLE {
+            if now.saturating_duration_since(since) >= self.activity.most_idle() {
                 return Poll::Ready(());
             }
-            self.deadline = since + IDLE;
+            self.deadline = since + self.activity.most_idle();
             self.sleep = Some(self.activity.timer.sleep_until(self.deadline));
             // The new one has to be told whom to wake.
             self.waker = None;

@@ -45,6 +45,11 @@ impl CoarseTimer {
         self.set(self.0.origin.elapsed());
     }
 
+    /// As [`Timer::sleep_until`], without a box.
+    pub(super) fn coarse_sleep(&self, deadline: Instant) -> CoarseSleep {
+        CoarseSleep { wheel: Arc::clone(&self.0), deadline, place: None }
+    }
+
     pub(super) fn set(&self, since: Duration) {
         self.0.now.store(u64::try_from(since.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
         let now = self.0.now();
@@ -77,7 +82,7 @@ impl Timer for CoarseTimer {
     }
 
     fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn Sleep>> {
-        Box::pin(CoarseSleep { wheel: Arc::clone(&self.0), deadline, place: None })
+        Box::pin(self.coarse_sleep(deadline))
     }
 
     fn now(&self) -> Instant {
@@ -85,7 +90,9 @@ impl Timer for CoarseTimer {
     }
 }
 
-struct CoarseSleep {
+/// A deadline by a [`CoarseTimer`].
+#[derive(Debug)]
+pub(super) struct CoarseSleep {
     wheel: Arc<Wheel>,
     deadline: Instant,
     place: Option<usize>,

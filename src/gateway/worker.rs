@@ -11,6 +11,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use http::StatusCode;
+use hyper::rt::Timer;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -18,6 +19,7 @@ use tokio::sync::mpsc;
 
 use crate::audit::Sink;
 use crate::gateway::check::check_framing;
+use crate::gateway::head_timer::{self, HEAD_DEADLINE, HeadTimer};
 use crate::gateway::hsts::Hsts;
 use crate::gateway::lifetime::until_stop;
 use crate::gateway::open_request::{Activity, IdleWatch};
@@ -32,9 +34,6 @@ use crate::pages::{self, PageService, PagesState};
 use crate::proxy::{self, Connector, Pool};
 use crate::streams::{Cut, SharedIo};
 
-/// Longest wait for a request's head, and longest idle keep-alive, give or take a second. A head that trickles in holds a
-/// connection no longer; answers and tunnels have no such limit.
-const HEAD_DEADLINE: Duration = Duration::from_secs(60);
 /// Largest request head. Cookies and forwarded headers fit many times.
 const MOST_HEAD_BYTES: usize = 64 * 1024;
 /// Streams of one HTTP/2 connection. Resets beyond hyper's own bound end the connection (CVE-2023-44487).
@@ -212,6 +211,7 @@ impl Worker {
         let (place, mut left) = mpsc::channel(1);
         let held = Rc::new((connection, place));
         let timer = self.timer.clone();
+        let head_timer = HeadTimer::new(&held.0, timer.clone());
         let activity = Activity::new(&held.0, timer.clone());
         let watch = IdleWatch::new(Rc::clone(&activity));
         let service = service_fn(move |mut request| {
@@ -219,6 +219,7 @@ impl Worker {
             // Here and not later: by then more may have been read.
             let framing = check_framing(&held.0, &request);
             let open = activity.begin(&request);
+            let may_keep = head_timer::may_keep(&request);
             let wish = if may_nest {
                 Wish::of(&worker, &held.0, &mut request)
             } else {
@@ -236,6 +237,9 @@ impl Worker {
                     // The answer goes out with the byte stream, and this future with HTTP.
                     return std::future::pending().await;
                 }
+                if may_keep {
+                    head_timer::tell(&mut response, &held.0);
+                }
                 if let Some(wish) = wish
                     && response.status() == StatusCode::SWITCHING_PROTOCOLS
                 {
@@ -252,7 +256,7 @@ impl Worker {
             // Boxed: what HTTP needs goes when a connection leaves it, and a tunnel may last for days.
             let io = SharedIo::new(io, Arc::clone(&exit.input));
             let serving =
-                http1_builder(timer).serve_connection(TokioIo::new(io.clone()), service).with_upgrades();
+                http1_builder(head_timer).serve_connection(TokioIo::new(io.clone()), service).with_upgrades();
             let mut serving = Box::new(serving);
             let result = until_stop(exit.serve(&mut serving, &io), stop, watch, |mut serving| {
                 Pin::new(&mut **serving.connection()).graceful_shutdown();
@@ -274,7 +278,7 @@ impl Worker {
 }
 
 /// hyper's own bound of 100 headers stands: any other makes it allocate two tables for each request.
-pub(super) fn http1_builder(timer: CoarseTimer) -> http1::Builder {
+pub(super) fn http1_builder(timer: impl Timer + Send + Sync + 'static) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder.timer(timer).header_read_timeout(HEAD_DEADLINE).max_buf_size(MOST_HEAD_BYTES).half_close(true);
     builder

@@ -50,12 +50,18 @@ impl HeadLog {
         self.lock().check(method, uri, headers)
     }
 
+    /// Whether a part of a head is there.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        !self.lock().head.is_empty()
+    }
+
     /// Keeps nothing from now on: what follows is not HTTP/1.
     pub fn stop(&self) {
         self.lock().end();
     }
 
-    pub(super) fn note(&self, bytes: &[u8]) {
+    pub(crate) fn note(&self, bytes: &[u8]) {
         self.lock().note(bytes);
     }
 

@@ -219,7 +219,8 @@ fn s12_the_engine_cannot_set_or_kill_the_gateways_cookie() {
     );
     let answer = gateway.ask(gateway.get("/s12-set"));
     assert_eq!(answer.values("set-cookie"), ["ui=1"]);
-    assert!(answer.values("x-hop").is_empty() && answer.values("keep-alive").is_empty(), "{}", answer.head);
+    assert!(answer.values("x-hop").is_empty(), "{}", answer.head);
+    assert_eq!(answer.values("keep-alive"), ["timeout=300"], "what the gateway says of its own connection");
 }
 
 #[test]
@@ -270,4 +271,25 @@ fn i15_no_header_changes_the_method_that_was_judged() {
     assert_eq!(gateway.ask(gateway.head("GET", "/i15-method", &more)).status, 200);
     let heard = gateway.engine.only("/i15-method");
     assert!(!heard.head.contains("DELETE"), "{}", heard.head);
+}
+
+#[test]
+fn w6_clients_are_told_how_long_their_connection_is_kept_and_only_if_it_is() {
+    let gateway = TestGateway::tls();
+    let mut wire = gateway.connect();
+    let stranger = wire.ask(format!("GET /_ping HTTP/1.1\r\nHost: {HOST}\r\n\r\n"));
+    assert_eq!((stranger.status, stranger.values("keep-alive")), (401, vec!["timeout=50".to_owned()]));
+    for _ in 0..2 {
+        let known = wire.ask(gateway.get("/w6-kept"));
+        assert_eq!((known.status, known.values("keep-alive")), (200, vec!["timeout=300".to_owned()]));
+        assert_eq!(known.values("connection"), ["keep-alive"]);
+    }
+    let last = wire.ask(gateway.head("GET", "/w6-kept", "Connection: close\r\n"));
+    assert!(last.values("keep-alive").is_empty() && last.values("connection") == ["close"], "{last:?}");
+    wire.expect_close();
+    let old = format!("GET /w6-kept HTTP/1.0\r\nAuthorization: Bearer {}\r\n\r\n", gateway.token());
+    let mut wire = gateway.connect();
+    let old = wire.ask(old);
+    assert!(old.status == 200 && old.values("keep-alive").is_empty(), "{old:?}");
+    wire.expect_close();
 }
