@@ -6,7 +6,7 @@
 Each PROGRAM (by default target/release/doorward) runs under `valgrind --tool=callgrind` with one worker, TLS and its
 request log on, before the upstream of these benchmarks. What is printed is the difference between runs of few and of many
 requests, for one request: start, login and handshake are in both. Noise of the machine does not count; two runs differ by
-less than a hundredth. The columns beside the first show ratios to the first program. A minute for each program.
+less than a hundredth. `--keep FOLDER` keeps callgrind's files, for callgrind_annotate. The columns beside the first show ratios to the first program. A minute for each program.
 """
 
 import argparse
@@ -24,7 +24,7 @@ import processes
 import run as bench
 from processes import Failed
 
-FEW, MANY = 100, 900
+FEW, MANY = 100, 4100
 
 
 class Counted(peers.Doorward):
@@ -42,6 +42,19 @@ class Counted(peers.Doorward):
             prefix = []
         out = os.path.join(self.folder, "callgrind.out")
         return [*prefix, "valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", *argv]
+
+    def login_cookie(self):
+        """Builds from before the forms' secrets take the bare form."""
+        try:
+            return super().login_cookie()
+        except Failed:
+            form = f"user={peers.BENCH_USER}&password={peers.BENCH_PASSWORD}&next=/"
+            headers = {"Content-Type": "application/x-www-form-urlencoded", "Origin": f"https://127.0.0.1:{self.port}"}
+            status, fields, text = self.post("/_doorward/login", form, headers)
+            for value in fields.get_all("Set-Cookie") or []:
+                if value.startswith("__Host-doorward="):
+                    return value.split(";")[0]
+            raise Failed(f"doorward gave no session: {status} {text[:200]!r}") from None
 
     def instructions(self):
         """All that were counted, once it has ended."""
@@ -69,13 +82,20 @@ def count(run, program, door, requests):
         client.close()
     finally:
         server.stop()
+    if run.keep:
+        name = f"{programs_name(program)}-{door}-{requests}.out".replace("/", "-")
+        shutil.copyfile(os.path.join(server.folder, "callgrind.out"), os.path.join(run.keep, name))
     return server.instructions()
+
+
+def programs_name(program):
+    """The end of its path, as builds differ by folder."""
+    return "/".join(program.split(os.sep)[-2:])
 
 
 def table(run, programs):
     """Prints one row for each door."""
-    print("| | " + " | ".join(f"{os.path.basename(os.path.dirname(name))}/{os.path.basename(name)}" for name in programs)
-          + " |\n|---|" + "---:|" * len(programs))
+    print("| | " + " | ".join(map(programs_name, programs)) + " |\n|---|" + "---:|" * len(programs))
     for door in ("token", "cookie"):
         cells, first = [], None
         for program in programs:
@@ -94,6 +114,7 @@ def main():
     parser.add_argument("programs", nargs="*", metavar="PROGRAM", default=[default])
     parser.add_argument("--doorward-user", default="nobody", help="user it runs as when started as root")
     parser.add_argument("--doorward-args", default="", help="more arguments for it")
+    parser.add_argument("--keep", metavar="FOLDER", help="keep callgrind's files there")
     args = parser.parse_args()
     if not shutil.which("valgrind"):
         sys.exit("instructions.py: valgrind is not installed")
@@ -104,6 +125,7 @@ def main():
         os.chmod(folder, 0o755)
         run = bench.Run(args, folder)
         run.prepare()
+        run.keep = args.keep
         with bench.upstream(run):
             table(run, [os.path.abspath(program) for program in args.programs])
     except Failed as fault:

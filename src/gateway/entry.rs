@@ -6,7 +6,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use data_encoding::HEXLOWER;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method};
 use tokio::time::Instant;
@@ -64,12 +63,12 @@ impl Drop for Entry<'_> {
         self.log.request(&Line {
             time: rfc3339(self.facts.time.saturating_add(whole_millis(lasted))),
             event: "request",
-            id: self.facts.id.text().as_str(),
+            id: std::str::from_utf8(&self.facts.id.digits()).unwrap_or_default(),
             user: identity.and_then(shown_user),
             door: identity.map(|identity| identity.door().as_str()),
             credential: identity.map(Identity::credential_id),
             certificate: self.facts.certificate.as_ref().map(|shown| shown.fingerprint()),
-            address: self.facts.client,
+            address: self.facts.client_text.to_str().unwrap_or_default(),
             method: clean(self.facts.method.as_str()),
             path: clean_path(self.noted.path.as_ref().map_or("", PathAndQuery::path)),
             status: self.status,
@@ -115,6 +114,32 @@ pub(super) struct RequestId(u64);
 
 impl RequestId {
     pub(super) fn text(self) -> String {
-        HEXLOWER.encode(&self.0.to_be_bytes())
+        String::from_utf8_lossy(&self.digits()).into_owned()
+    }
+
+    /// In hexadecimal. All half bytes are spread out at once: this is written for each request.
+    fn digits(self) -> [u8; 16] {
+        let mut spread = u128::from(self.0);
+        spread = (spread | spread << 32) & 0x0000_0000_ffff_ffff_0000_0000_ffff_ffff;
+        spread = (spread | spread << 16) & 0x0000_ffff_0000_ffff_0000_ffff_0000_ffff;
+        spread = (spread | spread << 8) & 0x00ff_00ff_00ff_00ff_00ff_00ff_00ff_00ff;
+        spread = (spread | spread << 4) & (EACH * 0x0f);
+        let letters = ((spread + EACH * 6) >> 4) & EACH;
+        (spread + EACH * u128::from(b'0') + letters * u128::from(b'a' - b'0' - 10)).to_be_bytes()
+    }
+}
+
+/// One in each byte.
+const EACH: u128 = u128::from_ne_bytes([1; 16]);
+
+#[cfg(test)]
+mod tests {
+    use super::RequestId;
+
+    #[test]
+    fn an_id_is_written_in_hexadecimal() {
+        for id in [0, 1, 0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210, u64::MAX, 0x9a9a_a9a9_0f0f_f0f0] {
+            assert_eq!(RequestId(id).text(), format!("{id:016x}"));
+        }
     }
 }
