@@ -24,7 +24,7 @@ pub use shared_io::{Answering, Input, Peer, SharedIo};
 pub use splice::{Direction, hung_up};
 pub use takeover::{Exit, Raw, Serving, Takeover};
 pub use upload::{BoxError, Upload, drain};
-pub use upstream_io::{OutputEnd, UpstreamIo};
+pub use upstream_io::{Insertion, OutputEnd, UpstreamIo};
 
 /// Where a gateway is asked for a [`Framed`] connection within a connection.
 pub const STREAM_PATH: &str = "/_doorward/stream";

@@ -23,37 +23,52 @@ pub fn requested_upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
     names_upgrade.then(|| protocol.clone())
 }
 
+/// All values of a header, in their order. To look through the few headers of a message is cheaper than to hash the name,
+/// as the map's own look-up does; most messages are asked for many names that they do not have.
+pub fn values<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a HeaderValue> {
+    headers.iter().filter(move |(known, _)| *known == name).map(|(_, value)| value)
+}
+
+/// Whether a message has a header; see [`values`].
+#[must_use]
+pub fn has(headers: &HeaderMap, name: &HeaderName) -> bool {
+    headers.keys().any(|known| known == name)
+}
+
 /// Whether the sender wants the connection closed behind its message (RFC 9112 section 9.6).
 #[must_use]
 pub fn asks_close(headers: &HeaderMap) -> bool {
-    headers.contains_key(header::CONNECTION)
-        && connection_tokens(headers).any(|token| token.eq_ignore_ascii_case(b"close"))
+    connection_tokens(headers).any(|token| token.eq_ignore_ascii_case(b"close"))
 }
 
 /// Bytes and not text: an element that cannot be read must not hide the others.
 fn connection_tokens(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
-    let values = headers.get_all(header::CONNECTION).iter();
+    let values = values(headers, &header::CONNECTION);
     values.flat_map(|value| value.as_bytes().split(|b| *b == b',')).map(<[u8]>::trim_ascii)
 }
 
 /// Deletes what belongs to this hop alone, and what `Connection` names.
 pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    strip_named_by_connection(headers);
-    strip_where(headers, is_hop_by_hop);
+    strip_hop_and(headers, |_| false);
 }
 
-/// Deletes what `Connection` names.
-pub fn strip_named_by_connection(headers: &mut HeaderMap) {
-    if !headers.contains_key(header::CONNECTION) {
-        return;
-    }
-    let named: Vec<HeaderName> =
-        connection_tokens(headers).filter_map(|token| HeaderName::from_bytes(token).ok()).collect();
-    for name in named {
-        // `Content-Length` and `Host` are not the hop's to take away: a request would change its meaning.
-        if name != header::CONTENT_LENGTH && name != header::HOST {
-            headers.remove(name);
+/// Deletes what belongs to this hop alone, what `Connection` names, and what else is doomed.
+pub fn strip_hop_and(headers: &mut HeaderMap, is_doomed: impl Fn(&HeaderName) -> bool) {
+    let mut has_connection = false;
+    let mut doomed = SmallVec::<[HeaderName; 8]>::new();
+    for name in headers.keys() {
+        has_connection |= *name == header::CONNECTION;
+        if is_hop_by_hop(name) || is_doomed(name) {
+            doomed.push(name.clone());
         }
+    }
+    if has_connection {
+        let named = connection_tokens(headers).filter_map(|token| HeaderName::from_bytes(token).ok());
+        // `Content-Length` and `Host` are not the hop's to take away: a request would change its meaning.
+        doomed.extend(named.filter(|name| *name != header::CONTENT_LENGTH && *name != header::HOST));
+    }
+    for name in doomed {
+        headers.remove(name);
     }
 }
 

@@ -4,20 +4,42 @@ use std::sync::Arc;
 
 use http::request::Parts;
 use http::{Method, Request, StatusCode, Version};
+use http_body::Body;
 
 use crate::domain::ClientCertificate;
+use crate::domain::hijack::is_hijack;
 use crate::gateway::hop::check_hop;
 use crate::gateway::host::check_host;
 use crate::listener::{BadHead, Connection, Forwarded, Malformed, Proto, TrustedProxies};
 use crate::policy::{FetchMetadata, Target};
 use crate::token::{self, Token};
 
+const TOKEN_IN_ADDRESS: &str =
+    "a token must not stand in the address: send it as Authorization: Bearer, and revoke this one";
+
 /// Compares an HTTP/1 request with the bytes that it was read from; see [`crate::listener::HeadLog::check`].
-pub(super) fn check_framing<B>(connection: &Connection, request: &Request<B>) -> Result<(), BadHead> {
+pub(super) fn check_framing<B: Body>(
+    connection: &Connection,
+    request: &Request<B>,
+) -> Result<Option<String>, BadHead> {
     if connection.is_http2 {
-        return Ok(());
+        return Ok(None);
     }
-    connection.head_log.check(request.method(), request.uri(), request.headers())
+    let has_body = !request.body().is_end_stream();
+    connection.head_log.check(request.method(), request.uri(), request.headers(), has_body)
+}
+
+/// Refuses a request whose head was not read to its end: of such a one nothing else counts.
+///
+/// # Errors
+/// The status and the sentence to refuse it with.
+pub(super) fn check_size(framing: &Result<Option<String>, BadHead>) -> Result<(), (StatusCode, String)> {
+    match framing {
+        Err(large @ (BadHead::TooLarge(_) | BadHead::NoRoom)) => {
+            Err((StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, large.to_string()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Refuses what could be read in two ways, and gives the target in its one meaning. `framing` is what
@@ -27,7 +49,7 @@ pub(super) fn check_framing<B>(connection: &Connection, request: &Request<B>) ->
 /// The status and the sentence to refuse it with.
 pub(super) fn check(
     request: &Parts,
-    framing: Result<(), BadHead>,
+    framing: Result<Option<String>, BadHead>,
     fetch: &FetchMetadata,
 ) -> Result<Target, (StatusCode, String)> {
     let bad = |text: &str| (StatusCode::BAD_REQUEST, text.to_owned());
@@ -41,16 +63,31 @@ pub(super) fn check(
     check_host(request)?;
     // Queries stand in the histories and logs of everybody on the way: a token there is a token lost.
     if request.uri.query().is_some_and(holds_token) {
-        return Err(bad(
-            "a token must not stand in the address: send it as Authorization: Bearer, and revoke this one",
-        ));
+        return Err(bad(TOKEN_IN_ADDRESS));
     }
     let is_http2 = request.version == Version::HTTP_2;
     let target = Target::parse(&request.uri, is_http2).map_err(|invalid| bad(&invalid.to_string()))?;
-    framing.map_err(|framing| bad(&framing.to_string()))?;
+    let rest = framing.map_err(|framing| bad(&framing.to_string()))?;
+    let target = match rest {
+        None => target,
+        Some(rest) => long(request, target, rest)?,
+    };
     check_hop(request, &target)?;
     check_worker(fetch, target.is_own())?;
     Ok(target)
+}
+
+/// A target of which the library knows the beginning only: nothing but an engine's query may be so long.
+fn long(request: &Parts, target: Target, rest: String) -> Result<Target, (StatusCode, String)> {
+    let query = request.uri.query().map(|query| format!("{query}{rest}"));
+    let Some(query) = query.filter(|_| !target.is_own() && !is_hijack(&request.method, target.path())) else {
+        let text = "the request's address is too long: only a query may be longer than 60 KiB";
+        return Err((StatusCode::URI_TOO_LONG, text.to_owned()));
+    };
+    if holds_token(&query) {
+        return Err((StatusCode::BAD_REQUEST, TOKEN_IN_ADDRESS.to_owned()));
+    }
+    Ok(target.with_rest(rest))
 }
 
 /// A service worker stands between the browser and every page of its origin, ours among them, also after a sign-out. So no

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Version, header};
 use hyper::rt::{Sleep, Timer};
 
-use crate::domain::hop::asks_close;
+use crate::domain::hop::{asks_close, has};
 use crate::gateway::timer::{CoarseSleep, CoarseTimer};
 use crate::listener::{Connection, HeadLog, Share};
 
@@ -35,20 +35,23 @@ pub(super) fn may_keep<B>(request: &Request<B>) -> bool {
     request.version() == Version::HTTP_11 && !asks_close(request.headers())
 }
 
-/// Tells a client how long its connection is kept (RFC 2068 section 19.7.1.1), unless it is not.
+/// Tells a client how long its connection is kept (RFC 2068 section 19.7.1.1), unless it is not. HTTP/1.1 keeps connections
+/// by itself, and intermediaries know the header as this hop's without its name in `Connection` (RFC 9110 section 7.6.1).
 pub(super) fn tell<B>(response: &mut Response<B>, connection: &Connection) {
-    let is_kept = response.status() != StatusCode::SWITCHING_PROTOCOLS
-        && !response.headers().contains_key(header::CONNECTION);
+    let is_kept =
+        response.status() != StatusCode::SWITCHING_PROTOCOLS && !has(response.headers(), &header::CONNECTION);
     if is_kept {
         let told = if connection.is_authenticated() { TOLD_AUTHENTICATED } else { TOLD };
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("keep-alive"));
         response.headers_mut().insert(&KEEP_ALIVE, told);
     }
 }
 
 /// The clock of one connection.
 #[derive(Clone, Debug)]
-pub(super) struct HeadTimer {
+pub(super) struct HeadTimer(Arc<Clock>);
+
+#[derive(Debug)]
+struct Clock {
     timer: CoarseTimer,
     share: Option<Arc<Share>>,
     head_log: HeadLog,
@@ -57,9 +60,12 @@ pub(super) struct HeadTimer {
 impl HeadTimer {
     /// The clock of this connection, by the clock of its event loop.
     pub(super) fn new(connection: &Connection, timer: CoarseTimer) -> Self {
-        Self { timer, share: connection.share.clone(), head_log: connection.head_log.clone() }
+        let (share, head_log) = (connection.share.clone(), connection.head_log.clone());
+        Self(Arc::new(Clock { timer, share, head_log }))
     }
+}
 
+impl Clock {
     fn is_authenticated(&self) -> bool {
         self.share.as_ref().is_none_or(|share| share.is_authenticated())
     }
@@ -72,21 +78,21 @@ impl Timer for HeadTimer {
 
     fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn Sleep>> {
         Box::pin(HeadSleep {
-            sleep: self.timer.coarse_sleep(deadline),
-            clock: self.clone(),
+            sleep: self.0.timer.coarse_sleep(deadline),
+            clock: Arc::clone(&self.0),
             silence_ends: deadline - HEAD_DEADLINE + AUTHENTICATED_IDLE,
             has_begun: false,
         })
     }
 
     fn now(&self) -> Instant {
-        self.timer.now()
+        self.0.timer.now()
     }
 }
 
 struct HeadSleep {
     sleep: CoarseSleep,
-    clock: HeadTimer,
+    clock: Arc<Clock>,
     /// When silence ends, if the client has authenticated by then.
     silence_ends: Instant,
     /// A part of a head was there when it was looked at last.
@@ -101,7 +107,7 @@ impl Future for HeadSleep {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             ready!(Pin::new(&mut self.sleep).poll(cx));
-            let now = self.clock.now();
+            let now = self.clock.timer.now();
             if self.has_begun || !self.clock.is_authenticated() || now >= self.silence_ends {
                 return Poll::Ready(());
             }
@@ -138,7 +144,7 @@ mod tests {
         if is_authenticated {
             membership.share().authenticate();
         }
-        connection.head_log.note(sent);
+        assert_eq!(connection.head_log.admit(sent, is_authenticated), None);
         let (mut client, server) = tokio::io::duplex(64);
         client.write_all(sent).await.unwrap();
         let service = service_fn(async |_| Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new())));

@@ -4,12 +4,13 @@ use http::request::Parts;
 use http::{HeaderValue, StatusCode, Version, header};
 
 use crate::domain::authority::is_authority;
+use crate::domain::hop::values;
 
 /// One host, named once (RFC 9112 section 3.2). An empty one is fine: BuildKit sends it.
 pub(super) fn check_host(request: &Parts) -> Result<(), (StatusCode, String)> {
     let bad = |text: &str| (StatusCode::BAD_REQUEST, text.to_owned());
     let odd = || Err(bad("the request's host holds a character that is not allowed"));
-    let mut hosts = request.headers.get_all(header::HOST).iter();
+    let mut hosts = values(&request.headers, &header::HOST);
     match (hosts.next(), hosts.next(), request.uri.authority()) {
         (Some(_), Some(_), _) => Err(bad("the request names its host twice")),
         (Some(host), None, Some(authority))
@@ -29,7 +30,7 @@ pub(super) fn named_host(request: &Parts) -> Option<HeaderValue> {
     let authority = request.uri.authority().filter(|_| request.version == Version::HTTP_2);
     match authority {
         Some(authority) => HeaderValue::try_from(authority.as_str()).ok(),
-        None => request.headers.get(header::HOST).cloned(),
+        None => values(&request.headers, &header::HOST).next().cloned(),
     }
 }
 

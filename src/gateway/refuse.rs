@@ -93,7 +93,9 @@ pub(super) fn unauthorized(
 }
 
 fn to_login(target: &Target) -> Response<GatewayBody> {
-    let next = utf8_percent_encode(target.forwarded().as_str(), QUERY_VALUE);
+    // A query of which we do not hold all is no way back.
+    let path = if target.rest().is_some() { target.path() } else { target.forwarded().as_str() };
+    let next = utf8_percent_encode(path, QUERY_VALUE);
     let mut response = Response::new(GatewayBody::from(Bytes::new()));
     *response.status_mut() = StatusCode::SEE_OTHER;
     if let Ok(location) = HeaderValue::try_from(format!("/_doorward/login?next={next}")) {

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::audit::Closing;
 use crate::domain::{ClientCertificate, add_security_headers};
 use crate::gateway::body::GatewayBody;
-use crate::gateway::check::{certificate, check};
+use crate::gateway::check::{certificate, check, check_size};
 use crate::gateway::entry::{Entry, Facts, Noted, RequestId, millis, shown_user};
 use crate::gateway::host::named_host;
 use crate::gateway::refuse::{denied, drain, error, failed, failure_reason, throttled, unauthorized};
@@ -30,7 +30,7 @@ impl Worker {
         connection: &Connection,
         place: &Place,
         request: Request<hyper::body::Incoming>,
-        framing: Result<(), BadHead>,
+        framing: Result<Option<String>, BadHead>,
     ) -> Response<GatewayBody> {
         let mut incoming = Incoming::new(request, connection);
         let forwarded = self.forwarded(connection, &incoming.parts.headers);
@@ -46,7 +46,9 @@ impl Worker {
             bytes: None,
         };
         entry.noted.path = incoming.parts.uri.path_and_query().cloned();
-        let checked = if let Some(unread) = unread {
+        let checked = if let Err(large) = check_size(&framing) {
+            Err(large)
+        } else if let Some(unread) = unread {
             // Before anything else: nobody knows whose request it is.
             Err((StatusCode::BAD_REQUEST, unread.to_string()))
         } else if !self.gateway.allowed.serves(facts.client, connection.peer) {
@@ -224,7 +226,7 @@ impl Worker {
             authority,
             has_body: incoming.body.as_ref().is_some_and(|body| !http_body::Body::is_end_stream(body)),
         };
-        let path = facts.for_browser.then(|| target.forwarded().clone());
+        let path = (facts.for_browser && target.rest().is_none()).then(|| target.forwarded().clone());
         let permit = match policy::decide(identity, target, &asked, self.gateway.engine_ui) {
             Ok(permit) => permit,
             Err(reason) => {

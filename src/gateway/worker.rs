@@ -28,14 +28,19 @@ use crate::gateway::timer::{self, CoarseTimer};
 use crate::identity::{Doors, Shared};
 use crate::listener::tls::TlsMaterial;
 use crate::listener::{
-    Accepted, AllowFrom, ServerNames, Share, Socket, TrustedProxies, UnauthenticatedBudget, accept,
+    Accepted, AllowFrom, CertificateJudge, Connection, ServerNames, Share, Socket, TrustedProxies,
+    UnauthenticatedBudget, accept,
 };
 use crate::pages::{self, PageService, PagesState};
 use crate::proxy::{self, Connector, Pool};
 use crate::streams::{Cut, SharedIo};
 
-/// Largest request head. Cookies and forwarded headers fit many times.
-const MOST_HEAD_BYTES: usize = 64 * 1024;
+/// hyper's buffer: more than the largest head that the listener lets through.
+const BUFFER_BYTES: usize = (1 << 20) + 64 * 1024;
+/// Largest head over HTTP/2, as its tables count. The library must know before anybody has authenticated.
+pub(super) const LINES: u32 = 32 * 1024;
+/// The same of who showed a certificate that lets somebody in.
+const MOST_LINES: u32 = 1 << 20;
 /// Streams of one HTTP/2 connection. Resets beyond hyper's own bound end the connection (CVE-2023-44487).
 const MOST_STREAMS: u32 = 128;
 
@@ -175,6 +180,8 @@ impl Worker {
                 return Poll::Ready(());
             }
             if !share.is_authenticated() && share.poll_evicted(cx).is_ready() {
+                // Once more: who is sending a head is told so, if that can be done at once.
+                let _ = serving.as_mut().poll(cx);
                 return Poll::Ready(());
             }
             serving.as_mut().poll(cx)
@@ -201,10 +208,26 @@ impl Worker {
         Box::pin(self.serve_accepted(accepted, false))
     }
 
+    /// A certificate that lets somebody in lets large heads in, before there was any request.
+    fn certificate_judge(&self, connection: &Connection) -> Option<CertificateJudge> {
+        let certificate = Arc::clone(connection.certificate.as_ref()?);
+        let doors = Arc::clone(&self.gateway.doors);
+        Some(Box::new(move || {
+            let door = doors.certificates.as_ref();
+            door.is_some_and(|door| door.trust().verify(&certificate, doors.clock.now()).is_ok())
+        }))
+    }
+
     async fn serve_accepted(self: Rc<Self>, accepted: Accepted, may_nest: bool) {
         let Accepted { io, connection } = accepted;
         let (peer, is_http2) = (connection.peer, connection.is_http2);
         let exit = connection.exit.clone();
+        let judge = self.certificate_judge(&connection);
+        let most_lines =
+            if judge.as_ref().is_some_and(|judge| is_http2 && judge()) { MOST_LINES } else { LINES };
+        if let Some(judge) = judge {
+            connection.head_log.judge_by(judge);
+        }
         // HTTP/2 asks once for the whole connection (GOAWAY); one that comes later is served until the end.
         let Stop { drain, gentle, .. } = &self.gateway.stop;
         let stop = if is_http2 && !drain.has_fallen() { drain.guard() } else { gentle.guard() };
@@ -250,7 +273,7 @@ impl Worker {
             }
         });
         let result = if is_http2 {
-            let serving = http2_builder().serve_connection(TokioIo::new(io), service);
+            let serving = http2_builder(most_lines).serve_connection(TokioIo::new(io), service);
             Box::pin(until_stop(serving, stop, watch, |serving| serving.graceful_shutdown())).await
         } else {
             // Boxed: what HTTP needs goes when a connection leaves it, and a tunnel may last for days.
@@ -280,16 +303,16 @@ impl Worker {
 /// hyper's own bound of 100 headers stands: any other makes it allocate two tables for each request.
 pub(super) fn http1_builder(timer: impl Timer + Send + Sync + 'static) -> http1::Builder {
     let mut builder = http1::Builder::new();
-    builder.timer(timer).header_read_timeout(HEAD_DEADLINE).max_buf_size(MOST_HEAD_BYTES).half_close(true);
+    builder.timer(timer).header_read_timeout(HEAD_DEADLINE).max_buf_size(BUFFER_BYTES).half_close(true);
     builder
 }
 
-pub(super) fn http2_builder() -> http2::Builder<Local> {
+pub(super) fn http2_builder(most_lines: u32) -> http2::Builder<Local> {
     let mut builder = http2::Builder::new(Local);
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(MOST_STREAMS)
-        .max_header_list_size(32 * 1024)
+        .max_header_list_size(most_lines)
         .initial_stream_window_size(1 << 20)
         .initial_connection_window_size(4 << 20)
         .keep_alive_interval(Duration::from_secs(30))

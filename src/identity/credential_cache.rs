@@ -11,6 +11,7 @@ use std::net::IpAddr;
 use http::{HeaderMap, header};
 
 use crate::domain::UnixSeconds;
+use crate::domain::hop::values;
 use crate::identity::credential::Identity;
 use crate::session::{self, CookieNames, RawCookie};
 use crate::token;
@@ -44,7 +45,8 @@ pub(super) struct CredentialCache {
 
 #[derive(Default)]
 struct Entries {
-    entries: HashMap<Box<[u8]>, CacheEntry>,
+    /// Only what was found good is a key, so nobody can choose keys that collide: a fast hash will do.
+    entries: HashMap<Box<[u8]>, CacheEntry, foldhash::fast::RandomState>,
     bytes: usize,
 }
 
@@ -140,7 +142,7 @@ impl Entries {
 
 /// What the headers present: the single `Authorization` value, else the single session cookie.
 pub(super) fn presented<'a>(headers: &'a HeaderMap, names: &CookieNames) -> Option<Presented<'a>> {
-    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let mut values = values(headers, &header::AUTHORIZATION);
     match (values.next(), values.next()) {
         (Some(value), None) => Some(canonical_token(value.as_bytes()).unwrap_or(Presented::Uncached)),
         (Some(_), Some(_)) => None,

@@ -5,17 +5,9 @@
 //! forward is whole; but a sender that gives both is broken or hostile, and is refused. It also drops the `#fragment` of
 //! a target: whoever judged the target before us may have read it to its end. What was dropped is only in the bytes.
 
-use std::sync::LazyLock;
-
 use http::{HeaderMap, Method, Uri, header};
-use memchr::memchr;
-use memchr::memmem::Finder;
+use memchr::{memchr, memchr_iter};
 use thiserror::Error;
-
-/// The empty line behind a head, with what ends the line before it; built once, since it is looked for in every request.
-static EMPTY_LINE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\n\r\n"));
-/// The same without its carriage return.
-static BARE_EMPTY_LINE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\n\n"));
 
 /// A head that was not read as it was written.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
@@ -23,6 +15,12 @@ pub enum BadHead {
     /// A part of the target that hyper cuts off.
     #[error("the request target must not hold a fragment ('#')")]
     Fragment,
+    /// No memory is left for the head of who has not authenticated.
+    #[error("the gateway is busy with others who have not logged in: try again")]
+    NoRoom,
+    /// More bytes than are taken, which are so many: 64 KiB of who has not authenticated on the connection yet.
+    #[error("the request's head is larger than {0} bytes")]
+    TooLarge(usize),
     /// The bytes of this request are not where they must be.
     #[error("the request does not begin where the one before it ended")]
     Lost,
@@ -39,7 +37,8 @@ pub(super) enum Body {
     Chunked,
 }
 
-/// Checks a request against `bytes`, which begin with its head, and gives the head's length and its body.
+/// Checks a request against `bytes`, which begin with its head, and gives the head's length and its body. `has_body` is
+/// what hyper says.
 ///
 /// # Errors
 /// [`BadHead`] if these are not its bytes, if its target is longer than hyper says, or if it has a transfer coding that
@@ -48,6 +47,7 @@ pub(super) fn check_head(
     method: &Method,
     uri: &Uri,
     headers: &HeaderMap,
+    has_body: bool,
     bytes: &[u8],
 ) -> Result<(usize, Body), BadHead> {
     // hyper passes over empty lines before a request (RFC 9112 section 2.2).
@@ -66,6 +66,10 @@ pub(super) fn check_head(
         return Err(BadHead::Lost);
     }
     let length = head_length(head)?;
+    // hyper makes a body of every transfer coding, and of every length but zero.
+    if !has_body {
+        return Ok((start + length, Body::None));
+    }
     if !headers.contains_key(header::TRANSFER_ENCODING) {
         return Ok((start + length, sized(headers)?));
     }
@@ -86,14 +90,15 @@ fn sized(headers: &HeaderMap) -> Result<Body, BadHead> {
 }
 
 /// The head's length with its empty line. A lone line feed ends a line too, since hyper takes it for one.
-fn head_length(head: &[u8]) -> Result<usize, BadHead> {
-    let usual = EMPTY_LINE.find(head);
-    let before = usual.and_then(|end| head.get(..=end)).unwrap_or(head);
-    match (BARE_EMPTY_LINE.find(before), usual) {
-        (Some(end), _) => Ok(end + 2),
-        (None, Some(end)) => Ok(end + 3),
-        (None, None) => Err(BadHead::Lost),
+pub(super) fn head_length(head: &[u8]) -> Result<usize, BadHead> {
+    for end in memchr_iter(b'\n', head) {
+        match head.get(end + 1..) {
+            Some([b'\n', ..]) => return Ok(end + 2),
+            Some([b'\r', b'\n', ..]) => return Ok(end + 3),
+            _ => {}
+        }
     }
+    Err(BadHead::Lost)
 }
 
 /// How many transfer codings a head names.
@@ -139,6 +144,7 @@ mod tests {
             &Method::POST,
             &Uri::from_static(target),
             &headers,
+            true,
             format!("{bytes}5\r\nhello").as_bytes(),
         );
         checked.map(|(length, body)| {
@@ -171,7 +177,7 @@ mod tests {
     #[test]
     fn i3_a_head_ends_at_the_first_empty_line_of_either_form() {
         let length = |bytes: &str| {
-            check_head(&Method::GET, &Uri::from_static("/"), &HeaderMap::new(), bytes.as_bytes())
+            check_head(&Method::GET, &Uri::from_static("/"), &HeaderMap::new(), false, bytes.as_bytes())
                 .map(|(end, _)| end)
         };
         for head in [

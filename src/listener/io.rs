@@ -1,17 +1,27 @@
 //! A client's byte stream, plain or TLS, in the one type that the HTTP server and the tunnels both know.
 
+use std::future::Future;
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::time::Sleep;
 use tokio_rustls::server::TlsStream;
 
+use crate::listener::framing::BadHead;
 use crate::listener::head_log::HeadLog;
 use crate::listener::metered::Metered;
 use crate::streams::{Peer, hung_up};
+
+/// How long, and how far, a refused request is read on.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 4 << 20;
 
 /// The one piece that is not empty, if there is no other.
 #[must_use]
@@ -41,6 +51,18 @@ pub struct ClientIo {
     /// The last read found nothing, neither in the session nor in the socket: until the socket has something, there is no
     /// need to ask the session again. hyper asks several times for each request.
     is_dry: bool,
+    /// What HTTP is to get before anything else is read.
+    pending: Bytes,
+    /// A head was ended before it was whole: no more is read.
+    is_refused: bool,
+    /// The end of a connection whose request was not read to its end.
+    lingering: Option<Box<Lingering>>,
+}
+
+#[derive(Debug)]
+struct Lingering {
+    deadline: Pin<Box<Sleep>>,
+    left: usize,
 }
 
 #[derive(Debug)]
@@ -53,22 +75,30 @@ impl ClientIo {
     /// A stream without TLS.
     #[must_use]
     pub const fn plain(socket: Metered, log: Option<HeadLog>) -> Self {
-        Self { stream: Stream::Plain(socket), log, is_dry: false }
+        Self::new(Stream::Plain(socket), log)
     }
 
     /// A stream within TLS.
     #[must_use]
     pub fn tls(stream: TlsStream<Metered>, log: Option<HeadLog>) -> Self {
-        Self { stream: Stream::Tls(Box::new(stream)), log, is_dry: false }
+        Self::new(Stream::Tls(Box::new(stream)), log)
+    }
+
+    const fn new(stream: Stream, log: Option<HeadLog>) -> Self {
+        Self { stream, log, is_dry: false, pending: Bytes::new(), is_refused: false, lingering: None }
+    }
+
+    fn metered(&self) -> &Metered {
+        match &self.stream {
+            Stream::Plain(socket) => socket,
+            Stream::Tls(stream) => stream.get_ref().0,
+        }
     }
 
     /// The socket beneath.
     #[must_use]
     pub fn socket(&self) -> &Socket {
-        match &self.stream {
-            Stream::Plain(socket) => socket.socket(),
-            Stream::Tls(stream) => stream.get_ref().0.socket(),
-        }
+        self.metered().socket()
     }
 
     /// Whether an end of input can be told from a vanished peer: only TLS says goodbye (`close_notify`).
@@ -91,6 +121,61 @@ impl ClientIo {
             Stream::Tls(stream) => stream.get_mut().1.refresh_traffic_keys().is_ok(),
             Stream::Plain(_) => false,
         }
+    }
+}
+
+impl ClientIo {
+    fn poll_stream(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let read = ready!(match &mut self.stream {
+            Stream::Plain(socket) => Pin::new(socket).poll_read(cx, buf),
+            Stream::Tls(stream) => {
+                if self.is_dry {
+                    ready!(stream.get_ref().0.socket().poll_read_ready(cx))?;
+                }
+                let polled = Pin::new(&mut **stream).poll_read(cx, buf);
+                // Only if it is the socket that the session waits for.
+                self.is_dry = polled.is_pending() && stream.get_ref().1.wants_read();
+                polled
+            }
+        });
+        // A FIN beneath TLS without its goodbye ends the input like any other end, as dockerd takes it: many clients know
+        // no other way to say that they have said all. A request that somebody cuts short is not whole for HTTP.
+        match read {
+            Err(error) if !(self.is_tls() && error.kind() == io::ErrorKind::UnexpectedEof) => {
+                Poll::Ready(Err(error))
+            }
+            _ => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// Hands out what is pending.
+    fn give(&mut self, buf: &mut ReadBuf<'_>) {
+        let part = self.pending.split_to(self.pending.len().min(buf.remaining()));
+        buf.put_slice(&part);
+    }
+
+    /// Reads on for a while behind a request that was refused before it was whole: to close with unread input resets the
+    /// connection, and its client would see that in place of the answer.
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.metered().is_evicted() {
+            return Poll::Ready(());
+        }
+        let lingering = self.lingering.get_or_insert_with(|| {
+            Box::new(Lingering { deadline: Box::pin(tokio::time::sleep(LINGER)), left: LINGER_BYTES })
+        });
+        let mut bytes = [MaybeUninit::uninit(); 4096];
+        while lingering.left > 0 && lingering.deadline.as_mut().poll(cx).is_pending() {
+            let mut buffer = ReadBuf::uninit(&mut bytes);
+            let read = ready!(match &mut self.stream {
+                Stream::Plain(socket) => Pin::new(socket).poll_read(cx, &mut buffer),
+                Stream::Tls(stream) => Pin::new(&mut **stream).poll_read(cx, &mut buffer),
+            });
+            if read.is_err() || buffer.filled().is_empty() {
+                break;
+            }
+            lingering.left = lingering.left.saturating_sub(buffer.filled().len());
+        }
+        Poll::Ready(())
     }
 }
 
@@ -181,29 +266,29 @@ impl AsyncRead for ClientIo {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
         let this = &mut *self;
-        let read = ready!(match &mut this.stream {
-            Stream::Plain(socket) => Pin::new(socket).poll_read(cx, buf),
-            Stream::Tls(stream) => {
-                if this.is_dry {
-                    ready!(stream.get_ref().0.socket().poll_read_ready(cx))?;
-                }
-                let polled = Pin::new(&mut **stream).poll_read(cx, buf);
-                // Only if it is the socket that the session waits for.
-                this.is_dry = polled.is_pending() && stream.get_ref().1.wants_read();
-                polled
-            }
-        });
-        // A FIN beneath TLS without its goodbye ends the input like any other end, as dockerd takes it: many clients know
-        // no other way to say that they have said all. A request that somebody cuts short is not whole for HTTP.
-        if let Err(error) = read
-            && !(this.is_tls() && error.kind() == io::ErrorKind::UnexpectedEof)
+        if this.metered().is_evicted()
+            && let Some(ending) = this.log.as_ref().and_then(|log| log.refuse(BadHead::NoRoom))
         {
-            return Poll::Ready(Err(error));
+            (this.pending, this.is_refused) = (Bytes::from(ending), true);
         }
-        if let Some(log) = &this.log {
-            log.note(buf.filled().get(before..).unwrap_or_default());
+        if this.is_refused || !this.pending.is_empty() {
+            this.give(buf);
+            return Poll::Ready(Ok(()));
+        }
+        let before = buf.filled().len();
+        loop {
+            ready!(this.poll_stream(cx, buf))?;
+            let read = buf.filled().get(before..).unwrap_or_default();
+            let Some(log) = this.log.as_ref().filter(|_| !read.is_empty()) else { break };
+            let Some(changed) = log.admit(read, this.metered().is_authenticated()) else { break };
+            buf.set_filled(before);
+            (this.pending, this.is_refused) = (Bytes::from(changed), log.is_refused());
+            // All of it may have been kept aside; nothing read would be the end.
+            if this.is_refused || !this.pending.is_empty() {
+                this.give(buf);
+                break;
+            }
         }
         Poll::Ready(Ok(()))
     }
@@ -225,10 +310,16 @@ impl AsyncWrite for ClientIo {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.stream {
-            Stream::Plain(socket) => Pin::new(socket).poll_shutdown(cx),
-            Stream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        if self.lingering.is_none() {
+            ready!(match &mut self.stream {
+                Stream::Plain(socket) => Pin::new(socket).poll_shutdown(cx),
+                Stream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            })?;
         }
+        if self.is_refused {
+            ready!(self.poll_linger(cx));
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn poll_write_vectored(

@@ -33,6 +33,18 @@ impl Metered {
         &self.socket
     }
 
+    /// Whether a request on this connection was authenticated, or none needs to be.
+    #[must_use]
+    pub fn is_authenticated(&self) -> bool {
+        self.share.as_ref().is_none_or(|share| share.is_authenticated())
+    }
+
+    /// Whether another connection needs the room of this one.
+    #[must_use]
+    pub fn is_evicted(&self) -> bool {
+        self.share.as_ref().is_some_and(|share| share.is_evicted())
+    }
+
     fn poll_read_charged(
         &mut self,
         share: &Share,

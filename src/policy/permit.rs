@@ -106,7 +106,14 @@ pub fn decide(
         if headers.contains_key(header::UPGRADE) {
             return Err(Denied::OnlyReading(NotReading::Route));
         }
-        check_reading(method, target.route(), target.forwarded().query(), has_body)
+        if target.rest().is_some() {
+            return Err(Denied::OnlyReading(NotReading::Form));
+        }
+        let query = target.forwarded().query();
+        // Whichever way the engine takes its path.
+        let mut readings = target.readings().into_iter();
+        readings
+            .try_for_each(|route| check_reading(method, &route, query, has_body))
             .map_err(Denied::OnlyReading)?;
     }
     let answer = AnswerRules::of(fetch, door, engine_ui);

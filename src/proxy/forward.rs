@@ -5,10 +5,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
 use http_body::Body as _;
 use hyper::upgrade::OnUpgrade;
+use smallvec::SmallVec;
 use thiserror::Error;
 
 use crate::domain::hijack::is_hijack;
@@ -21,7 +23,7 @@ use crate::proxy::headers::{self, Facts};
 use crate::proxy::hijack;
 use crate::proxy::pool::{self, Lease, Pool};
 use crate::proxy::tunnel::{self, TunnelReport};
-use crate::streams::{Answering, Exit, Guard, Upload};
+use crate::streams::{Answering, Exit, Guard, Insertion, Upload};
 
 /// What the engine is told of a client that named no host.
 const NO_HOST: HeaderValue = HeaderValue::from_static("doorward");
@@ -48,7 +50,7 @@ impl Incoming {
     pub fn new(mut request: Request<hyper::body::Incoming>, connection: &Connection) -> Self {
         // To be ignored on HTTP/1.0 (RFC 9110 section 7.8).
         let has_upgrade =
-            request.version() == Version::HTTP_11 && request.headers().contains_key(header::UPGRADE);
+            request.version() == Version::HTTP_11 && hop::has(request.headers(), &header::UPGRADE);
         let upgrade = has_upgrade.then(|| hyper::upgrade::on(&mut request));
         let (parts, body) = request.into_parts();
         let (may_leave, exit) = (!connection.is_http2, connection.exit.clone());
@@ -126,19 +128,33 @@ pub async fn forward<F: FnOnce(TunnelReport) + 'static>(
     };
     let asks_upgrade = protocol.is_some();
     let facts = Facts { identity, client: origin.client, proto: origin.proto, host: origin.host };
-    headers::prepare_request(&mut parts.headers, &facts, protocol);
-    if !parts.headers.contains_key(header::HOST) {
-        // HTTP/1.1 demands one (RFC 9112 section 3.2), whoever came without.
-        parts.headers.insert(header::HOST, origin.host.cloned().unwrap_or(NO_HOST));
-    }
     let body = body.take().filter(|body| !body.is_end_stream());
     let has_body = body.is_some();
+    let add = |headers: &mut HeaderMap| {
+        headers::add_facts(headers, &facts, protocol.as_ref());
+        if !hop::has(headers, &header::HOST) {
+            // HTTP/1.1 demands one (RFC 9112 section 3.2), whoever came without.
+            headers.insert(header::HOST, origin.host.cloned().unwrap_or(NO_HOST));
+        }
+    };
+    headers::strip_request(&mut parts.headers);
+    // What would be needed to send it a second time. It nearly never is: the client's own headers are kept, and no more.
+    let own = (!has_body && parts.method.is_idempotent()).then(|| Own::of(&parts.headers));
+    add(&mut parts.headers);
     if has_body && !parts.headers.contains_key(header::CONTENT_LENGTH) {
         // hyper leaves the body of a GET away unless it is told how to send it.
         parts.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
     let body = body.map_or_else(Upload::empty, |body| Upload::new(body, Arc::clone(&exit.input)));
-    let mut request = Some(rebuild(parts, &permit, body));
+    let headers = std::mem::take(&mut parts.headers);
+    let mut request = Some(rebuild(&parts.method, &permit, headers, body));
+    let again = own.map(|own| {
+        || {
+            let mut headers = own.into_map();
+            add(&mut headers);
+            rebuild(&parts.method, &permit, headers, Upload::empty())
+        }
+    });
 
     if is_hijack
         && !asks_upgrade
@@ -149,8 +165,9 @@ pub async fn forward<F: FnOnce(TunnelReport) + 'static>(
         return Box::pin(hijack::forward(request, &permit, &exit.takeover, pool, answering, on_close)).await;
     }
     let own_task = has_body || asks_upgrade;
-    let (mut response, lease) = send(&mut request, pool, has_body, own_task, &mut guard, &answering).await?;
-    pool.note_api_version(response.headers());
+    let rest = permit.target().rest();
+    let sent = send(&mut request, again, pool, rest, own_task, &mut guard, &answering);
+    let (mut response, lease) = sent.await?;
     let is_tunnel = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     if is_tunnel && !asks_upgrade {
         return Err(ForwardError::Unasked);
@@ -169,48 +186,78 @@ pub async fn forward<F: FnOnce(TunnelReport) + 'static>(
     Ok(Forwarded { response, is_tunnel })
 }
 
-fn rebuild(parts: &mut Parts, permit: &Permit, body: Upload) -> Request<Upload> {
+fn rebuild(method: &Method, permit: &Permit, headers: HeaderMap, body: Upload) -> Request<Upload> {
     let mut request = Request::new(body);
-    *request.method_mut() = parts.method.clone();
+    *request.method_mut() = method.clone();
     *request.uri_mut() = Uri::from(permit.target().forwarded().clone());
     *request.version_mut() = Version::HTTP_11;
-    *request.headers_mut() = std::mem::take(&mut parts.headers);
+    *request.headers_mut() = headers;
     request
 }
 
-/// Takes the request out and sends it.
+/// The client's own headers. A list: it costs less than a map.
+struct Own(SmallVec<[(HeaderName, HeaderValue); 4]>);
+
+impl Own {
+    fn of(headers: &HeaderMap) -> Self {
+        Self(headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect())
+    }
+
+    fn into_map(self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in self.0 {
+            headers.append(name, value);
+        }
+        headers
+    }
+}
+
+/// Takes the request out and sends it. `again` makes another like it, if it may be sent twice.
 async fn send(
     request: &mut Option<Request<Upload>>,
+    mut again: Option<impl FnOnce() -> Request<Upload>>,
     pool: &Rc<Pool>,
-    has_body: bool,
+    rest: Option<&Arc<str>>,
     own_task: bool,
     guard: &mut Guard,
     answering: &Answering,
 ) -> Result<(Response<hyper::body::Incoming>, Lease), ForwardError> {
-    while let Some(lease) = pool.reuse() {
-        let mut spare =
-            request.as_ref().filter(|request| !has_body && request.method().is_idempotent()).map(copy);
+    // On a new connection it is known where in its bytes the target ends.
+    while let Some(lease) = pool.reuse().filter(|_| rest.is_none()) {
         match try_send(request, lease, own_task, guard, answering).await {
             Ok(answer) => return Ok(answer),
             Err(Failure::Cut) => return Err(ForwardError::Cut),
             Err(Failure::Unsent) => {}
-            Err(Failure::Lost(error)) if error.is_parse() || spare.is_none() => return Err(lost(error)),
-            Err(Failure::Lost(_)) => {
-                *request = spare.take();
-                break;
-            }
+            Err(Failure::Lost(error)) => match again.take().filter(|_| !error.is_parse()) {
+                Some(again) => {
+                    *request = Some(again());
+                    break;
+                }
+                None => return Err(lost(error)),
+            },
         }
     }
     // Boxed, like the second attempt: most requests find a connection and never need this room.
-    let lease = Box::pin(pool.open()).await?;
+    let insertion = rest.zip(request.as_ref()).map(|(rest, request)| behind_target(request, rest));
+    let lease = Box::pin(pool.open(insertion)).await?;
     match Box::pin(try_send(request, lease, own_task, guard, answering)).await {
-        Ok(answer) => Ok(answer),
+        Ok(answer) => {
+            // An engine of another version has closed the connections to the one before it.
+            pool.note_api_version(answer.0.headers());
+            Ok(answer)
+        }
         Err(Failure::Cut) => Err(ForwardError::Cut),
         Err(Failure::Lost(error)) => Err(lost(error)),
         Err(Failure::Unsent) => {
             Err(EngineError::Connect(std::io::ErrorKind::ConnectionAborted.into()).into())
         }
     }
+}
+
+/// Writes the rest of a target behind what hyper writes of it, `METHOD target HTTP/1.1`.
+fn behind_target<B>(request: &Request<B>, rest: &Arc<str>) -> Insertion {
+    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    Insertion::new(request.method().as_str().len() + 1 + target, Bytes::copy_from_slice(rest.as_bytes()))
 }
 
 /// hyper calls a body that we gave it, and that failed, the user's error: here that is the client's.
@@ -274,14 +321,4 @@ async fn try_send(
             None => Err(Failure::Lost(error.into_error())),
         },
     }
-}
-
-/// A second copy of a request that has no body.
-fn copy(request: &Request<Upload>) -> Request<Upload> {
-    let mut copy = Request::new(Upload::empty());
-    *copy.method_mut() = request.method().clone();
-    *copy.uri_mut() = request.uri().clone();
-    *copy.version_mut() = request.version();
-    *copy.headers_mut() = request.headers().clone();
-    copy
 }

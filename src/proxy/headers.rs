@@ -8,7 +8,7 @@ mod response;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 pub use self::response::{prepare_response, prepare_trailers};
-use crate::domain::hop::{is_hop_by_hop, strip_named_by_connection, strip_where};
+use crate::domain::hop::{has, strip_hop_and, strip_where};
 use crate::identity::Identity;
 use crate::session;
 
@@ -22,6 +22,9 @@ pub const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for")
 pub const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 /// `X-Forwarded-Host`: the host that the client asked for.
 pub const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+/// Headers that the gateway adds to a request.
+const ADDED: usize = 7;
 
 /// What a client might write to be taken for somebody else, with every separator read as `-`.
 const IDENTITY: [&str; 19] = [
@@ -115,22 +118,32 @@ pub struct Facts<'a> {
 ///
 /// `Authorization` is ours. Trailers are not passed on. `Expect` has been answered on this hop: hyper sends 100 as soon as the engine's side wants
 /// the body.
-pub fn prepare_request(headers: &mut HeaderMap, facts: &Facts<'_>, upgrade: Option<HeaderValue>) {
-    strip_named_by_connection(headers);
-    strip_where(headers, |name| {
-        is_hop_by_hop(name)
-            || name == header::AUTHORIZATION
+pub fn prepare_request(headers: &mut HeaderMap, facts: &Facts<'_>, upgrade: Option<&HeaderValue>) {
+    strip_request(headers);
+    add_facts(headers, facts, upgrade);
+}
+
+/// The first half of [`prepare_request`]: what is left is the client's own.
+pub(super) fn strip_request(headers: &mut HeaderMap) {
+    strip_hop_and(headers, |name| {
+        name == header::AUTHORIZATION
             || name == header::EXPECT
             || name == header::TRAILER
             || is_forged(name.as_str())
     });
-    if headers.contains_key(header::COOKIE) {
+    if has(headers, &header::COOKIE) {
         session::strip(headers);
         join_cookies(headers);
     }
+}
+
+/// The second half: what the gateway says.
+pub(super) fn add_facts(headers: &mut HeaderMap, facts: &Facts<'_>, upgrade: Option<&HeaderValue>) {
+    // Once, and not as each of them comes.
+    headers.reserve(ADDED);
     if let Some(protocol) = upgrade {
         headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-        headers.insert(header::UPGRADE, protocol);
+        headers.insert(header::UPGRADE, protocol.clone());
     }
     if facts.identity.door() != crate::domain::Door::None {
         headers.insert(FORWARDED_USER, facts.identity.user_header().clone());
@@ -253,7 +266,7 @@ mod tests {
             proto: "https",
             host: host.as_ref(),
         };
-        prepare_request(&mut headers, &facts, upgrade);
+        prepare_request(&mut headers, &facts, upgrade.as_ref());
         headers
     }
 

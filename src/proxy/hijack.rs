@@ -33,7 +33,7 @@ pub(super) async fn forward(
     on_close: impl FnOnce(TunnelReport) + 'static,
 ) -> Result<Forwarded, ForwardError> {
     let mut guard = permit.identity().cut().guard();
-    let (mut sender, mut conn, output_end) = pool.connect().await?;
+    let (mut sender, mut conn, output_end) = pool.connect(None).await?;
     let sent = {
         let mut answer = pin!(sender.send_request(request));
         std::future::poll_fn(|cx| {

@@ -20,7 +20,7 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 
 use crate::proxy::connect::{Connector, EngineError, EngineStream};
-use crate::streams::{OutputEnd, Upload, UpstreamIo};
+use crate::streams::{Insertion, OutputEnd, Upload, UpstreamIo};
 
 /// Idle connections kept by each thread.
 const MOST_IDLE: usize = 64;
@@ -110,12 +110,12 @@ impl Pool {
         }
     }
 
-    /// A new connection.
+    /// A new connection; with bytes that are to be written within the first request on it.
     ///
     /// # Errors
     /// [`EngineError`] if there is none to be had.
-    pub async fn open(self: &Rc<Self>) -> Result<Lease, EngineError> {
-        let (sender, conn, output_end) = self.connect().await?;
+    pub async fn open(self: &Rc<Self>, insertion: Option<Insertion>) -> Result<Lease, EngineError> {
+        let (sender, conn, output_end) = self.connect(insertion).await?;
         Ok(self.lease(sender, conn, output_end))
     }
 
@@ -125,12 +125,13 @@ impl Pool {
     /// As [`Pool::open`].
     pub(super) async fn connect(
         &self,
+        insertion: Option<Insertion>,
     ) -> Result<(SendRequest<Upload>, HttpConnection, OutputEnd), EngineError> {
         let stream = self.connector.connect().await?;
         let output_end = OutputEnd::default();
         let (sender, conn) = http1::Builder::new()
             .max_buf_size(256 * 1024)
-            .handshake(TokioIo::new(UpstreamIo::new(stream, output_end.clone())))
+            .handshake(TokioIo::new(UpstreamIo::new(stream, output_end.clone(), insertion)))
             .await
             .map_err(EngineError::Http)?;
         Ok((sender, conn, output_end))
@@ -164,7 +165,7 @@ impl Pool {
 
 /// Asks the engine once which API version it speaks, so that the very first refusal can say so.
 pub async fn learn_api_version(pool: Rc<Pool>) {
-    let Ok(mut lease) = pool.open().await else { return };
+    let Ok(mut lease) = pool.open(None).await else { return };
     let mut request = http::Request::new(Upload::empty());
     *request.method_mut() = http::Method::HEAD;
     *request.uri_mut() = http::Uri::from_static("/_ping");

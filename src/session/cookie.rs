@@ -11,7 +11,10 @@ use cookie::{Cookie, CookieJar};
 use data_encoding::BASE64;
 use http::header::{COOKIE, Entry};
 use http::{HeaderMap, HeaderValue};
+use memchr::memchr;
 use percent_encoding::percent_decode;
+
+use crate::domain::hop::values;
 
 use super::names::FORMER_NAMES;
 use super::{COOKIE_PREFIX, CookieKey, CookieNames, SessionKeyText};
@@ -125,7 +128,23 @@ pub fn former_names(headers: &HeaderMap) -> impl Iterator<Item = &'static str> {
 
 /// All `name=value` pairs of all `Cookie` headers (HTTP/2 may send several: RFC 9113, 8.2.3).
 pub(super) fn pairs(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
-    headers.get_all(COOKIE).iter().flat_map(|header| header.as_bytes().split(|byte| *byte == b';'))
+    values(headers, &COOKIE).flat_map(|header| Pairs(Some(header.as_bytes())))
+}
+
+/// The parts between semicolons. Values are long, and this finds their ends many bytes at a time.
+struct Pairs<'a>(Option<&'a [u8]>);
+
+impl<'a> Iterator for Pairs<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let rest = self.0.take()?;
+        let Some((pair, behind)) = memchr(b';', rest).and_then(|end| rest.split_at_checked(end)) else {
+            return Some(rest);
+        };
+        self.0 = behind.get(1..);
+        Some(pair)
+    }
 }
 
 fn retain(headers: &mut HeaderMap, keep: impl Fn(&[u8]) -> bool) {

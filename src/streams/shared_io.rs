@@ -6,6 +6,7 @@
 //! a client that is gone in truth: so the input is read on here, a little, as long as an answer is under way.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -158,8 +159,8 @@ impl<S: AsyncRead + AsyncWrite + Peer + Unpin> SharedIo<S> {
 impl<S: AsyncRead + AsyncWrite + Peer + Unpin> State<S> {
     fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(stream) = &mut self.stream else { return Poll::Pending };
-        let mut bytes = [0_u8; AHEAD_BYTES];
-        let mut buffer = ReadBuf::new(&mut bytes);
+        let mut bytes = [MaybeUninit::uninit(); AHEAD_BYTES];
+        let mut buffer = ReadBuf::uninit(&mut bytes);
         match ready!(Pin::new(&mut *stream).poll_read(cx, &mut buffer)) {
             Err(_) => Poll::Ready(()),
             Ok(()) if buffer.filled().is_empty() => {
@@ -237,6 +238,10 @@ impl<S: AsyncRead + AsyncWrite + Peer + Unpin> AsyncWrite for SharedIo<S> {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut state = self.lock();
+        // HTTP asks more often than it writes.
+        if !state.is_unflushed {
+            return Poll::Ready(Ok(()));
+        }
         let Some(stream) = &mut state.stream else { return Poll::Ready(Ok(())) };
         ready!(Pin::new(stream).poll_flush(cx))?;
         state.is_unflushed = false;

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
+use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Tells a connection to end its output while HTTP goes on with it. One thread uses it; hyper wants streams that could
@@ -54,6 +55,22 @@ impl OutputEnd {
     }
 }
 
+/// Bytes that are written within those of HTTP: the end of a target that is longer than the HTTP library takes.
+#[derive(Debug)]
+pub struct Insertion {
+    /// So many bytes of HTTP come before.
+    before: usize,
+    bytes: Bytes,
+}
+
+impl Insertion {
+    /// Writes `bytes` behind the first `before` bytes.
+    #[must_use]
+    pub const fn new(before: usize, bytes: Bytes) -> Self {
+        Self { before, bytes }
+    }
+}
+
 /// A server that refuses an upload answers, and closes without reading the rest. An HTTP client that meets the closed
 /// door while it writes gives up, and the answer is lost that is waiting to be read. So what cannot be written any more is
 /// dropped, and the answer, or its absence, is what counts.
@@ -61,6 +78,7 @@ impl OutputEnd {
 pub struct UpstreamIo<S> {
     stream: S,
     output_end: OutputEnd,
+    insertion: Option<Box<Insertion>>,
     has_ended_output: bool,
     is_unflushed: bool,
     /// The server takes nothing any more.
@@ -71,10 +89,11 @@ pub struct UpstreamIo<S> {
 
 impl<S> UpstreamIo<S> {
     /// Over this stream.
-    pub const fn new(stream: S, output_end: OutputEnd) -> Self {
+    pub fn new(stream: S, output_end: OutputEnd, insertion: Option<Insertion>) -> Self {
         Self {
             stream,
             output_end,
+            insertion: insertion.map(Box::new),
             has_ended_output: false,
             is_unflushed: false,
             is_deaf: false,
@@ -108,12 +127,31 @@ impl<S> UpstreamIo<S> {
 }
 
 impl<S: AsyncWrite + Unpin> UpstreamIo<S> {
+    /// Writes what is to be inserted, as soon as its place is reached; `Ready` with what was written of `buf` before.
+    fn poll_insert(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        while let Some(insertion) = &mut self.insertion {
+            if insertion.before > 0 {
+                let part = buf.get(..buf.len().min(insertion.before)).unwrap_or_default();
+                let written = ready!(Pin::new(&mut self.stream).poll_write(cx, part))?;
+                insertion.before -= written;
+                return Poll::Ready(Ok(written));
+            }
+            if insertion.bytes.is_empty() {
+                self.insertion = None;
+                break;
+            }
+            let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &insertion.bytes))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            insertion.bytes.advance(written);
+        }
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
     /// Ends the output, if that is wanted and the request is out.
     fn end_output(&mut self, cx: &mut Context<'_>) {
-        if self.output_end.is_asked()
-            && !self.has_ended_output
-            && !self.is_unflushed
-            && self.output_end.0.is_begun.load(Ordering::Relaxed)
+        if !self.has_ended_output && !self.is_unflushed && self.output_end.0.is_begun.load(Ordering::Relaxed)
         {
             self.has_ended_output = Pin::new(&mut self.stream).poll_shutdown(cx).is_ready();
         }
@@ -134,7 +172,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for UpstreamIo<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        this.end_output(cx);
+        if this.output_end.is_asked() {
+            this.end_output(cx);
+        }
         let before = buf.filled().len();
         let polled = Pin::new(&mut this.stream).poll_read(cx, buf);
         match &polled {
@@ -156,7 +196,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for UpstreamIo<S> {
             return self.pretend(buf.len());
         }
         self.note_write();
-        let polled = Pin::new(&mut self.stream).poll_write(cx, buf);
+        let polled = if self.insertion.is_some() {
+            self.poll_insert(cx, buf)
+        } else {
+            Pin::new(&mut self.stream).poll_write(cx, buf)
+        };
         self.heard(polled, buf.len())
     }
 
@@ -167,7 +211,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for UpstreamIo<S> {
         let polled = Pin::new(&mut self.stream).poll_flush(cx).map_ok(|()| 0);
         ready!(self.heard(polled, 0))?;
         self.is_unflushed = false;
-        self.end_output(cx);
+        if self.output_end.is_asked() {
+            self.end_output(cx);
+        }
         Poll::Ready(Ok(()))
     }
 
@@ -183,6 +229,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for UpstreamIo<S> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.insertion.is_some() {
+            let first = bufs.iter().find(|piece| !piece.is_empty()).map_or(&[][..], |piece| piece);
+            return self.poll_write(cx, first);
+        }
         let bytes = bufs.iter().map(|piece| piece.len()).sum();
         if self.is_deaf {
             return self.pretend(bytes);

@@ -170,7 +170,7 @@ async fn over(
 ) -> Result<SendRequest<Upload>, SendError> {
     let (sender, connection) = http1::Builder::new()
         .max_buf_size(256 * 1024)
-        .handshake(TokioIo::new(UpstreamIo::new(stream, OutputEnd::default())))
+        .handshake(TokioIo::new(UpstreamIo::new(stream, OutputEnd::default(), None)))
         .await
         .map_err(SendError::Http)?;
     let connection = connection.with_upgrades();

@@ -25,6 +25,9 @@ mod container;
 #[cfg(test)]
 mod conversation;
 #[cfg(test)]
+#[path = "../corpus/targets.rs"]
+mod corpus;
+#[cfg(test)]
 mod denials;
 #[cfg(test)]
 mod directories;
@@ -46,6 +49,8 @@ mod streams;
 mod support;
 #[cfg(test)]
 mod swarm;
+#[cfg(test)]
+mod targets;
 #[cfg(test)]
 mod terminators;
 #[cfg(test)]

@@ -30,6 +30,7 @@ mod paths;
 mod pool;
 mod process;
 mod secured;
+mod sizes;
 mod streaming;
 mod tls_quality;
 mod tunnels;

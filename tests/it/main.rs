@@ -12,6 +12,8 @@ mod planted;
 mod settings;
 mod slow_peers;
 mod stores;
+#[path = "../corpus/targets.rs"]
+mod targets;
 mod tls_files;
 mod trust;
 mod tunnel;

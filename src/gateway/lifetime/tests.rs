@@ -16,7 +16,7 @@ use crate::gateway::GatewayBody;
 use crate::gateway::open_request::tests::connection;
 use crate::gateway::open_request::{Activity, IdleWatch};
 use crate::gateway::timer::CoarseTimer;
-use crate::gateway::worker::http2_builder;
+use crate::gateway::worker::{LINES, http2_builder};
 use crate::streams::Cut;
 
 const AT_MOST: Duration = Duration::from_secs(10);
@@ -40,7 +40,7 @@ fn serve(timer: &CoarseTimer) -> (DuplexStream, JoinHandle<()>) {
                 Ok::<_, Infallible>(Response::new(body))
             }
         });
-        let serving = http2_builder().serve_connection(TokioIo::new(server), service);
+        let serving = http2_builder(LINES).serve_connection(TokioIo::new(server), service);
         let _ = until_stop(serving, Cut::new().guard(), watch, |serving| serving.graceful_shutdown()).await;
     });
     (client, serving)

@@ -100,7 +100,7 @@ impl Share {
         self.state.load(Relaxed) == AUTHENTICATED
     }
 
-    pub(super) fn is_evicted(&self) -> bool {
+    pub(in crate::listener) fn is_evicted(&self) -> bool {
         self.state.load(Relaxed) == EVICTED
     }
 

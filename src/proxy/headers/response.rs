@@ -9,9 +9,12 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::percent_decode;
 use smallvec::SmallVec;
 
-use crate::domain::hop::{is_hop_by_hop, strip_named_by_connection, strip_where};
+use crate::domain::hop::{has, is_hop_by_hop, strip_hop_and, strip_where, values};
 use crate::policy::{AnswerRules, Keeping};
 use crate::session;
+
+/// Headers that are added to most answers, the one that tells how long the connection is kept among them.
+const ADDED: usize = 4;
 
 /// No script, no style, no image, no form, and an origin of nobody.
 const SANDBOX: HeaderValue = HeaderValue::from_static("sandbox; default-src 'none'");
@@ -100,20 +103,22 @@ const OF_PAGES: [&str; 11] = [
 pub fn prepare_response(status: StatusCode, headers: &mut HeaderMap, rules: AnswerRules) {
     let is_upgrade = status == StatusCode::SWITCHING_PROTOCOLS;
     let is_page = rules.is_rendered && !rules.engine_ui;
-    if !is_upgrade {
-        strip_named_by_connection(headers);
-    }
     let is_kept = rules.keeping != Keeping::AsTold;
-    strip_where(headers, |name| {
+    let is_doomed = |name: &HeaderName| {
         is_never(name.as_str())
-            || (!is_upgrade && is_hop_by_hop(name))
             || (is_page && OF_PAGES.contains(&name.as_str()))
             || (is_kept && is_for_other_caches(name))
-    });
+    };
+    if is_upgrade {
+        strip_where(headers, is_doomed);
+    } else {
+        strip_hop_and(headers, is_doomed);
+    }
     strip_own_set_cookie(headers);
     if is_upgrade {
         return;
     }
+    headers.reserve(ADDED);
     // All of one kind go with it: a second value may be the one that counts.
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if !rules.engine_ui {
@@ -178,8 +183,10 @@ fn is_for_other_caches(name: &HeaderName) -> bool {
 
 /// A type that is missing, or not exactly one, has browsers guess; and what they guess, whoever wrote the body chooses.
 fn set_type(status: StatusCode, headers: &mut HeaderMap, is_page: bool) {
-    let mut values = headers.get_all(header::CONTENT_TYPE).iter();
-    let (first, second) = (values.next(), values.next());
+    let (first, second) = {
+        let mut types = values(headers, &header::CONTENT_TYPE);
+        (types.next(), types.next())
+    };
     let has_body = !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     if first.is_none() && !has_body {
         return;
@@ -236,7 +243,7 @@ fn keep(headers: &mut HeaderMap, what: &'static str) {
 
 /// The engine must not be able to set or delete a cookie of the gateway, in any spelling that some browser takes for one.
 fn strip_own_set_cookie(headers: &mut HeaderMap) {
-    if !headers.contains_key(header::SET_COOKIE) {
+    if !has(headers, &header::SET_COOKIE) {
         return;
     }
     let kept: SmallVec<[HeaderValue; 4]> = headers

@@ -282,7 +282,6 @@ fn w6_clients_are_told_how_long_their_connection_is_kept_and_only_if_it_is() {
     for _ in 0..2 {
         let known = wire.ask(gateway.get("/w6-kept"));
         assert_eq!((known.status, known.values("keep-alive")), (200, vec!["timeout=300".to_owned()]));
-        assert_eq!(known.values("connection"), ["keep-alive"]);
     }
     let last = wire.ask(gateway.head("GET", "/w6-kept", "Connection: close\r\n"));
     assert!(last.values("keep-alive").is_empty() && last.values("connection") == ["close"], "{last:?}");

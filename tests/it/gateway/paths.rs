@@ -1,6 +1,7 @@
 //! One meaning per request target, from the client's bytes to the engine's.
 
 use super::process::{HOST, TestGateway};
+use crate::targets::{Row, rows};
 
 #[test]
 fn p1_ambiguous_targets_get_400_and_never_reach_the_engine() {
@@ -10,14 +11,17 @@ fn p1_ambiguous_targets_get_400_and_never_reach_the_engine() {
         "/p1bad/%2e%2e/x",
         "/p1bad/.%2E/x",
         "/p1bad/./x",
-        "/p1bad//x",
         "//p1bad",
-        "/p1bad/a%2Fb",
-        "/p1bad/a%5Cb",
-        "/p1bad/a\\b",
+        "/p1bad%2Fb",
+        "/v1.41/p1bad%5Cb",
+        "/p1bad/a%2f..%2fb",
+        "/p1bad/..%5cb",
+        "/p1bad/..\\b",
         "/p1bad/a%00",
+        "/p1bad/a%2500",
         "/p1bad/a%0d%0ab",
-        "/p1bad/a%252fb",
+        "/p1bad/%252e%252e/b",
+        "/p1bad/\u{fc}/../b",
         "/p1bad/a%zz",
         "/p1bad/%ff",
     ] {
@@ -42,6 +46,59 @@ fn p1_the_engine_gets_the_parsed_form_and_the_query_byte_for_byte() {
         let path = forwarded.split('?').next().unwrap();
         let line = gateway.engine.only(path).head;
         assert!(line.starts_with(&format!("GET {forwarded} HTTP/1.1\r\n")), "{line}");
+    }
+}
+
+#[test]
+fn w5_names_hold_what_an_engine_lets_them_hold_and_clients_escape_as_little_as_they_do() {
+    let gateway = TestGateway::tls();
+    for (target, forwarded) in [
+        (&b"/w5/docker.io%2flibrary%2Fx:1/json"[..], "/w5/docker.io%2Flibrary%2Fx:1/json"),
+        (b"/w5/50%25", "/w5/50%25"),
+        (b"/w5/a\\b", "/w5/a%5Cb"),
+        (b"/w5/a%5cb", "/w5/a%5Cb"),
+        (b"/w5//web/json", "/w5//web/json"),
+        (b"/w5/\"<q>\"", "/w5/%22%3Cq%3E%22"),
+        (b"/w5/b?filters={\"name\":[\"<a>\"]}", "/w5/b?filters={%22name%22:[%22%3Ca%3E%22]}"),
+        (b"/w5/c?name=M\xfcller&x=\xc3\xbc", "/w5/c?name=M%FCller&x=%C3%BC"),
+        (b"/w5/M\xc3\xbcller", "/w5/M%C3%BCller"),
+    ] {
+        let request = gateway.get("/W5-HERE");
+        let (before, behind) = request.split_once("/W5-HERE").unwrap();
+        let request = [before.as_bytes(), target, behind.as_bytes()].concat();
+        let shown = String::from_utf8_lossy(target);
+        assert_eq!(gateway.ask(request).status, 200, "{shown}");
+        let path = forwarded.split('?').next().unwrap();
+        let line = gateway.engine.heard(path).pop().unwrap_or_else(|| panic!("{shown} did not come")).head;
+        assert!(line.starts_with(&format!("GET {forwarded} HTTP/1.1\r\n")), "{shown}: {line}");
+    }
+    let latin = [&b"GET /w5-latin/M\xfcller HTTP/1.1\r\nHost: x\r\n\r\n"[..]].concat();
+    let refused = gateway.ask(latin);
+    assert_eq!(refused.status, 400);
+    assert!(!refused.message().is_empty(), "with a sentence");
+}
+
+#[test]
+fn w5_each_target_of_the_corpus_is_forwarded_in_the_spelling_that_the_engine_read_alike_or_refused() {
+    let gateway = TestGateway::single();
+    let mut seen = std::collections::HashMap::new();
+    for Row { shown, target, spelling } in rows() {
+        let request = gateway.get("/W5-HERE");
+        let (before, behind) = request.split_once("/W5-HERE").unwrap();
+        let answer = gateway.ask([before.as_bytes(), &target, behind.as_bytes()].concat());
+        let Some(spelling) = spelling else {
+            assert_eq!(answer.status, 400, "{shown}");
+            assert!(!answer.message().is_empty(), "{shown}");
+            continue;
+        };
+        assert_eq!(answer.status, 200, "{shown}: {}", answer.text());
+        let path = spelling.split('?').next().unwrap();
+        let count = seen.entry(path.to_owned()).or_insert(0);
+        let heard = gateway.engine.heard(path);
+        assert_eq!(heard.len(), *count + 1, "{shown} came as another path than {path}");
+        *count += 1;
+        let line = &heard[*count - 1].head;
+        assert!(line.starts_with(&format!("GET {spelling} HTTP/1.1\r\n")), "{shown}: {line}");
     }
 }
 
