@@ -14,7 +14,8 @@ RUN=("${BUILD[@]}" passwd libpam-modules libpam-runtime)
 # An engine of its own, an image built without a registry, clients, a browser, terminators.
 TEST=("${RUN[@]}" docker.io iptables iproute2 busybox-static debootstrap openssl curl python3-venv chromium
       fonts-dejavu-core docker-compose python3-docker fail2ban libnss3-tools nginx-light haproxy caddy procps util-linux
-      libpam-oath oathtool libpam-google-authenticator systemd pebble testssl.sh man-db mandoc fish zsh)
+      libpam-oath oathtool libpam-google-authenticator systemd pebble testssl.sh man-db mandoc fish zsh
+      podman runc)
 # An engine that builds images, and a base image where no registry can be reached.
 IMAGE=("${BUILD[@]}" docker.io busybox-static debootstrap)
 # The peers to measure against and the load generators.

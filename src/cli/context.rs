@@ -83,12 +83,15 @@ pub(super) struct ContextArgs {
     /// Make no docker context
     #[arg(long, help_heading = "Docker", conflicts_with_all = ["context", "default", "http_headers"])]
     no_context: bool,
+    /// Lead to the socket of 'doorward tunnel': for tools that ignore a context's TLS files (lazydocker, VS Code)
+    #[arg(long, help_heading = "Docker", conflicts_with_all = ["no_context", "http_headers"])]
+    tunnel: bool,
     /// Without certificates: have docker send the token from config.json, to every engine that it talks to
     #[arg(long, help_heading = "Docker")]
     http_headers: bool,
 }
 
-fn context_name(text: &str) -> Result<ContextName, String> {
+pub(super) fn context_name(text: &str) -> Result<ContextName, String> {
     ContextName::parse(text).ok_or_else(|| {
         "docker takes two or more letters, digits, '_', '.', '+' or '-', with a letter or digit in front, and not 'default'"
             .to_owned()
@@ -96,6 +99,11 @@ fn context_name(text: &str) -> Result<ContextName, String> {
 }
 
 impl ContextArgs {
+    /// Those of a tunnel's context.
+    pub(super) const fn of_tunnel(context: Option<ContextName>) -> Self {
+        Self { context, default: false, no_context: false, tunnel: true, http_headers: false }
+    }
+
     /// Whether there is to be none.
     pub(super) const fn makes_none(&self) -> bool {
         self.no_context
@@ -157,6 +165,7 @@ impl Renew {
                 seen: None,
                 old_token: None,
                 is_new: false,
+                socket: None,
             };
             if let Err(failure) = making.make(&mut login) {
                 first = first.or(Some(failure.after(&format!("{host} was not renewed"))));

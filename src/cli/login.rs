@@ -29,6 +29,8 @@ Examples:
   doorward login --web https://gate.example:8100
       approve in a browser, on this machine or another, with a code
   doorward login --user ci --password-stdin --fingerprint AB:CD:… https://gate.example:8100 < /run/secrets/password
+  doorward login --tunnel https://gate.example:8100 && doorward tunnel --detach
+      a docker context on the tunnel's socket, for lazydocker, ctop and VS Code, which send no certificates
   doorward login --ca doorward.pem --default https://gate.example:8100
       and docker uses it from now on without --context
 
@@ -169,7 +171,7 @@ impl Login {
         seen: Option<Seen>,
     ) -> Outcome {
         let old_token = before.map(|login| &login.token);
-        Making { store, args: &self.context, name, seen, old_token, is_new: true }.make(login)
+        Making { store, args: &self.context, name, seen, old_token, is_new: true, socket: None }.make(login)
     }
 
     fn converse(&self, gateway: &Gateway, name: &str) -> Result<Granted, Failure> {

@@ -2,14 +2,15 @@
 
 mod detach;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{exit, report};
-use crate::client::{GatewayUrl, Login, LoginStore, PickError};
+use super::context::{ContextArgs, Making, context_name};
+use super::{exit, failure, remote, report};
+use crate::client::{ContextName, GatewayUrl, Login, LoginStore, PickError};
 use crate::startup;
 use crate::tunnel::{End, LocalSocket, SocketError, default_path, run};
 
@@ -19,6 +20,8 @@ Examples:
       to the gateway of the last login, in the foreground; Ctrl-C ends it
   doorward tunnel --host gate.example --detach && eval \"$(doorward env --host gate.example)\"
       in the background; docker, compose, buildx and SDKs of this shell then use it
+  doorward tunnel --detach --context
+      and a docker context that leads to it: docker --context gate.example ps, lazydocker, VS Code
   doorward tunnel --socket ~/engine.sock
   systemctl --user enable --now doorward-tunnel@gate.example
       kept up by systemd
@@ -44,6 +47,9 @@ pub(super) struct Tunnel {
     /// The socket [default: see below]
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
+    /// Make a docker context that leads to the socket, under this name [default: the host's]
+    #[arg(long, value_name = "NAME", num_args = 0..=1, value_parser = context_name)]
+    context: Option<Option<ContextName>>,
     /// Go to the background once the socket is there; problems go into SOCKET.log
     #[arg(long)]
     detach: bool,
@@ -55,12 +61,15 @@ pub(super) struct Tunnel {
 impl Tunnel {
     /// Runs the tunnel until it ends.
     pub(super) fn run(&self) -> u8 {
-        let (store, login) = match choose(self.host.as_deref()) {
+        let (store, mut login) = match choose(self.host.as_deref()) {
             Ok(chosen) => chosen,
             Err(error) => return not_logged_in(&error),
         };
         let done = if self.detach {
-            detach::start(&login, self.socket.as_deref())
+            detach::start(&login, self.socket.as_deref()).map(|code| {
+                let path = self.socket.clone().unwrap_or_else(|| default_path(&login.url));
+                if code == exit::OK { self.make_context(&store, &mut login, &path) } else { code }
+            })
         } else {
             self.serve(store, login)
         };
@@ -70,13 +79,24 @@ impl Tunnel {
         })
     }
 
+    /// Makes the docker context, if one is wanted, says so, and gives an exit code.
+    fn make_context(&self, store: &LoginStore, login: &mut Login, socket: &Path) -> u8 {
+        let Some(name) = &self.context else { return exit::OK };
+        let args = ContextArgs::of_tunnel(name.clone());
+        let socket = std::path::absolute(socket).ok();
+        let name = remote::default_name();
+        let making =
+            Making { store, args: &args, name: &name, seen: None, old_token: None, is_new: false, socket };
+        failure::conclude(making.make(login))
+    }
+
     fn serve(&self, store: LoginStore, login: Login) -> anyhow::Result<u8> {
         if self.detached {
             detach::leave_terminal()?;
         }
-        let url = login.url.clone();
+        let (url, mut login) = (login.url.clone(), login);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let end = runtime.block_on(async {
+        let (socket, stop) = runtime.block_on(async {
             let socket = self.open(&login)?;
             let stop = stop()?;
             if self.detached {
@@ -85,12 +105,16 @@ impl Tunnel {
                 report::complain(format_args!("{url} is on unix://{}", socket.path().display()));
             }
             startup::diagnose();
-            let end = run(&socket, store, login, stop).await;
-            if self.detached && end != End::LoginEnded {
-                detach::forget(socket.path());
-            }
-            anyhow::Ok(end)
+            anyhow::Ok((socket, stop))
         })?;
+        let made = self.make_context(&store, &mut login, socket.path());
+        if made != exit::OK {
+            return Ok(made);
+        }
+        let end = runtime.block_on(run(&socket, store, login, stop));
+        if self.detached && end != End::LoginEnded {
+            detach::forget(socket.path());
+        }
         Ok(conclude(end, &url))
     }
 

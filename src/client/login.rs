@@ -43,6 +43,9 @@ pub struct ContextRecord {
     /// Whether the token was written into Docker's `config.json`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub http_headers: bool,
+    /// The socket of `doorward tunnel` that it leads to, in place of the gateway.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tunnel: Option<PathBuf>,
 }
 
 /// A client certificate that the gateway has issued.

@@ -96,6 +96,7 @@ mod tests {
                 folder: "/x".into(),
                 certificate: None,
                 http_headers: false,
+                tunnel: None,
             }),
         }
     }

@@ -40,6 +40,8 @@ mod life_cycle;
 #[cfg(test)]
 mod login;
 #[cfg(test)]
+mod podman;
+#[cfg(test)]
 mod reading;
 #[cfg(test)]
 mod run;

@@ -3,13 +3,13 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::PathBuf;
-use std::process::{ChildStdin, Stdio};
+use std::process::{ChildStdin, Command, Stdio};
 use std::time::Duration;
 
 use crate::support::cli::{Cli, Way, client_ways, programs};
 use crate::support::process::Running;
 use crate::support::scope::Scope;
-use crate::support::{engine, process, wait};
+use crate::support::{engine, process, tunnel, wait};
 
 /// Longest wait for two hundred clients on a small machine.
 const BOUND: Duration = Duration::from_secs(120);
@@ -21,6 +21,24 @@ fn gf14_two_hundred_tunnels_carry_their_own_words() {
     many(&Cli::new(&programs()[0], Way::Socket), count.min(20));
     for way in client_ways() {
         many(&Cli::new(&programs()[0], way), count);
+    }
+}
+
+#[test]
+fn w6_docker_uses_a_context_that_leads_to_a_tunnels_socket() {
+    let tunnel = tunnel::shared();
+    let scope = Scope::new();
+    for program in programs() {
+        let docker = |args: &[&str]| {
+            let mut command = Command::new(program);
+            command.arg("--config").arg(&tunnel.docker).args(["--context", tunnel::CONTEXT]).args(args);
+            command.env_remove("DOCKER_HOST");
+            process::run(command).ok()
+        };
+        docker(&["version"]);
+        let label = scope.label();
+        let said = docker(&["run", "--rm", "--label", &label, "busybox", "echo", "by the tunnel"]);
+        assert_eq!(said.text(), "by the tunnel");
     }
 }
 

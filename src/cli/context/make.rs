@@ -1,10 +1,12 @@
 //! Makes a docker context for a login, or makes it anew.
 
+use std::path::PathBuf;
+
 use anyhow::{Context, anyhow};
 use zeroize::Zeroizing;
 
 use super::ContextArgs;
-use super::tell::{Lacks, tell};
+use super::tell::{Lacks, tell, tell_of_tunnel};
 use crate::ca::{Algorithm, LeafKey};
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::remote;
@@ -14,9 +16,13 @@ use crate::client::{
     revoke_certificate,
 };
 use crate::domain::UnixSeconds;
+use crate::tunnel::default_path;
 
 /// A certificate that ends so much earlier than the login lasts as long as the login: clocks differ.
 const NEARLY: UnixSeconds = 120;
+
+const NOT_MADE: &str = "the docker context was not made";
+const ENDED_MEANWHILE: &str = "the login was ended meanwhile";
 
 /// What is known about a login whose context is made.
 pub(in crate::cli) struct Making<'a> {
@@ -29,6 +35,8 @@ pub(in crate::cli) struct Making<'a> {
     /// The token in whose place this login's has come: the login is new.
     pub(in crate::cli) old_token: Option<&'a Secret>,
     pub(in crate::cli) is_new: bool,
+    /// The socket of the tunnel that is being opened for it.
+    pub(in crate::cli) socket: Option<PathBuf>,
 }
 
 /// By what docker proves who it speaks for.
@@ -62,6 +70,9 @@ impl Making<'_> {
             forget(login, self.old_token.unwrap_or(&login.token), old)?;
         }
         let kept = before.as_ref().filter(|old| !moved(old));
+        if let Some(socket) = self.tunnel(login, kept) {
+            return self.make_for_tunnel(&docker, &context, login, before.as_ref(), socket);
+        }
         let has = self.proof(&docker, &context, login, kept)?;
         self.write(&docker, &context, login, &has)?;
 
@@ -69,11 +80,11 @@ impl Making<'_> {
         let wants_header = self.args.http_headers || before.is_some_and(|old| old.http_headers);
         let http_headers = wants_header && certificate.is_none();
         let (name, folder) = (context.as_str().to_owned(), docker.path().to_owned());
-        let record = ContextRecord { name, folder, certificate, http_headers };
+        let record = ContextRecord { name, folder, certificate, http_headers, tunnel: None };
         login.context = Some(record.clone());
         if !self.store.update(login)? {
             docker.remove_context(&context, &login.url)?;
-            return Err(anyhow!("the login was ended meanwhile").into());
+            return Err(anyhow!(ENDED_MEANWHILE).into());
         }
         self.header(&docker, login, http_headers)?;
         if self.args.default {
@@ -81,6 +92,47 @@ impl Making<'_> {
         }
         let lacks = if let Has::Nothing(lacks) = has { lacks } else { Lacks::Issue };
         tell(&record, &lacks, docker.is_selected(&context));
+        Ok(())
+    }
+
+    /// The tunnel's socket, if the context is to lead there. A context that is renewed leads where it led.
+    fn tunnel(&self, login: &Login, kept: Option<&ContextRecord>) -> Option<PathBuf> {
+        let known = kept.and_then(|record| record.tunnel.clone());
+        match (&self.socket, self.args.tunnel) {
+            (Some(socket), _) => Some(socket.clone()),
+            (None, true) => Some(known.unwrap_or_else(|| default_path(&login.url))),
+            (None, false) => known.filter(|_| !self.is_new),
+        }
+    }
+
+    /// Neither certificate nor token stands in it: the tunnel has the login.
+    fn make_for_tunnel(
+        &self,
+        docker: &DockerFolder,
+        context: &ContextName,
+        login: &mut Login,
+        before: Option<&ContextRecord>,
+        socket: PathBuf,
+    ) -> Outcome {
+        let description = describe(login);
+        let host = format!("unix://{}", socket.display());
+        docker.put_context(context, &login.url, &host, &description, None).context(NOT_MADE)?;
+        if let Some(unused) = before.and_then(|record| record.certificate.as_ref()) {
+            give_up(login, unused);
+        }
+        let (name, folder) = (context.as_str().to_owned(), docker.path().to_owned());
+        let record =
+            ContextRecord { name, folder, certificate: None, http_headers: false, tunnel: Some(socket) };
+        login.context = Some(record.clone());
+        if !self.store.update(login)? {
+            docker.remove_context(context, &login.url)?;
+            return Err(anyhow!(ENDED_MEANWHILE).into());
+        }
+        self.header(docker, login, false)?;
+        if self.args.default {
+            docker.select(context)?;
+        }
+        tell_of_tunnel(&record, &login.url, self.socket.is_some(), docker.is_selected(context));
         Ok(())
     }
 
@@ -129,17 +181,13 @@ impl Making<'_> {
             Ok(false) => None,
             Err(error) => Some(error),
         };
-        // Nobody will use it. It ends with the login if this does not reach the gateway.
-        let gateway = login.gateway();
-        let _ = remote::wait_for(async {
-            tokio::time::timeout(remote::LAST_WORD, revoke_certificate(&gateway, &record.id)).await
-        });
+        give_up(login, record);
         let at = record.url.as_ref().unwrap_or(&login.url).clone();
         Ok(Has::Nothing(Lacks::Way { at, error }))
     }
 
     fn write(&self, docker: &DockerFolder, context: &ContextName, login: &mut Login, has: &Has) -> Outcome {
-        let description = format!("{} at {}, by doorward login", login.user, login.url.authority());
+        let description = describe(login);
         let endpoint = has.certificate().and_then(|certificate| certificate.url.clone());
         let ca = if login.url.is_secure() {
             let seen = match (&self.seen, &endpoint) {
@@ -166,11 +214,11 @@ impl Making<'_> {
             .put_context(
                 context,
                 &login.url,
-                endpoint.as_ref().unwrap_or(&login.url),
+                &format!("tcp://{}", endpoint.as_ref().unwrap_or(&login.url).authority()),
                 &description,
                 files.as_ref(),
             )
-            .context("the docker context was not made")?)
+            .context(NOT_MADE)?)
     }
 
     fn header(&self, docker: &DockerFolder, login: &Login, wanted: bool) -> Outcome {
@@ -181,6 +229,18 @@ impl Making<'_> {
         }
         Ok(())
     }
+}
+
+fn describe(login: &Login) -> String {
+    format!("{} at {}, by doorward login", login.user, login.url.authority())
+}
+
+/// Ends a certificate that nobody will use. It ends with the login if this does not reach the gateway.
+fn give_up(login: &Login, certificate: &CertificateRecord) {
+    let gateway = login.gateway();
+    let _ = remote::wait_for(async {
+        tokio::time::timeout(remote::LAST_WORD, revoke_certificate(&gateway, &certificate.id)).await
+    });
 }
 
 /// Whether a certificate lets in, or why not. Nothing that the gateway says of it is believed before it was tried.

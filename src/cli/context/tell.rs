@@ -46,7 +46,26 @@ pub(super) fn tell(context: &ContextRecord, lacks: &Lacks, is_default: bool) {
             lacks.words()
         )),
     }
-    // Docker's own variables count before any context.
+    tell_of_variables(is_default);
+}
+
+/// Says what leads to a tunnel, and how there is one.
+pub(super) fn tell_of_tunnel(context: &ContextRecord, url: &GatewayUrl, is_open: bool, is_default: bool) {
+    let name = &context.name;
+    let how = if is_default { String::new() } else { format!(" --context {name}") };
+    let start = if is_open {
+        String::new()
+    } else {
+        format!("; start it: doorward tunnel --host {} --detach", url.authority())
+    };
+    report::complain(format_args!(
+        "docker context {name}, on the tunnel's socket{start}; then: docker{how} ps"
+    ));
+    tell_of_variables(is_default);
+}
+
+/// Docker's own variables count before any context.
+fn tell_of_variables(is_default: bool) {
     for variable in ["DOCKER_HOST", "DOCKER_CONTEXT"] {
         let value = std::env::var(variable).unwrap_or_default();
         if is_default && !value.is_empty() {

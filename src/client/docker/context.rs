@@ -116,8 +116,8 @@ impl DockerFolder {
         if self.may_write(name, url)? { Ok(()) } else { Err(DockerFault::Foreign(name.clone())) }
     }
 
-    /// Writes a gateway's context, in place of the one that it had under this name. Docker connects to `endpoint`, which may
-    /// be another port of the gateway; without `tls` it says plain HTTP.
+    /// Writes a gateway's context, in place of the one that it had under this name. Docker connects to `host` (`tcp://` or
+    /// `unix://`), which may be another port of the gateway; without `tls` it says plain HTTP.
     ///
     /// # Errors
     /// [`DockerFault::Foreign`] if the name is another's.
@@ -125,7 +125,7 @@ impl DockerFolder {
         &self,
         name: &ContextName,
         url: &GatewayUrl,
-        endpoint: &GatewayUrl,
+        host: &str,
         description: &str,
         tls: Option<&TlsFiles<'_>>,
     ) -> Result<(), DockerFault> {
@@ -140,7 +140,7 @@ impl DockerFolder {
             "Name": name.as_str(),
             "Metadata": { "Description": description, "Doorward": url.authority() },
             "Endpoints": { ENDPOINT: {
-                "Host": format!("tcp://{}", endpoint.authority()),
+                "Host": host,
                 "SkipTLSVerify": false,
             } },
         });
@@ -247,6 +247,8 @@ mod tests {
     use crate::client::GatewayUrl;
     use crate::client::docker::{ContextName, DockerFault, DockerFolder};
 
+    const HOST: &str = "tcp://gate.example:8100";
+
     fn folder() -> (tempfile::TempDir, DockerFolder) {
         let folder = tempfile::tempdir().unwrap();
         let docker = DockerFolder::at(folder.path().join(".docker"));
@@ -263,7 +265,7 @@ mod tests {
         let (name, url) = (ContextName::parse("gate").unwrap(), url("gate.example"));
         let key = "KEY".to_owned().into();
         let files = TlsFiles { ca: "CA", proof: Proof::New { chain: "CERT", key: &key } };
-        docker.put_context(&name, &url, &url, "bob", Some(&files)).unwrap();
+        docker.put_context(&name, &url, HOST, "bob", Some(&files)).unwrap();
         let meta = docker.path().join("contexts/meta").join(name.folder()).join("meta.json");
         let meta: serde_json::Value = serde_json::from_slice(&fs::read(meta).unwrap()).unwrap();
         assert_eq!(meta["Name"], "gate");
@@ -277,14 +279,14 @@ mod tests {
         assert_eq!(fs::metadata(&tls).unwrap().mode() & 0o777, 0o700);
         assert_eq!(docker.key_of(&name).unwrap().unwrap().as_str(), "KEY");
         docker
-            .put_context(&name, &url, &url, "bob", Some(&TlsFiles { ca: "NEW", proof: Proof::Kept }))
+            .put_context(&name, &url, HOST, "bob", Some(&TlsFiles { ca: "NEW", proof: Proof::Kept }))
             .unwrap();
         assert_eq!(fs::read_to_string(tls.join("ca.pem")).unwrap(), "NEW");
         assert_eq!(fs::read_to_string(tls.join("cert.pem")).unwrap(), "CERT");
         assert_eq!(docker.chain_of(&name).unwrap().as_deref(), Some("CERT"));
         // Without a certificate none may stay from before.
         docker
-            .put_context(&name, &url, &url, "bob", Some(&TlsFiles { ca: "CA", proof: Proof::Nothing }))
+            .put_context(&name, &url, HOST, "bob", Some(&TlsFiles { ca: "CA", proof: Proof::Nothing }))
             .unwrap();
         assert!(
             !tls.join("key.pem").exists() && !tls.join("cert.pem").exists() && tls.join("ca.pem").exists()
@@ -305,7 +307,7 @@ mod tests {
         {
             fs::write(meta.join("meta.json"), text).unwrap();
             assert_eq!(docker.owner(&name).unwrap(), Owner::Foreign);
-            let put = docker.put_context(&name, &url, &url, "bob", None);
+            let put = docker.put_context(&name, &url, HOST, "bob", None);
             assert!(matches!(put, Err(DockerFault::Foreign(_))));
             assert!(!docker.remove_context(&name, &url).unwrap());
             assert_eq!(fs::read_to_string(meta.join("meta.json")).unwrap(), text);
@@ -318,12 +320,9 @@ mod tests {
         let (_folder, docker) = folder();
         let (one, other) = (url("gate.example"), url("gate.example:9000"));
         let name = docker.name_for(&one).unwrap();
-        docker.put_context(&name, &one, &one, "bob", None).unwrap();
+        docker.put_context(&name, &one, HOST, "bob", None).unwrap();
         assert_eq!(docker.name_for(&one).unwrap(), name);
         assert_eq!(docker.name_for(&other).unwrap().as_str(), "gate.example-9000");
-        assert!(matches!(
-            docker.put_context(&name, &other, &other, "bob", None),
-            Err(DockerFault::Foreign(_))
-        ));
+        assert!(matches!(docker.put_context(&name, &other, HOST, "bob", None), Err(DockerFault::Foreign(_))));
     }
 }

@@ -1,6 +1,7 @@
 //! Names of docker contexts.
 
 use std::fmt;
+use std::net::Ipv6Addr;
 
 use aws_lc_rs::digest::{SHA256, digest};
 
@@ -26,8 +27,13 @@ impl ContextName {
     /// Names for a gateway's context, the best one first: its host, then its host and port.
     #[must_use]
     pub fn for_gateway(url: &GatewayUrl) -> Vec<Self> {
-        let host: String = url
-            .host()
+        // Of an IPv6 address little would be left that a person could tell from a number.
+        let host = match url.host().parse::<Ipv6Addr>() {
+            Ok(address) if address.is_loopback() => "ipv6-loopback".to_owned(),
+            Ok(address) => format!("ipv6-{address}"),
+            Err(_) => url.host().to_owned(),
+        };
+        let host: String = host
             .chars()
             .map(|c| if c.is_ascii_alphanumeric() || "_.+-".contains(c) { c } else { '-' })
             .collect();
@@ -64,8 +70,8 @@ mod tests {
         for (url, names) in [
             ("https://gate.example:8100", vec!["gate.example", "gate.example-8100"]),
             ("https://10.0.0.1:8100", vec!["10.0.0.1", "10.0.0.1-8100"]),
-            ("https://[::1]:8100", vec!["1-8100"]),
-            ("https://[fd00::12]:8100", vec!["fd00--12", "fd00--12-8100"]),
+            ("https://[::1]:8100", vec!["ipv6-loopback", "ipv6-loopback-8100"]),
+            ("https://[fd00::12]:8100", vec!["ipv6-fd00--12", "ipv6-fd00--12-8100"]),
             ("https://default:8100", vec!["default-8100"]),
             ("https://x:8100", vec!["x-8100"]),
         ] {

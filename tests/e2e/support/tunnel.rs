@@ -18,12 +18,17 @@ use super::{keeper, sockets, tls, wait};
 
 const START: Duration = Duration::from_secs(30);
 
+/// The docker context of a tunnel.
+pub(crate) const CONTEXT: &str = "by-tunnel";
+
 static SHARED: OnceLock<Tunnel> = OnceLock::new();
 
 /// A running tunnel and its terminator.
 pub(crate) struct Tunnel {
     /// What clients are given.
     pub(crate) socket: PathBuf,
+    /// Docker's configuration, with a context that leads to it.
+    pub(crate) docker: PathBuf,
     terminator: Child,
     tunnel: Child,
     _scope: Scope,
@@ -55,11 +60,14 @@ impl Tunnel {
         LoginStore::at(home.clone()).put(&login).expect("scratch folder");
         let socket = scope.file("s");
         let mut command = keeper::tied(env!("CARGO_BIN_EXE_doorward"));
-        command.args(["tunnel", "--socket"]).arg(&socket).env("DOORWARD_CONFIG_HOME", &home);
+        let docker = scope.file("docker");
+        command.args(["tunnel", "--context", CONTEXT, "--socket"]).arg(&socket);
+        command.env("DOORWARD_CONFIG_HOME", &home).env("DOCKER_CONFIG", &docker);
         command.stdin(Stdio::null()).stdout(Stdio::null());
         let tunnel = keeper::spawn(command);
         wait::until_true("the tunnel to listen", START, || socket.exists());
-        Self { socket, terminator, tunnel, _scope: scope }
+        wait::until_true("the docker context", START, || docker.join("contexts/meta").exists());
+        Self { socket, docker, terminator, tunnel, _scope: scope }
     }
 
     /// The tunnel's own process.

@@ -43,6 +43,37 @@ fn gc4_login_makes_a_context_that_docker_understands_and_logout_removes_it() {
     assert_eq!(read(config), json!({ "auths": { "r.example": {} } }));
 }
 
+/// What docker connects to by the only context.
+fn endpoint(home: &Home) -> String {
+    let metas: Vec<PathBuf> = fs::read_dir(home.path(".docker/contexts/meta"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path().join("meta.json"))
+        .collect();
+    let [meta] = metas.try_into().unwrap();
+    read(meta)["Endpoints"]["docker"]["Host"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn w6_a_login_for_a_tunnel_makes_a_context_on_its_socket_and_keeps_it_there() {
+    let (home, door) = (Home::new(), Door::shared());
+    let said = home.log_in(&door, BOB, &["--tunnel"]).expect(0).err;
+    assert!(said.contains("doorward tunnel --host 127.0.0.1:") && said.contains("--detach"), "{said}");
+    let host = endpoint(&home);
+    assert!(host.starts_with("unix:///") && host.ends_with(".sock"), "{host}");
+    assert!(!home.path(".docker/contexts/tls").exists(), "the tunnel has the login");
+    assert_eq!(home.entry(&door)["context"]["certificate"], Value::Null);
+    home.run(&["context", "renew"]).expect(0);
+    assert_eq!(endpoint(&home), host);
+    // What is asked for last counts.
+    home.log_in(&door, BOB, &[]).expect(0);
+    assert_eq!(endpoint(&home), format!("tcp://{}", door.address));
+    home.run(&["context", "renew", "127.0.0.1", "--tunnel"]).expect(0);
+    assert_eq!(endpoint(&home), host);
+    home.run(&["login", "--tunnel", "--no-context", "https://127.0.0.1:1"]).expect(2);
+    home.run(&["logout"]).expect(0);
+    assert!(!home.path(".docker/contexts/meta").exists() || home.files().is_empty());
+}
+
 #[test]
 fn a_context_can_go_while_the_login_stays() {
     let (home, door) = (Home::new(), Door::shared());
