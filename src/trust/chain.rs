@@ -137,7 +137,7 @@ impl<'a> Way<'a> {
     /// Builds a path. Gives when the first of its intermediate CAs ends, and what their name constraints bind. The dates of
     /// a CA that is trusted do not count, as everywhere: whoever put it into the file trusts it until they take it out.
     fn find(&self, leaf: &CertificateDer<'_>, between: &[CertificateDer<'_>]) -> Result<Verified, Refusal> {
-        let end = EndEntityCert::try_from(leaf).map_err(|_| Refusal::Malformed)?;
+        let end = EndEntityCert::try_from(leaf).map_err(Refusal::from)?;
         let now =
             UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(self.now).unwrap_or_default()));
         // The path that was judged last: the one that is taken, or why none is.

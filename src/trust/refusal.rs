@@ -11,6 +11,8 @@ pub enum Refusal {
     Ambiguous,
     /// A CA in its chain may issue for certain names only, and the field that would name its user is none of them.
     Constrained,
+    /// An extension that must be understood is not understood here (RFC 5280 section 4.2).
+    Critical,
     /// Its revocation list is over.
     CrlExpired,
     /// Its revocation list is of the future.
@@ -23,7 +25,7 @@ pub enum Refusal {
     NoName,
     /// Its time is over.
     Expired,
-    /// It is no X.509 certificate, or one with what is not understood here.
+    /// It is no X.509 certificate, or is not written as one must be.
     Malformed,
     /// Its time has not come.
     NotYetValid,
@@ -33,6 +35,8 @@ pub enum Refusal {
     NotACa,
     /// It was revoked, or its own CA does not know of having issued it.
     Revoked,
+    /// A signature in its chain is of a kind that is not checked here.
+    Signature,
     /// Nobody can tell whether it was revoked.
     StatusUnknown,
     /// No CA that is trusted here issued it.
@@ -53,6 +57,10 @@ impl Refusal {
                 "client certificate: a CA in its chain has name constraints, which do not bind the field that names its \
                  user"
             }
+            Self::Critical => {
+                "client certificate: it, or a CA in its chain, has a critical extension that is not understood here: \
+                 certificate policies, for instance, must not be critical"
+            }
             Self::CrlNotYetValid => {
                 "client certificate: the revocation list of its CA is of the future; compare the clocks"
             }
@@ -65,13 +73,15 @@ impl Refusal {
             }
             Self::NoName => "client certificate: the field that names its user is not in it",
             Self::Expired => "client certificate: it has expired",
-            Self::Malformed => {
-                "client certificate: it cannot be read, or has extensions that are not understood here"
-            }
+            Self::Malformed => "client certificate: it cannot be read",
             Self::NotYetValid => "client certificate: it is not valid yet",
             Self::NotACa => "client certificate: a CA in its chain may not issue certificates",
             Self::NotMapped => "client certificate: the mapping file does not know it",
             Self::Revoked => "client certificate: it was revoked",
+            Self::Signature => {
+                "client certificate: a signature in its chain is of a kind that is not checked here: RSA-PSS needs a salt as \
+                 long as its hash, and SHA-1 and DSA are too weak"
+            }
             Self::StatusUnknown => "client certificate: there is no revocation list by the key of its CA",
             Self::UnknownCa => "client certificate: no CA that is trusted here issued it",
             Self::Usage => {
@@ -92,7 +102,8 @@ impl Refusal {
             }
             Self::UnknownCa | Self::Depth | Self::NotACa => CertificateError::UnknownIssuer,
             Self::Usage => CertificateError::InvalidPurpose,
-            Self::Malformed => CertificateError::BadEncoding,
+            Self::Critical => CertificateError::UnhandledCriticalExtension,
+            Self::Malformed | Self::Signature => CertificateError::BadEncoding,
             Self::Ambiguous | Self::Constrained | Self::Name | Self::NoName | Self::NotMapped => {
                 CertificateError::ApplicationVerificationFailure
             }
@@ -111,10 +122,12 @@ impl From<webpki::Error> for Refusal {
             Error::EndEntityUsedAsCa => Self::NotACa,
             Error::MaximumPathDepthExceeded | Error::PathLenConstraintViolated => Self::Depth,
             Error::RequiredEkuNotFoundContext(_) | Error::EmptyEkuExtension => Self::Usage,
+            Error::UnsupportedCriticalExtension => Self::Critical,
+            // Whatever key the CA has.
+            Error::UnsupportedSignatureAlgorithmContext(_) => Self::Signature,
             Error::UnknownIssuer
             | Error::InvalidSignatureForPublicKey
-            | Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_)
-            | Error::UnsupportedSignatureAlgorithmContext(_) => Self::UnknownCa,
+            | Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => Self::UnknownCa,
             _ => Self::Malformed,
         }
     }

@@ -38,7 +38,7 @@ fn i19_what_may_not_issue_certificates_is_no_ca_in_between() {
         (
             "with an unknown critical extension",
             &format!("{CA}1.2.3.4=critical,DER:05:00\n"),
-            Err(Refusal::Malformed),
+            Err(Refusal::Critical),
         ),
     ] {
         let house = below(extensions);
@@ -50,6 +50,49 @@ fn i19_what_may_not_issue_certificates_is_no_ca_in_between() {
         let now = time::OffsetDateTime::now_utc().unix_timestamp();
         assert_eq!(trust.verify(&house.chain(&["bob", "mid"]), now), expected, "{what}");
     }
+}
+
+#[test]
+fn w11_critical_policies_and_unusual_signatures_have_a_reason_of_their_own() {
+    let policies = "certificatePolicies=critical,1.2.3.4\n";
+    let house = House::new();
+    house.root("ca", "CA", CA);
+    house.issue("ca", "bob", "bob", "0a", &format!("{CLIENT}{policies}"));
+    let trust = house.trust(&["ca.pem"], &[]).unwrap();
+    let refused = house.user(&trust, &["bob"]).unwrap_err();
+    assert_eq!(refused, Refusal::Critical);
+    assert!(refused.as_str().contains("certificate policies"), "{}", refused.as_str());
+    let mid = below(&format!("{CA}{policies}"));
+    let trust = mid.trust(&["ca.pem"], &[]).unwrap();
+    assert_eq!(mid.user(&trust, &["bob", "mid"]), Err(Refusal::Critical));
+
+    house.write(
+        "rsa.cnf",
+        format!("[req]\ndistinguished_name=dn\nprompt=no\nx509_extensions=ca\n[dn]\nCN=RSA\n[ca]\n{CA}"),
+    );
+    let (is_made, said) = house.try_openssl(
+        "req -x509 -newkey rsa:2048 -nodes -keyout rsa.key -out rsa.pem -days 30 -config rsa.cnf",
+    );
+    assert!(is_made, "{said}");
+    let trust = house.trust(&["rsa.pem"], &[]).unwrap();
+    for (options, expected) in [
+        ("-sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:32", Ok("bob".to_owned())),
+        ("-sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:20", Err(Refusal::Signature)),
+        (
+            "-sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:32 -sigopt rsa_mgf1_md:sha1",
+            Err(Refusal::Signature),
+        ),
+        ("-sha1", Err(Refusal::Signature)),
+    ] {
+        house.write("ext", CLIENT);
+        let (is_made, said) = house.try_openssl(&format!(
+            "x509 -req -in bob.csr -CA rsa.pem -CAkey rsa.key -set_serial 0x0b -days 30 -extfile ext {options} -out bob.pem"
+        ));
+        assert!(is_made, "{said}");
+        house.write("req.cnf", "[req]\ndistinguished_name=dn\n[dn]\n");
+        assert_eq!(house.user(&trust, &["bob"]), expected, "{options}");
+    }
+    assert!(Refusal::Signature.as_str().contains("RSA-PSS"));
 }
 
 #[test]
