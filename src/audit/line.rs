@@ -23,6 +23,9 @@ const SEGMENT_END: usize = 12;
 pub struct Line<'a> {
     /// RFC 3339, UTC, milliseconds.
     pub time: String,
+    /// `user`, `door` and `credential` as [`who`] has written them, if somebody has.
+    #[serde(skip)]
+    pub who: Option<&'a str>,
     /// Always `request`.
     pub event: &'static str,
     /// The request's id, also in `X-Request-Id` of the gateway's own answers.
@@ -114,15 +117,9 @@ impl Line<'_> {
         put_plain(out, b"\",\"event\":\"", self.event);
         put_plain(out, b"\",\"id\":\"", self.id);
         out.push(b'"');
-        if let Some(user) = self.user {
-            put(out, b",\"user\":", user);
-        }
-        if let Some(door) = self.door {
-            put_plain(out, b",\"door\":\"", door);
-            out.push(b'"');
-        }
-        if let Some(credential) = self.credential {
-            put(out, b",\"credential\":", credential);
+        match self.who {
+            Some(who) => out.extend_from_slice(who.as_bytes()),
+            None => put_who(out, self.user, self.door, self.credential),
         }
         if let Some(certificate) = self.certificate {
             put_plain(out, b",\"certificate\":\"", certificate);
@@ -134,15 +131,33 @@ impl Line<'_> {
         put_plain(out, b",\"method\":\"", &self.method);
         out.push(b'"');
         put_clean(out, b",\"path\":", &self.path);
-        put(out, b",\"status\":", &self.status);
-        if let Some(bytes) = &self.bytes {
-            put(out, b",\"bytes\":", bytes);
+        put_number(out, b",\"status\":", u64::from(self.status));
+        if let Some(bytes) = self.bytes {
+            put_number(out, b",\"bytes\":", bytes);
         }
         put_millis(out, b",\"duration_ms\":", self.duration_ms);
         if let Some(reason) = self.reason {
             put(out, b",\"reason\":", reason);
         }
         out.extend_from_slice(b"}\n");
+    }
+}
+
+/// Who sent a request, as it stands in each of their lines.
+#[must_use]
+pub fn who(user: Option<&str>, door: &str, credential: &str) -> Box<str> {
+    let mut out = Vec::new();
+    put_who(&mut out, user, Some(door), Some(credential));
+    String::from_utf8_lossy(&out).into()
+}
+
+fn put_who(out: &mut Vec<u8>, user: Option<&str>, door: Option<&str>, credential: Option<&str>) {
+    for (name, value) in
+        [(&b",\"user\":"[..], user), (b",\"door\":", door), (b",\"credential\":", credential)]
+    {
+        if let Some(value) = value {
+            put(out, name, value);
+        }
     }
 }
 
@@ -162,6 +177,21 @@ fn put_clean(out: &mut Vec<u8>, name: &[u8], text: &str) {
     out.push(b'"');
 }
 
+/// Appends a whole number.
+fn put_number(out: &mut Vec<u8>, name: &[u8], number: u64) {
+    out.extend_from_slice(name);
+    let mut digits = [0_u8; 20];
+    let (mut left, mut at) = (number, digits.len());
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + u8::try_from(left % 10).unwrap_or_default();
+        (left, at) = (left / 10, at - 1);
+        if left == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(digits.get(at..).unwrap_or_default());
+}
+
 /// Appends milliseconds, to the microsecond; the digits are those that any writer of floating point would find, but it
 /// need not look for them.
 fn put_millis(out: &mut Vec<u8>, name: &[u8], millis: f64) {
@@ -176,7 +206,7 @@ fn put_millis(out: &mut Vec<u8>, name: &[u8], millis: f64) {
     )]
     let micros = micros as u64;
     let (whole, mut part) = (micros / 1000, micros % 1000);
-    put(out, name, &whole);
+    put_number(out, name, whole);
     let mut digits = [b'0'; 3];
     for digit in digits.iter_mut().rev() {
         *digit += u8::try_from(part % 10).unwrap_or_default();
@@ -201,8 +231,6 @@ impl Value for str {
     }
 }
 impl Value for f64 {}
-impl Value for u16 {}
-impl Value for u64 {}
 
 /// Appends a name, as it stands in the line, and its value.
 fn put(out: &mut Vec<u8>, name: &[u8], value: &(impl Value + ?Sized)) {
@@ -254,9 +282,9 @@ fn json(line: &impl Serialize, out: &mut Vec<u8>) {
 /// written as `\u{..}`, and no more than 512 bytes are kept.
 #[must_use]
 pub fn clean(text: &str) -> Cow<'_, str> {
-    // No early end, as in [`put`].
-    let is_clean =
-        text.len() <= MOST_BYTES && text.bytes().fold(true, |clean, b| clean & (b' '..=b'~').contains(&b));
+    // No early end, as in [`put`]: the largest distance from a space says it all.
+    let most = text.bytes().fold(0, |most: u8, b| most.max(b.wrapping_sub(b' ')));
+    let is_clean = text.len() <= MOST_BYTES && most <= b'~' - b' ';
     if is_clean {
         return Cow::Borrowed(text);
     }
@@ -345,7 +373,7 @@ pub fn rfc3339(millis: UnixMillis) -> String {
         let mut time = String::with_capacity(text.len() + 4);
         time.push_str(text);
         for digit in [rest / 100, rest / 10 % 10, rest % 10] {
-            time.extend(u32::try_from(digit).ok().and_then(|digit| char::from_digit(digit, 10)));
+            time.push(char::from(b'0' + u8::try_from(digit).unwrap_or_default()));
         }
         time.push('Z');
         time
@@ -356,7 +384,7 @@ pub fn rfc3339(millis: UnixMillis) -> String {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{Line, MOST_BYTES, clean, clean_path, rfc3339};
+    use super::{Line, MOST_BYTES, clean, clean_path, rfc3339, who};
     use crate::config::LogFormat;
 
     #[test]
@@ -368,6 +396,7 @@ mod tests {
         for format in [LogFormat::Json, LogFormat::Text] {
             let line = Line {
                 time: rfc3339(0),
+                who: None,
                 event: "request",
                 id: "1",
                 user: None,
@@ -442,8 +471,10 @@ mod tests {
             status in any::<u16>(),
             micros in 0..10_000_000_u32,
         ) {
+            let known = user.as_ref().map(|user| who(Some(user), "token", "0123456789ab"));
             let line = Line {
                 time: rfc3339(1_795_302_000_123),
+                who: known.as_deref(),
                 event: "request",
                 id: "00c0ffee00c0ffee",
                 user: user.as_deref(),

@@ -7,5 +7,5 @@
 mod line;
 mod sink;
 
-pub use line::{Closing, Line, clean, clean_path, rfc3339};
+pub use line::{Closing, Line, clean, clean_path, rfc3339, who};
 pub use sink::{Sink, SinkError};

@@ -10,7 +10,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderValue, Method};
 use tokio::time::Instant;
 
-use crate::audit::{Line, Sink, clean, clean_path, rfc3339};
+use crate::audit::{Line, Sink, clean, clean_path, rfc3339, who};
 use crate::domain::{ClientCertificate, UnixMillis};
 use crate::identity::Identity;
 use crate::listener::Forwarded;
@@ -62,6 +62,7 @@ impl Drop for Entry<'_> {
         let lasted = self.facts.begun.elapsed();
         self.log.request(&Line {
             time: rfc3339(self.facts.time.saturating_add(whole_millis(lasted))),
+            who: identity.map(|identity| identity.log_words(log_words)),
             event: "request",
             id: std::str::from_utf8(&self.facts.id.digits()).unwrap_or_default(),
             user: identity.and_then(shown_user),
@@ -77,6 +78,10 @@ impl Drop for Entry<'_> {
             reason: self.noted.reason.as_deref(),
         });
     }
+}
+
+fn log_words(identity: &Identity) -> Box<str> {
+    who(shown_user(identity), identity.door().as_str(), identity.credential_id())
 }
 
 pub(super) fn shown_user(identity: &Identity) -> Option<&str> {

@@ -2,8 +2,8 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use http::HeaderValue;
@@ -327,6 +327,7 @@ pub struct Identity(Arc<Proven>);
 struct Proven {
     credential: Arc<Credential>,
     cut: Cut,
+    log_words: OnceLock<Box<str>>,
 }
 
 impl Identity {
@@ -334,7 +335,12 @@ impl Identity {
     #[must_use]
     pub fn new(credential: Arc<Credential>) -> Self {
         let cut = credential.cut.branch();
-        Self(Arc::new(Proven { credential, cut }))
+        Self(Arc::new(Proven { credential, cut, log_words: OnceLock::new() }))
+    }
+
+    /// What each log line says of it; made once.
+    pub fn log_words(&self, make: impl FnOnce(&Self) -> Box<str>) -> &str {
+        self.0.log_words.get_or_init(|| make(self))
     }
 
     /// How they came in.

@@ -10,7 +10,6 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
 use http_body::Body as _;
 use hyper::upgrade::OnUpgrade;
-use smallvec::SmallVec;
 use thiserror::Error;
 
 use crate::domain::hijack::is_hijack;
@@ -196,7 +195,7 @@ fn rebuild(method: &Method, permit: &Permit, headers: HeaderMap, body: Upload) -
 }
 
 /// The client's own headers. A list: it costs less than a map.
-struct Own(SmallVec<[(HeaderName, HeaderValue); 4]>);
+struct Own(Vec<(HeaderName, HeaderValue)>);
 
 impl Own {
     fn of(headers: &HeaderMap) -> Self {
