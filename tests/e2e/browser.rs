@@ -135,5 +135,5 @@ fn finish(command: Command) {
 
 /// A Python that has playwright.
 pub(crate) fn python() -> &'static PathBuf {
-    PYTHON.get_or_init(|| engine::script("e2e-browser.sh", &[], None).into())
+    PYTHON.get_or_init(|| engine::script("e2e-python.sh", &[], None).into())
 }

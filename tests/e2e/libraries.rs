@@ -45,6 +45,26 @@ fn gd1_by_certificate_and_by_tunnel_the_python_library_attaches_too() {
 }
 
 #[test]
+fn w6_aiodocker_attaches_by_a_websocket_through_a_tunnel_and_is_refused_by_certificate() {
+    let attach = |endpoint: &str, folder: &Path| {
+        let scope = Scope::new();
+        let mut command = Command::new(engine::script("e2e-python.sh", &[], None));
+        command.arg(engine::tree().join("tests/e2e/websocket.py")).arg(endpoint).arg(folder);
+        command.arg(scope.name("websocket")).arg(scope.label());
+        command.env_remove("DOCKER_HOST").env_remove("DOCKER_TLS_VERIFY");
+        process::run(command).ok().stdout
+    };
+    let direct = attach(&engine::url(), Path::new(""));
+    assert!(direct.ends_with("heard: words\n"), "{direct}");
+    let socket = format!("unix://{}", tunnel::shared().socket.display());
+    assert_eq!(attach(&socket, Path::new("")), direct);
+    // Its Origin could be a page's, and a page's browser would have sent the certificate.
+    let gateway = gateway::shared(Way::Certificate);
+    let refused = attach(&format!("https://127.0.0.1:{}", gateway.port), gateway.client.as_deref().unwrap());
+    assert_eq!(refused, "version: True\nrefused: 403\n");
+}
+
+#[test]
 fn gc2_compose_brings_a_project_up_and_down() {
     let program = Path::new("/usr/bin/docker-compose");
     assert!(program.exists(), "this scenario needs Debian's docker-compose");
