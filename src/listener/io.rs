@@ -107,9 +107,11 @@ impl ClientIo {
         matches!(self.stream, Stream::Tls(_))
     }
 
-    /// Stops keeping what is read.
+    /// Stops keeping what is read, and lets go of what was kept.
     pub fn forget_head(&mut self) {
-        self.log = None;
+        if let Some(log) = self.log.take() {
+            log.stop();
+        }
     }
 
     /// Asks a TLS 1.3 peer for fresh keys, which a living one answers or ignores, and a vanished one resets. It is
