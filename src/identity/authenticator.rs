@@ -57,7 +57,7 @@ pub enum Step {
 }
 
 /// Who proved to be whom.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Verified {
     /// The name after the account phase: a module may have mapped it.
     pub user: Username,
@@ -151,6 +151,11 @@ async fn begin_pam(
 }
 
 impl Dialogue {
+    /// Whether the other side ended it while it waited for an answer: its own deadline, or the end of the broker.
+    pub(super) fn has_ended(&self) -> bool {
+        matches!(self, Self::Pam(conversation, _) if conversation.has_ended())
+    }
+
     /// Answers the open question and gives the next step. What cannot be an answer ends the login.
     pub async fn answer(&mut self, answer: &str) -> Step {
         let password = Password::parse(answer.to_owned()).ok();

@@ -77,7 +77,7 @@ impl BasicDoor {
         &self,
         encoded: &[u8],
         origin: Origin,
-        conversations: &Conversations,
+        conversations: &Arc<Conversations>,
         registry: &Registry,
         clock: &Clock,
     ) -> Outcome {
@@ -107,7 +107,7 @@ impl BasicDoor {
         user: Username,
         password: Password,
         origin: Origin,
-        conversations: &Conversations,
+        conversations: &Arc<Conversations>,
         registry: &Registry,
         clock: &Clock,
     ) -> Outcome {
@@ -132,7 +132,7 @@ impl BasicDoor {
             }
             Reply::Throttled(wait) => Outcome::Throttled(wait),
             Reply::Busy(_) | Reply::Unavailable => Outcome::Unavailable,
-            Reply::Ask { .. } | Reply::Refused(_) => {
+            Reply::Ask { .. } | Reply::Expired | Reply::Refused(_) | Reply::Unknown => {
                 // The password has changed since: what was opened with it ends.
                 registry.revoke(Door::Basic, hash);
                 Outcome::Failed(Reason::WrongPassword)

@@ -12,12 +12,14 @@ pub struct Begin {
     pub user: String,
     /// The password, if it was given at once; it answers the first secret prompt.
     pub password: Option<String>,
+    /// The secret of the page that the form stands on, by which a form that is sent twice is known; `None` for programs.
+    pub page: Option<String>,
     /// Where the client is.
     pub origin: Origin,
 }
 
 /// What the client is told.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Reply {
     /// A question.
     Ask {
@@ -34,10 +36,15 @@ pub enum Reply {
     Busy(Duration),
     /// Proven.
     Done(Verified),
+    /// The answer came after its deadline: nobody looked at it, and it costs nothing.
+    Expired,
     /// Wrong, and nothing more precise than that. Its price in time has been paid.
     Refused(Vec<Message>),
     /// Too many failures before: the password was not looked at. The same price in time has been paid.
     Throttled(Duration),
+    /// Nothing is known of this step: it was answered, given up, of another client, or began at another process. It costs
+    /// nothing.
+    Unknown,
     /// The stack could not decide.
     Unavailable,
 }

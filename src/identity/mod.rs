@@ -18,7 +18,9 @@ mod look_up;
 mod origin;
 mod pending;
 mod registry;
+mod replays;
 mod room;
+mod steps;
 
 pub use accounts::{Accounts, CHECKS_AT_ONCE, Standing};
 pub use authenticator::{Authenticator, Dialogue, Step, Verified};

@@ -1,6 +1,7 @@
 //! Conversations that wait for their person: whose they are, for how long, and how many there may be.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,6 +18,8 @@ use crate::throttle::Transcript;
 
 /// Most conversations of one client that wait for their first answer; a further one ends the oldest.
 const MAX_OF_ONE: usize = 8;
+/// Most steps that are remembered as expired.
+const MAX_EXPIRED: usize = 1024;
 
 /// Hash of a conversation's id: the table holds no value that could be replayed.
 type IdHash = [u8; 32];
@@ -44,6 +47,10 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
+    fn owner(&self) -> Owner {
+        Owner(network_of(self.client.address), self.browser)
+    }
+
     const fn holder(&self) -> Holder {
         let rank = match (self.has_answered, self.is_known) {
             (false, _) => Rank::Begun,
@@ -59,11 +66,26 @@ pub(super) struct Pending {
     table: Mutex<HashMap<IdHash, Waiting>>,
     /// As many copies as there are conversations out for an answer, and one.
     answering: Arc<()>,
+    /// The last steps whose deadline passed, for their own clients to be told.
+    expired: Mutex<VecDeque<(IdHash, Owner)>>,
     most: usize,
     clients: Clients,
     prompt_seconds: i64,
     login_seconds: i64,
     clock: Clock,
+}
+
+/// Whose a conversation is: a network, and the browser in it.
+#[derive(Clone, Copy, Eq, PartialEq)]
+struct Owner(IpAddr, Option<[u8; 32]>);
+
+/// Why there is no conversation of an id.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Missing {
+    /// Its client took too long.
+    Expired,
+    /// It is unknown, used, given up, or of another client.
+    Unknown,
 }
 
 /// Why a conversation cannot wait.
@@ -78,6 +100,7 @@ impl Pending {
         Self {
             table: Mutex::default(),
             answering: Arc::default(),
+            expired: Mutex::default(),
             clients,
             most: limits.max_logins.div_ceil(2),
             prompt_seconds: seconds(limits.prompt_deadline),
@@ -132,24 +155,46 @@ impl Pending {
         }
     }
 
-    /// Takes a conversation out for an answer; it keeps its place. An id that is unknown, used, over, or of another client
-    /// gives none.
-    pub(super) fn take(&self, id: &str, origin: &Origin) -> Option<Waiting> {
-        let now = self.clock.now();
+    /// Takes a conversation out for an answer; it keeps its place.
+    ///
+    /// # Errors
+    /// Why there is none. Only its own client is told that it expired.
+    pub(super) fn take(&self, id: &str, origin: &Origin) -> Result<Waiting, Missing> {
+        let (hash, now) = (hash(id), self.clock.now());
+        let owner = Owner(network_of(origin.client.address), origin.browser);
         let mut table = self.lock();
-        let mut waiting = table.remove(&hash(id))?;
-        let is_same_client = network_of(waiting.client.address) == network_of(origin.client.address);
-        if !is_same_client || waiting.browser != origin.browser || !self.is_open(&waiting, now) {
-            return None;
+        let Some(mut waiting) = table.remove(&hash).filter(|waiting| waiting.owner() == owner) else {
+            let has_expired = self.expired().iter().any(|(id, of)| *id == hash && *of == owner);
+            return Err(if has_expired { Missing::Expired } else { Missing::Unknown });
+        };
+        if !self.is_open(&waiting, now) {
+            self.note_expired(hash, owner);
+            return Err(Missing::Expired);
         }
         waiting.answering = Some(Arc::clone(&self.answering));
-        Some(waiting)
+        Ok(waiting)
     }
 
     /// Drops conversations whose time is up, which frees their PAM children.
     pub(super) fn sweep(&self) {
         let now = self.clock.now();
-        self.lock().retain(|_, waiting| self.is_open(waiting, now));
+        let ended = self.lock().extract_if(|_, waiting| !self.is_open(waiting, now)).collect::<Vec<_>>();
+        for (id, waiting) in ended {
+            self.note_expired(id, waiting.owner());
+        }
+    }
+
+    fn note_expired(&self, id: IdHash, owner: Owner) {
+        let mut expired = self.expired();
+        if expired.len() >= MAX_EXPIRED {
+            expired.pop_front();
+        }
+        expired.push_back((id, owner));
+    }
+
+    /// Locked after the table, where both are.
+    fn expired(&self) -> MutexGuard<'_, VecDeque<(IdHash, Owner)>> {
+        self.expired.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     const fn is_open(&self, waiting: &Waiting, now: UnixSeconds) -> bool {
@@ -186,7 +231,7 @@ mod tests {
 
     use tokio::time::Instant;
 
-    use super::{NotStored, Pending, Waiting};
+    use super::{Missing, NotStored, Pending, Waiting};
     use crate::domain::{Clients, Clock, Username};
     use crate::identity::authenticator::{Dialogue, Step};
     use crate::identity::exchange::Limits;
@@ -196,13 +241,17 @@ mod tests {
     const HERE: &str = "203.0.113.1";
 
     fn pending() -> Pending {
+        pending_by(Clock::manual(0))
+    }
+
+    fn pending_by(clock: Clock) -> Pending {
         let limits = Limits {
             max_logins: 16,
             prompt_deadline: Duration::from_secs(60),
             login_deadline: Duration::from_secs(60),
             failure_delay: Duration::ZERO,
         };
-        Pending::new(&limits, Clients::default(), Clock::manual(0))
+        Pending::new(&limits, Clients::default(), clock)
     }
 
     fn waiting(address: &str, has_answered: bool) -> Waiting {
@@ -230,7 +279,7 @@ mod tests {
     fn i12_a_login_keeps_its_place_while_it_is_answered_and_gets_one_for_its_next_step() {
         let pending = pending();
         let id = pending.store(waiting(HERE, false)).ok().unwrap();
-        let mut mine = pending.take(&id, &origin(HERE)).unwrap();
+        let mut mine = pending.take(&id, &origin(HERE)).ok().unwrap();
         // One login of each network, more networks than places.
         let stored = (0..20).filter(|n| pending.store(waiting(&format!("198.51.{n}.1"), false)).is_ok());
         assert_eq!(stored.count(), 7, "one of the eight places is in use");
@@ -243,7 +292,7 @@ mod tests {
         }
         assert!(pending.lock().len() <= 12);
         assert!(
-            pending.take(&id, &origin(HERE)).is_none(),
+            pending.take(&id, &origin(HERE)).is_err(),
             "only more networks than the last bound push it out"
         );
     }
@@ -257,7 +306,28 @@ mod tests {
             let _ = pending.store(waiting(&format!("198.51.100.{number}"), number % 2 == 0));
             assert!(pending.store(waiting(&format!("2001:db8:0:{number:x}::1"), true)).is_ok());
         }
-        assert!(pending.take(&id, &origin(HERE)).is_some());
+        assert!(pending.take(&id, &origin(HERE)).is_ok());
         assert!(pending.lock().len() <= 8);
+    }
+    #[test]
+    fn w8_an_expired_step_is_told_apart_from_an_unknown_one_to_its_own_client_only() {
+        let clock = Clock::manual(0);
+        let pending = pending_by(clock.clone());
+        let found = |id: &str, address: &str| pending.take(id, &origin(address)).err();
+        let [late, swept, used] = [0; 3].map(|_| pending.store(waiting(HERE, true)).ok().unwrap());
+        assert_eq!(found(&used, HERE), None);
+        clock.advance(60);
+        assert_eq!(found(&late, HERE), Some(Missing::Expired));
+        pending.sweep();
+        for id in [&late, &swept] {
+            assert_eq!(found(id, HERE), Some(Missing::Expired));
+            assert_eq!(found(id, "198.51.100.1"), Some(Missing::Unknown));
+        }
+        assert_eq!(found(&used, HERE), Some(Missing::Unknown));
+        assert_eq!(found("made up", HERE), Some(Missing::Unknown));
+        for _ in 0..2 * super::MAX_EXPIRED {
+            pending.note_expired([0; 32], super::Owner([192, 0, 2, 1].into(), None));
+        }
+        assert_eq!(pending.expired().len(), super::MAX_EXPIRED);
     }
 }

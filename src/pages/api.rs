@@ -19,6 +19,10 @@ use crate::policy;
 use crate::store::{Admission, TokenKind};
 use crate::token::{self, IssueError, TokenRequest};
 
+/// To an answer after its deadline.
+const EXPIRED: &str = "this step took too long and has ended; nothing was checked: begin the login again";
+/// To an answer to a step of which nothing is known.
+const UNKNOWN: &str = "this step is over, used or not known here; nothing was checked: begin the login again";
 /// Most characters of what modules say in one error.
 const MOST_SAID: usize = 1000;
 
@@ -74,7 +78,7 @@ pub(super) async fn login(
     let reply = match (body.user, body.password, body.conversation, body.answers) {
         (Some(user), password, None, None) => {
             let password = password.filter(|password| !password.is_empty());
-            conversations.begin(Begin { user, password, origin }).await
+            conversations.begin(Begin { user, password, page: None, origin }).await
         }
         (None, None, Some(id), answers) => {
             conversations.answer(&id, answers.unwrap_or_default(), origin).await
@@ -91,6 +95,8 @@ pub(super) async fn login(
         }
         Reply::Done(verified) => give_token(&state, &context, verified, name, None).await,
         Reply::Refused(messages) => refuse(StatusCode::UNAUTHORIZED, &refusal(&messages)),
+        Reply::Expired => refuse(StatusCode::GONE, EXPIRED),
+        Reply::Unknown => refuse(StatusCode::GONE, UNKNOWN),
         Reply::Busy(retry) => {
             later(StatusCode::TOO_MANY_REQUESTS, "too many logins at this moment", retry.as_secs().max(1))
         }

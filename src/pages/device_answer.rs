@@ -12,7 +12,7 @@ use crate::pages::device::{code_page, person_who_sent};
 use crate::pages::form;
 use crate::pages::moments::{moment, span};
 use crate::pages::refusals::page;
-use crate::pages::sheet::{BUSY, too_many_failures};
+use crate::pages::sheet::{BUSY, EXPIRED, UNKNOWN, too_many_failures};
 use crate::pages::views::{DeviceDonePage, DeviceQuestionPage, ErrorPage, MessageView, PromptView};
 use crate::session::PageForm;
 
@@ -89,7 +89,8 @@ async fn prove(
         Some(id) => conversations.answer(&id, vec![form.answer0.unwrap_or_default()], origin).await,
         None => {
             let password = form.password.filter(|password| !password.is_empty());
-            conversations.begin(Begin { user: identity.user().as_str().to_owned(), password, origin }).await
+            let user = identity.user().as_str().to_owned();
+            conversations.begin(Begin { user, password, page: Some(form.csrf_token), origin }).await
         }
     };
     let view = question(context, state, identity, &shown);
@@ -124,6 +125,8 @@ fn said(reply: &Reply) -> (StatusCode, String) {
             let text = "Passwords cannot be checked right now. Try again in a moment.";
             (StatusCode::SERVICE_UNAVAILABLE, text.to_owned())
         }
+        Reply::Expired => (StatusCode::GONE, format!("{EXPIRED} The program is still waiting.")),
+        Reply::Unknown => (StatusCode::GONE, format!("{UNKNOWN} The program is still waiting.")),
         Reply::Refused(_) | Reply::Done(_) | Reply::Ask { .. } => {
             (StatusCode::UNAUTHORIZED, "Wrong password or answer. The program is still waiting.".to_owned())
         }

@@ -118,6 +118,7 @@ async fn step(state: &PagesState, form: Form, origin: Origin) -> Reply {
                 user: typed_name(&form.user.unwrap_or_default()).to_owned(),
                 // An empty field starts the conversation, which then asks: a stack may want a code first, or no password.
                 password: form.password.filter(|password| !password.is_empty()),
+                page: Some(form.csrf_token),
                 origin,
             };
             conversations.begin(begin).await

@@ -29,6 +29,13 @@ const NOT_OURS: &str = "This page had been open for too long, or your browser se
 /// Also said to who shows who they are once more.
 pub(super) const BUSY: &str = "Too many people are signing in at this moment. Try again in a few seconds.";
 
+/// To an answer after its deadline. Nothing was looked at.
+pub(super) const EXPIRED: &str =
+    "That step took too long and has ended. Nothing was checked, and no failure was counted. Begin again.";
+/// To an answer to a step of which nothing is known.
+pub(super) const UNKNOWN: &str = "That step is over: it was answered already, was given up, or the server was restarted. \
+    Nothing was checked, and no failure was counted. Begin again.";
+
 /// The same of too many failures.
 pub(super) fn too_many_failures(wait: Duration) -> String {
     format!("Too many failed logins. Try again in {}.", span(wait.as_secs().max(1)))
@@ -125,6 +132,8 @@ impl<'a> Sheet<'a> {
                 response
             }
             Reply::Busy(_) => self.say(StatusCode::TOO_MANY_REQUESTS, BUSY, typed),
+            Reply::Expired => self.say(StatusCode::GONE, EXPIRED, typed),
+            Reply::Unknown => self.say(StatusCode::GONE, UNKNOWN, typed),
             Reply::Unavailable | Reply::Done(_) | Reply::Ask { .. } => {
                 let text = "Login is not available right now. Try again in a moment.";
                 self.say(StatusCode::SERVICE_UNAVAILABLE, text, typed)

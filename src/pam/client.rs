@@ -211,6 +211,14 @@ impl PamConversation {
         self.reply(Some(value)).await
     }
 
+    /// Whether the broker ended the conversation while a question was open. Only an answer makes the stack go on, so that
+    /// whatever comes before one is the end.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        let read = self.stream.try_read(&mut [0; 1]);
+        !self.inbox.is_empty() || !matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
     /// After [`PamEvent::NeedChange`]: lets the stack ask for the new password.
     ///
     /// # Errors
