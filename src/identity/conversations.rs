@@ -77,7 +77,8 @@ impl Conversations {
         match self.replays.enter(key, (client, true), || Ok::<_, Missing>(())) {
             Ok(Entered::First((), publisher, outcome)) => {
                 let this = Arc::clone(self);
-                check((publisher, outcome), async move { this.begin_step(submitted, begin, None).await }).await
+                check((publisher, outcome), async move { this.begin_step(submitted, begin, None).await })
+                    .await
             }
             Ok(Entered::Again(outcome)) => outcome.collect().await,
             Err(missing) => self.missing(missing, &begin.origin),
@@ -86,12 +87,7 @@ impl Conversations {
 
     /// Goes on with a login. The same answers to the same step get the same reply for a while. Any other answer to a step
     /// that is over, used or of another client is not looked at, and costs nothing.
-    pub async fn answer(
-        self: &Arc<Self>,
-        conversation: &str,
-        answers: Vec<String>,
-        origin: Origin,
-    ) -> Reply {
+    pub async fn answer(self: &Arc<Self>, conversation: &str, answers: Vec<String>, origin: Origin) -> Reply {
         let (submitted, answers) = (Instant::now(), Zeroizing::new(answers));
         let key = self.replays.of_answer(conversation, &answers, &origin);
         let take = || self.pending.take(conversation, &origin);

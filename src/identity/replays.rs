@@ -108,7 +108,8 @@ impl Kept {
         match &*self.result.borrow() {
             None => self.result.has_changed().is_ok(),
             Some((settled, at)) => {
-                let is_verdict = matches!(settled.reply, Reply::Ask { .. } | Reply::Done(_) | Reply::Refused(_));
+                let is_verdict =
+                    matches!(settled.reply, Reply::Ask { .. } | Reply::Done(_) | Reply::Refused(_));
                 now - at < KEPT_MILLIS && (is_verdict || !self.is_first_step)
             }
         }
@@ -124,7 +125,12 @@ impl Replays {
     }
 
     /// The key of an answer to a question.
-    pub(super) fn of_answer(&self, conversation: &str, answers: &[String], origin: &Origin) -> Option<StepKey> {
+    pub(super) fn of_answer(
+        &self,
+        conversation: &str,
+        answers: &[String],
+        origin: &Origin,
+    ) -> Option<StepKey> {
         let answers = answers.iter().map(String::as_bytes);
         self.digest(1, origin, std::iter::once(conversation.as_bytes()).chain(answers))
     }
@@ -138,7 +144,12 @@ impl Replays {
         self.digest(0, &begin.origin, parts.into_iter().map(str::as_bytes))
     }
 
-    fn digest<'a>(&self, kind: u8, origin: &Origin, parts: impl Iterator<Item = &'a [u8]>) -> Option<StepKey> {
+    fn digest<'a>(
+        &self,
+        kind: u8,
+        origin: &Origin,
+        parts: impl Iterator<Item = &'a [u8]>,
+    ) -> Option<StepKey> {
         let mut context = hmac::Context::with_key(self.key.as_ref()?);
         let network = network_of(origin.client.address).to_string();
         let browser = origin.browser.as_ref().map_or(&[][..], <[u8; 32]>::as_slice);
@@ -311,7 +322,7 @@ mod tests {
                 panic!("not checked");
             };
             publisher.publish(Settled::from(reply));
-            let next = replays.enter(key, (here.client, true), || Err(()));
+            let next = replays.enter(key, (here.client, true), || Err::<(), _>(()));
             assert_eq!(matches!(next, Ok(Entered::Again(_))), is_kept);
         }
     }

@@ -123,8 +123,7 @@ impl Conversations {
         self.cancel(&conversation, &Origin::unknown(client));
         let (address, why) = (client.address, "more questions than Basic can answer");
         tracing::info!(target: "doorward::login", %address, %user, why, "login refused");
-        if let Ok(attempt) =
-            self.throttle.admit(client, user.as_str(), origin.device_of(user.as_str()), None)
+        if let Ok(attempt) = self.throttle.admit(client, user.as_str(), origin.device_of(user.as_str()), None)
         {
             attempt.with(credential).fail();
         }

@@ -15,7 +15,7 @@ use super::wire::Reply;
 const SECRET: &str = "3132333435363738393031323334353637383930";
 
 /// The codes of a counter, in their order.
-fn codes(secret: &str, first: usize, more: usize) -> Vec<String> {
+pub(super) fn codes(secret: &str, first: usize, more: usize) -> Vec<String> {
     let (first, more) = (first.to_string(), more.to_string());
     let output =
         Command::new("oathtool").args(["--hotp", "-c", &first, "-w", &more, secret]).output().unwrap();
@@ -24,14 +24,14 @@ fn codes(secret: &str, first: usize, more: usize) -> Vec<String> {
 }
 
 /// Password first, then a code by pam_oath; each person has a secret of their own.
-struct Oath {
-    service: Service,
+pub(super) struct Oath {
+    pub(super) service: Service,
     /// With the users file, which the module rewrites.
     _folder: TempDir,
 }
 
 impl Oath {
-    fn new(people: &[Person]) -> Self {
+    pub(super) fn new(people: &[Person]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let line =
             |(number, person): (usize, &Person)| format!("HOTP {} - {}\n", person.name, secret(number));
@@ -49,7 +49,7 @@ impl Oath {
     }
 }
 
-fn secret(number: usize) -> String {
+pub(super) fn secret(number: usize) -> String {
     format!("{number:02x}{SECRET}")
 }
 

@@ -68,6 +68,8 @@ mod ports;
 #[cfg(test)]
 mod redirects;
 #[cfg(test)]
+mod replays;
+#[cfg(test)]
 mod scopes;
 #[cfg(test)]
 mod sessions;

@@ -86,6 +86,7 @@ fn b1_failures_count_at_every_door_and_every_door_then_refuses() {
         Request::get("/_doorward/auth").bearer("dwt_other"),
         Request::post("/_doorward/login")
             .by_our_page()
+            .cookie(&asked.login_cookie().unwrap())
             .form(&[("conversation", &hidden(&asked, "conversation")), ("answer0", "wrong")]),
     ];
     assert_eq!(statuses(&all(&door, &failures)), [401; 7]);
