@@ -98,6 +98,7 @@ fn login_pages() -> Result<Vec<(String, String)>, RenderError> {
         ("login", start().render()?),
         ("login-long-host", LoginPage { host: LONG_HOST, ..start() }.render()?),
         ("login-signed-out", LoginPage { signed_out: true, ..start() }.render()?),
+        ("login-name-first", LoginPage { asks_password: false, ..start() }.render()?),
         ("login-wrong", wrong().render()?),
         ("login-busy", LoginPage { error: Some(busy), ..start() }.render()?),
         ("login-code", more(vec![code]).render()?),
@@ -129,6 +130,7 @@ fn start<'a>() -> LoginPage<'a> {
         step: Step::Start,
         signed_out: false,
         has_passwords: true,
+        asks_password: true,
         certificate_link: None,
     }
 }

@@ -118,7 +118,7 @@ pub(super) struct Step {
 pub struct Ask<'a> {
     /// The name that was typed.
     pub user: &'a Username,
-    /// Answers the first hidden question.
+    /// Answers the first hidden question that is for it; the gateway holds it until then.
     pub password: Option<&'a Password>,
     /// What the token is called in lists.
     pub name: &'a str,

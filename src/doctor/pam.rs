@@ -1,5 +1,7 @@
 //! The PAM service: is its file there, the administrator's, complete, and are its modules?
 
+mod code_first;
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -66,6 +68,7 @@ pub(super) fn examine(service: &str, paths: &Paths, broker: &Identity) -> (Vec<F
         let fix = format!("add to {own}: @include common-password");
         findings.push(Finding::warning("pam.password-stage", text, fix));
     }
+    findings.extend(code_first::code_first(&stack));
     findings.extend(modules(&stack, paths));
     (findings, Some(stack))
 }

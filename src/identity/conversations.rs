@@ -70,6 +70,13 @@ impl Conversations {
         &self.authenticator
     }
 
+    /// Whether the first question takes a password, as far as is known. Where it asks for a code, a page that asked for
+    /// the password first would ask in the wrong order.
+    #[must_use]
+    pub fn begins_with_password(&self) -> bool {
+        self.first_question.takes_password()
+    }
+
     /// Begins a login. A form that a browser sends twice begins one.
     pub async fn begin(self: &Arc<Self>, begin: Begin) -> Reply {
         let (submitted, client) = (Instant::now(), begin.origin.client);

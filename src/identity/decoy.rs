@@ -4,25 +4,38 @@
 //! password. Passed on as it is, that would tell a stranger which accounts exist. So whoever is turned away is asked
 //! what everybody else is asked first, and refused whatever the answer.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::authenticator::{Dialogue, Step};
-use crate::domain::{Prompt, PromptStyle, Username};
+use crate::domain::{Asked, Prompt, PromptStyle, Username};
 
 /// Stands for the user's name in what was learned. Texts of modules hold no control characters.
 const NAME: &str = "\u{1}";
 
 /// What the stack asks first, as far as it has been heard to ask since the start.
-pub(super) struct FirstQuestion(Mutex<Prompt>);
+pub(super) struct FirstQuestion(Mutex<Learned>);
+
+struct Learned {
+    /// With [`NAME`] in the place of the name.
+    prompt: Prompt,
+    /// Its answer may be the password. Known also of a question that stands for one person only.
+    takes_password: bool,
+}
 
 impl Default for FirstQuestion {
     /// What nearly every stack asks first.
     fn default() -> Self {
-        Self(Mutex::new(Prompt { style: PromptStyle::Secret, text: "Password: ".to_owned() }))
+        let prompt = Prompt { style: PromptStyle::Secret, text: "Password: ".to_owned() };
+        Self(Mutex::new(Learned { prompt, takes_password: true }))
     }
 }
 
 impl FirstQuestion {
+    /// Whether a password can answer it, as far as is known. If not, no page must ask for one before the stack does.
+    pub(super) fn takes_password(&self) -> bool {
+        self.lock().takes_password
+    }
+
     /// Learns from the first step of a login, or hides that it was a refusal.
     pub(super) fn cover(
         &self,
@@ -30,20 +43,27 @@ impl FirstQuestion {
         dialogue: Option<Dialogue>,
         step: Step,
     ) -> (Option<Dialogue>, Step) {
-        let mut first = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut first = self.lock();
         match step {
             Step::Ask(prompt, messages) => {
-                if let Some(text) = without_name(&prompt.text, user).filter(|text| *text != first.text) {
-                    *first = Prompt { style: prompt.style, text };
+                first.takes_password =
+                    prompt.style == PromptStyle::Secret && Asked::by(&prompt.text) != Asked::Code;
+                if let Some(text) = without_name(&prompt.text, user) {
+                    first.prompt = Prompt { style: prompt.style, text };
                 }
                 (dialogue, Step::Ask(prompt, messages))
             }
             Step::Refused { proven: false, .. } => {
-                let prompt = Prompt { style: first.style, text: first.text.replace(NAME, user.as_str()) };
+                let text = first.prompt.text.replace(NAME, user.as_str());
+                let prompt = Prompt { style: first.prompt.style, text };
                 (Some(Dialogue::Decoy(Box::new(step))), Step::Ask(prompt, Vec::new()))
             }
             other => (dialogue, other),
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Learned> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -108,6 +128,24 @@ mod tests {
             ask(&first, name, text);
             assert_eq!(decoy(&first, "eve").1, "One-time password (OATH) for `eve': ", "{text}");
         }
+    }
+
+    #[test]
+    fn w7_what_is_asked_first_is_known_after_one_login_to_be_no_password() {
+        let first = FirstQuestion::default();
+        assert!(first.takes_password(), "what nearly every stack asks");
+        for (text, takes_password) in [
+            ("Verification code: ", false),
+            ("Password: ", true),
+            ("Code for bob: ", false),
+            ("Answer: ", true),
+        ] {
+            ask(&first, "bob", text);
+            assert_eq!(first.takes_password(), takes_password, "{text}");
+        }
+        let badge = Prompt { style: PromptStyle::Echo, text: "Badge: ".to_owned() };
+        first.cover(&user("bob"), None, Step::Ask(badge, Vec::new()));
+        assert!(!first.takes_password(), "it would be seen while it is typed");
     }
 
     #[test]

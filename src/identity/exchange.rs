@@ -10,7 +10,7 @@ use crate::identity::origin::Origin;
 pub struct Begin {
     /// The name as typed.
     pub user: String,
-    /// The password, if it was given at once; it answers the first secret prompt.
+    /// The password, if it was given at once; it answers the first question that is for it.
     pub password: Option<String>,
     /// The secret of the page that the form stands on, by which a form that is sent twice is known; `None` for programs.
     pub page: Option<String>,

@@ -31,8 +31,10 @@ pub(super) struct Waiting {
     pub(super) client: Client,
     /// The browser that it belongs to, see [`Origin`].
     pub(super) browser: Option<[u8; 32]>,
-    /// A password given at the start, until a secret prompt comes.
+    /// A password given at the start, until the question comes that is for it.
     pub(super) password: Option<Password>,
+    /// A code was asked for while the password was held back.
+    pub(super) has_asked_code: bool,
     /// The stack was given an answer: whatever it says from then on may be a verdict on it.
     pub(super) has_answered: bool,
     pub(super) transcript: Transcript,
@@ -261,6 +263,7 @@ mod tests {
             client: address.parse::<IpAddr>().unwrap().into(),
             browser: None,
             password: None,
+            has_asked_code: false,
             has_answered,
             transcript: Throttle::new(None, Clients::default(), Clock::manual(0)).transcript("bob"),
             is_known: false,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use aws_lc_rs::rand;
 use tokio::time::Instant;
 
-use crate::domain::{Message, Password, Prompt, PromptStyle, Username};
+use crate::domain::{Asked, Message, Password, Prompt, PromptStyle, Username};
 use crate::identity::authenticator::{Step, Verified};
 use crate::identity::conversations::Conversations;
 use crate::identity::exchange::{Begin, Reply};
@@ -62,6 +62,7 @@ impl Conversations {
             client,
             browser: begin.origin.browser,
             password,
+            has_asked_code: false,
             has_answered: false,
             transcript,
             is_known,
@@ -168,14 +169,14 @@ impl Conversations {
         let has_answered = waiting.as_ref().is_some_and(|waiting| waiting.has_answered);
         // A client that does not wait for the reply changes nothing.
         match &step {
-            Step::Ask(..) => attempt.go_on(),
+            Step::Ask(..) if has_answered => attempt.go_on(),
             Step::Done(_) => attempt.succeed(),
             Step::Refused { .. } => attempt.fail(),
             Step::Unavailable(outage) if has_answered => {
                 attempt.fail_without_verdict(outage.code.map(|(_, code)| code.0));
             }
-            // Nothing was looked at.
-            Step::Busy(_) | Step::Unavailable(_) => attempt.release(),
+            // Nothing was looked at, though a password may be held back.
+            Step::Ask(..) | Step::Busy(_) | Step::Unavailable(_) => attempt.release(),
         }
         match (step, waiting) {
             (Step::Ask(prompt, messages), Some(waiting)) => {
@@ -228,19 +229,28 @@ impl Conversations {
     }
 }
 
-/// A password given at once answers the first secret prompt, whenever that comes.
+/// A password given at once answers the first question that is for it, whenever that comes, and no other. Never a question
+/// for a code: its module would take the password for a wrong one, and may send it on or log it.
 async fn prefill(waiting: Option<Waiting>, step: Step) -> (Option<Waiting>, Step) {
-    match (waiting, step) {
-        (Some(mut waiting), Step::Ask(prompt, _))
-            if prompt.style == PromptStyle::Secret && waiting.password.is_some() =>
-        {
-            let password = waiting.password.take();
-            waiting.has_answered = true;
-            let next = waiting.dialogue.answer(password.as_ref().map_or("", Password::expose)).await;
-            (Some(waiting), next)
-        }
-        other => other,
+    let (mut waiting, prompt) = match (waiting, &step) {
+        (Some(waiting), Step::Ask(prompt, _)) if waiting.password.is_some() => (waiting, prompt),
+        (waiting, _) => return (waiting, step),
+    };
+    let asked = Asked::by(&prompt.text);
+    waiting.has_asked_code |= asked == Asked::Code;
+    let is_for_it = match asked {
+        Asked::Password => true,
+        Asked::Code => false,
+        // Its module's words are not known. First it is nearly always the password; behind a code it may be anything.
+        Asked::Unknown => !waiting.has_asked_code,
+    };
+    if prompt.style != PromptStyle::Secret || !is_for_it {
+        return (Some(waiting), step);
     }
+    let password = waiting.password.take();
+    waiting.has_answered = true;
+    let next = waiting.dialogue.answer(password.as_ref().map_or("", Password::expose)).await;
+    (Some(waiting), next)
 }
 
 /// Names one login in the broker's log. All zeros if the machine has no randomness: it is only a label.

@@ -89,6 +89,7 @@ impl<'a> Sheet<'a> {
             step: Step::Start,
             signed_out: false,
             has_passwords: self.state.has_passwords,
+            asks_password: self.state.doors.conversations.begins_with_password(),
             certificate_link: certificate::link(
                 self.state,
                 self.context.authority.as_deref(),

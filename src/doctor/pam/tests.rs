@@ -178,3 +178,30 @@ fn i6_a_stack_that_reports_every_refusal_as_an_outage_is_named_and_the_way_out_i
         assert_eq!(of(harmless), [""; 0], "{harmless}");
     }
 }
+
+#[test]
+fn w7_a_stack_that_asks_for_a_code_first_is_named() {
+    let rest = "account required pam_unix.so\npassword required pam_unix.so\n";
+    let unix = "auth required pam_unix.so\n";
+    let code = "auth required pam_oath.so\n";
+    let before = "auth required pam_env.so\nauth requisite pam_faillock.so preauth\n";
+    for (auth, is_named) in [
+        (format!("{code}{unix}"), true),
+        (format!("{before}{code}{unix}"), true),
+        (format!("auth include codes\n{unix}"), true),
+        (code.to_owned(), true),
+        (format!("{unix}{code}"), false),
+        (format!("auth required pam_oath.so try_first_pass\n{unix}"), false),
+        (format!("auth required pam_google_authenticator.so forward_pass\n{unix}"), false),
+        (format!("auth required pam_of_a_friend.so\n{code}{unix}"), false),
+        (unix.to_owned(), false),
+    ] {
+        let place = Place::with(&[("s", &format!("{auth}{rest}")), ("codes", code)]);
+        let all = place.all("s");
+        let found = all.iter().find(|finding| finding.id == "pam.first-question");
+        assert_eq!(found.is_some(), is_named, "{auth}: {all:?}");
+        let says =
+            |finding: &Finding| finding.status == Status::Ok && finding.text.contains("pam_oath.so of ");
+        assert!(found.is_none_or(says), "{found:?}");
+    }
+}

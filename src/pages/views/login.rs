@@ -39,6 +39,8 @@ pub struct LoginPage<'a> {
     pub signed_out: bool,
     /// Whether there is a password to be asked for.
     pub has_passwords: bool,
+    /// Whether [`Step::Start`] asks for it; if not, the stack asks for something else first.
+    pub asks_password: bool,
     /// Where a certificate lets in, if one does.
     pub certificate_link: Option<String>,
 }

@@ -1,6 +1,6 @@
 //! How what a PAM module says and asks is put on a page.
 
-use crate::domain::{Level, Message, Prompt, PromptStyle, is_unsafe};
+use crate::domain::{Asked, Level, Message, Prompt, PromptStyle, is_unsafe};
 
 /// Longest label shown, in characters. Real prompts are shorter than a line.
 const MAX_LABEL: usize = 200;
@@ -98,12 +98,9 @@ fn autocomplete(label: &str) -> &'static str {
     let words: Vec<&str> =
         label.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
     let has = |some: &[&str]| words.iter().any(|word| some.contains(word));
-    let once =
-        has(&["otp", "totp", "hotp", "code", "passcode", "token", "pin", "verification", "factor", "duo"])
-            || label.contains("one-time")
-            || label.contains("one time");
-    let password = label.contains("passw") || label.contains("passphrase");
-    if once {
+    let asked = Asked::by(&label);
+    let password = asked == Asked::Password || label.contains("passw") || label.contains("passphrase");
+    if asked == Asked::Code {
         "one-time-code"
     } else if password && has(&["new", "retype", "repeat", "confirm", "again"]) {
         "new-password"

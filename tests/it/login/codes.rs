@@ -12,7 +12,7 @@ use super::door::Door;
 use super::people::{Person, Service, may_run};
 use super::wire::Reply;
 
-const SECRET: &str = "3132333435363738393031323334353637383930";
+pub(super) const SECRET: &str = "3132333435363738393031323334353637383930";
 
 /// The codes of a counter, in their order.
 pub(super) fn codes(secret: &str, first: usize, more: usize) -> Vec<String> {

@@ -13,6 +13,8 @@ mod certificates;
 #[cfg(test)]
 mod client;
 #[cfg(test)]
+mod code_first;
+#[cfg(test)]
 mod codes;
 #[cfg(test)]
 mod conversations;

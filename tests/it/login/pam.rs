@@ -189,10 +189,12 @@ fn a6_two_questions_come_one_after_the_other_with_their_style_over_api_and_form(
     assert_ne!(first["conversation"], second["conversation"]);
     let done = answer(&door, &second, "s3cret").json();
     assert_eq!((&done["user"], &done["messages"][0]["text"]), (&json!("nobody"), &json!("Welcome")));
-    // A password given at once waits for the first question that hides its answer.
+    // A password given at once is no code, though both are hidden while they are typed.
     let first = door.api_login(&json!({ "user": "nobody", "password": "s3cret" })).json();
     assert_eq!(first["prompts"][0]["text"], "Badge: ");
-    assert!(answer(&door, &first, "42").json()["token"].is_string());
+    let second = answer(&door, &first, "42").json();
+    assert_eq!(second["prompts"], json!([{ "style": "secret", "text": "Code: " }]), "{second}");
+    assert!(answer(&door, &second, "s3cret").json()["token"].is_string());
 
     let page = door.submit(&[("user", "nobody"), ("password", ""), ("next", "/x")]);
     assert!(page.body.contains("<bdi>Badge</bdi>") && page.body.contains("name=\"answer0\" type=\"text\""));
