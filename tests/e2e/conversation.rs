@@ -55,6 +55,27 @@ fn a6_a_browser_logs_in_with_a_password_and_then_a_code() {
 }
 
 #[test]
+fn w8_a_browser_that_clicks_twice_on_the_second_step_is_signed_in() {
+    if !may_run() {
+        return;
+    }
+    let (person, folder) = (Person::new(PASSWORD), tempfile::tempdir().expect("folder"));
+    let file = folder.path().join("users.oath");
+    fs::write(&file, format!("HOTP {} - {SECRET}\n", person.name)).expect("users file");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("users file");
+    // A slow module behind the code, so that the second click comes while the first one is checked. The code works once.
+    let service = Service::new(&format!(
+        "auth required pam_unix.so\n\
+         auth required pam_oath.so usersfile={} window=1 digits=6\n\
+         auth required pam_exec.so quiet /bin/sleep 2\n\
+         account required pam_unix.so\n",
+        file.display()
+    ));
+    let codes = codes(SECRET, 0, 0);
+    browse(&service, &person.name, "double-click", &[&codes[0]]);
+}
+
+#[test]
 fn a6_a_browser_logs_in_with_the_code_first() {
     if !may_run() {
         return;
