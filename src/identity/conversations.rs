@@ -79,16 +79,16 @@ impl Conversations {
 
     /// Begins a login. A form that a browser sends twice begins one.
     pub async fn begin(self: &Arc<Self>, begin: Begin) -> Reply {
-        let (submitted, client) = (Instant::now(), begin.origin.client);
-        let key = self.replays.of_page(&begin);
-        match self.replays.enter(key, (client, true), || Ok::<_, Missing>(())) {
+        let submitted = Instant::now();
+        let (key, origin) = (self.replays.of_page(&begin), begin.origin.clone());
+        match self.replays.enter(key, (&origin, true), || Ok::<_, Missing>(())) {
             Ok(Entered::First((), publisher, outcome)) => {
                 let this = Arc::clone(self);
                 check((publisher, outcome), async move { this.begin_step(submitted, begin, None).await })
                     .await
             }
             Ok(Entered::Again(outcome)) => outcome.collect().await,
-            Err(missing) => self.missing(missing, &begin.origin),
+            Err(missing) => self.missing(missing, &origin),
         }
     }
 
@@ -98,7 +98,7 @@ impl Conversations {
         let (submitted, answers) = (Instant::now(), Zeroizing::new(answers));
         let key = self.replays.of_answer(conversation, &answers, &origin);
         let take = || self.pending.take(conversation, &origin);
-        match self.replays.enter(key, (origin.client, false), take) {
+        match self.replays.enter(key, (&origin, false), take) {
             Ok(Entered::First(waiting, publisher, outcome)) => {
                 let this = Arc::clone(self);
                 let step = async move { this.answer_step(submitted, waiting, &answers, &origin).await };
@@ -138,6 +138,11 @@ impl Conversations {
         let (publisher, outcome) = self.replays.apart();
         let step = async move { this.check_step(submitted, user, password, &credential, origin).await };
         check((publisher, outcome), step).await
+    }
+
+    /// Forgets what came of the steps of a browser that has signed out, known by the key of its login cookie.
+    pub fn forget(&self, browser: [u8; 32]) {
+        self.replays.forget(browser);
     }
 
     /// Drops conversations and results whose time is up, which frees PAM children.

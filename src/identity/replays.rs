@@ -66,6 +66,7 @@ pub(super) enum Entered<T> {
 struct Kept {
     holder: Holder,
     client: Client,
+    browser: Option<[u8; 32]>,
     result: watch::Receiver<Published>,
     /// A first step whose check came to nothing may be sent again; a later step is used up by it.
     is_first_step: bool,
@@ -171,7 +172,7 @@ impl Replays {
     pub(super) fn enter<T, E>(
         &self,
         key: Option<StepKey>,
-        (client, is_first_step): (Client, bool),
+        (origin, is_first_step): (&Origin, bool),
         start: impl FnOnce() -> Result<T, E>,
     ) -> Result<Entered<T>, E> {
         let now = self.clock.steady_millis();
@@ -183,8 +184,9 @@ impl Replays {
         let (publisher, outcome) = self.apart();
         if let Some(key) = key {
             table.retain(|_, kept| kept.is_alive(now));
+            let (client, browser) = (origin.client, origin.browser);
             let holder = Holder { address: client.address, rank: Rank::Answered, since: Instant::now() };
-            let kept = Kept { holder, client, result: outcome.0.clone(), is_first_step };
+            let kept = Kept { holder, client, browser, result: outcome.0.clone(), is_first_step };
             self.keep(&mut table, key, kept);
         }
         Ok(Entered::First(started, publisher, outcome))
@@ -215,6 +217,11 @@ impl Replays {
             }
         }
         table.insert(key, kept);
+    }
+
+    /// Forgets the results of a browser: who signs out must not be signed in again by the way back to a form.
+    pub(super) fn forget(&self, browser: [u8; 32]) {
+        self.lock().retain(|_, kept| kept.browser != Some(browser));
     }
 
     /// Forgets results whose time is up.
@@ -255,7 +262,7 @@ mod tests {
 
     fn enter(replays: &Replays, id: &str, answer: &str, origin: &Origin) -> Result<Publisher, Outcome> {
         let key = replays.of_answer(id, &[answer.to_owned()], origin);
-        match replays.enter(key, (origin.client, false), || Ok::<_, ()>(())).ok().unwrap() {
+        match replays.enter(key, (origin, false), || Ok::<_, ()>(())).ok().unwrap() {
             Entered::First((), publisher, _) => Ok(publisher),
             Entered::Again(outcome) => Err(outcome),
         }
@@ -316,13 +323,12 @@ mod tests {
         let key = replays.of_page(&begin(Some("secret"), Some([1; 32])));
         assert!(key.is_some() && key != replays.of_page(&begin(Some("other"), Some([1; 32]))));
         for (reply, is_kept) in [(Reply::Unavailable, false), (Reply::Refused(Vec::new()), true)] {
-            let Ok(Entered::First((), publisher, _)) =
-                replays.enter(key, (here.client, true), || Ok::<_, ()>(()))
+            let Ok(Entered::First((), publisher, _)) = replays.enter(key, (&here, true), || Ok::<_, ()>(()))
             else {
                 panic!("not checked");
             };
             publisher.publish(Settled::from(reply));
-            let next = replays.enter(key, (here.client, true), || Err::<(), _>(()));
+            let next = replays.enter(key, (&here, true), || Err::<(), _>(()));
             assert_eq!(matches!(next, Ok(Entered::Again(_))), is_kept);
         }
     }

@@ -82,7 +82,7 @@ pub(super) async fn revoke(
     registry.revoke_id(door, user, &form.id);
     if door == Door::Session && identity.credential_id() == form.id {
         session.purge();
-        return signed_out();
+        return signed_out(&state, &context);
     }
     see_other("/_doorward/account")
 }

@@ -14,7 +14,7 @@ use crate::pages::form::{self, refuse_foreign, refuse_script};
 use crate::pages::login::see_other;
 use crate::pages::refusals::{self, page};
 use crate::pages::views::LogoutPage;
-use crate::session::{self, CookieOutcome, PageForm};
+use crate::session::{self, CookieOutcome, LoginKey, PageForm};
 
 /// The form's only field. Without one, the form is asked for anew.
 #[derive(Deserialize)]
@@ -65,11 +65,14 @@ pub(super) async fn submit(
         return refusal;
     }
     session.purge();
-    signed_out()
+    signed_out(&state, &context)
 }
 
 /// The sign-in page, after the end of the browser's session.
-pub(super) fn signed_out() -> HttpResponse {
+pub(super) fn signed_out(state: &PagesState, context: &PageContext) -> HttpResponse {
+    if let Some(key) = LoginKey::read(&context.headers, state.doors.cookie_key.names()) {
+        state.doors.conversations.forget(key.hash());
+    }
     let mut response = see_other("/_doorward/login?out=1");
     clear_storage(&mut response);
     response

@@ -54,8 +54,8 @@ impl Transcript {
     }
 }
 
-/// One attempt under way. Dropped without a verdict it counts as a failure: who hangs up early must not get it for
-/// nothing.
+/// One attempt under way. Dropped without a verdict (at the end of the process) it counts as a failure. A client that
+/// leaves drops none: its check goes on.
 #[must_use = "an attempt that is dropped counts as a failure"]
 pub struct Attempt {
     throttle: Arc<Throttle>,

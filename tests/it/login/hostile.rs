@@ -249,7 +249,7 @@ fn of_more_than_eight_logins_of_one_address_the_oldest_child_goes() {
     let asked: Vec<Value> = (0..10).map(|_| begin(&door)).collect();
     await_children(&door, 8);
     answer(&door, &asked[9], "42").json()["conversation"].as_str().unwrap();
-    answer(&door, &asked[0], "42").is_engine_error(401);
+    answer(&door, &asked[0], "42").is_engine_error(410);
 }
 
 #[test]

@@ -83,7 +83,7 @@ fn i12_one_client_goes_on_from_another_address_of_its_64() {
     let step = begin(&door, "2001:db8:7::1").json();
     assert_eq!(answer(&door, "2001:db8:7::ffff", &step, BOB.1).status, 200);
     let step = begin(&door, "2001:db8:7::1").json();
-    assert_eq!(answer(&door, "2001:db8:7:1::1", &step, BOB.1).status, 401);
+    assert_eq!(answer(&door, "2001:db8:7:1::1", &step, BOB.1).status, 410);
 }
 
 #[test]

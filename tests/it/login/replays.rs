@@ -261,3 +261,16 @@ fn w8_a_step_that_nobody_knows_says_begin_again_and_is_no_bad_credential() {
     door.token(EVE);
     assert!(!door.output.lines().iter().any(|line| line.contains("login refused")));
 }
+
+#[test]
+fn w8_who_signs_out_is_not_signed_in_again_by_sending_the_form_once_more() {
+    let door = Door::shared();
+    let page = door.submit(&[("user", BOB.0), ("password", "")]);
+    let done = next_step(&door, &page, BOB.1);
+    let session = done.new_cookie().unwrap();
+    let both = format!("{session}; {}", page.login_cookie().unwrap());
+    let out = door.send(&Request::post("/_doorward/logout").by_our_page().cookie(&both));
+    assert_eq!(out.header("location"), Some("/_doorward/login?out=1"), "{out:?}");
+    let again = next_step(&door, &page, BOB.1);
+    assert!(again.status == 410 && again.new_cookie().is_none(), "{again:?}");
+}
