@@ -208,6 +208,17 @@ impl Worker {
         Box::pin(self.serve_accepted(accepted, false))
     }
 
+    /// Serves a secured connection, and waits for what outlives its HTTP.
+    fn serve_accepted(self: Rc<Self>, accepted: Accepted, may_nest: bool) -> impl Future<Output = ()> {
+        // Boxed, and not in a function that waits: a tunnel may last for days, and what HTTP needed is not to.
+        let speaking = Box::pin(self.speak_http(accepted, may_nest));
+        async move {
+            let mut left = speaking.await;
+            // `None` as soon as nobody holds a place any more; nobody can send.
+            left.recv().await;
+        }
+    }
+
     /// A certificate that lets somebody in lets large heads in, before there was any request.
     fn certificate_judge(&self, connection: &Connection) -> Option<CertificateJudge> {
         let certificate = Arc::clone(connection.certificate.as_ref()?);
@@ -218,7 +229,8 @@ impl Worker {
         }))
     }
 
-    async fn serve_accepted(self: Rc<Self>, accepted: Accepted, may_nest: bool) {
+    /// Gives what tells that nobody holds a [`Place`] any more.
+    async fn speak_http(self: Rc<Self>, accepted: Accepted, may_nest: bool) -> mpsc::Receiver<Infallible> {
         let Accepted { io, connection } = accepted;
         let (peer, is_http2) = (connection.peer, connection.is_http2);
         let exit = connection.exit.clone();
@@ -231,7 +243,7 @@ impl Worker {
         // HTTP/2 asks once for the whole connection (GOAWAY); one that comes later is served until the end.
         let Stop { drain, gentle, .. } = &self.gateway.stop;
         let stop = if is_http2 && !drain.has_fallen() { drain.guard() } else { gentle.guard() };
-        let (place, mut left) = mpsc::channel(1);
+        let (place, left) = mpsc::channel(1);
         let held = Rc::new((connection, place));
         let timer = self.timer.clone();
         let head_timer = HeadTimer::new(&held.0, timer.clone());
@@ -295,8 +307,7 @@ impl Worker {
         if let Err(error) = result {
             note(peer, &error);
         }
-        // `None` as soon as nobody holds a place any more; nobody can send.
-        left.recv().await;
+        left
     }
 }
 

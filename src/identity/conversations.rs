@@ -112,10 +112,16 @@ impl Conversations {
     /// Ids cannot be guessed, so that there is no price to pay: an honest client meets this after a restart.
     fn missing(&self, missing: Missing, origin: &Origin) -> Reply {
         let address = origin.client.address;
-        tracing::info!(target: "doorward::login", %address, why = ?missing, "login step is over");
         match missing {
-            Missing::Expired => Reply::Expired,
-            Missing::Unknown => Reply::Unknown,
+            Missing::Expired => {
+                tracing::info!(target: "doorward::login", %address, "a login step took too long");
+                Reply::Expired
+            }
+            Missing::Unknown => {
+                // Anybody can make ids up, as many as they like: not for the usual log.
+                tracing::debug!(target: "doorward::login", %address, "a login step is over or unknown");
+                Reply::Unknown
+            }
         }
     }
 
