@@ -12,6 +12,7 @@ mod planted;
 mod settings;
 mod slow_peers;
 mod stores;
+#[cfg(test)]
 #[path = "../corpus/targets.rs"]
 mod targets;
 mod tls_files;
