@@ -12,6 +12,9 @@ use thiserror::Error;
 /// A head that was not read as it was written.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
 pub enum BadHead {
+    /// A character that may stand in no target, beyond what hyper has seen of it.
+    #[error("the request target holds a character that is not allowed")]
+    Character,
     /// A part of the target that hyper cuts off.
     #[error("the request target must not hold a fragment ('#')")]
     Fragment,

@@ -146,9 +146,9 @@ impl Reader {
                 return Err(bad);
             }
         };
-        if memchr(b'#', &rest).is_some() {
+        if let Err(bad) = check_rest(&rest) {
             self.end();
-            return Err(BadHead::Fragment);
+            return Err(bad);
         }
         self.part = match body {
             Body::None => Part::Head,
@@ -239,6 +239,14 @@ impl Reader {
     fn end(&mut self) {
         *self = Self { part: Part::End, refusal: self.refusal, ..Self::default() };
     }
+}
+
+/// What hyper would have said of the end of a target, which it has not seen: it is written to the engine as it is.
+fn check_rest(rest: &[u8]) -> Result<(), BadHead> {
+    if memchr(b'#', rest).is_some() {
+        return Err(BadHead::Fragment);
+    }
+    if rest.iter().all(u8::is_ascii_graphic) { Ok(()) } else { Err(BadHead::Character) }
 }
 
 #[cfg(test)]

@@ -114,15 +114,19 @@ fn w4_beyond_a_megabyte_nobody_may_go_and_each_refusal_has_its_body_and_its_line
 fn w4_what_is_judged_of_a_target_is_judged_of_its_end_too() {
     let gateway = TestGateway::tls();
     let pad = "q".repeat(70_000);
-    for (target, status) in
-        [(format!("/w4-token?{pad}&token={}", gateway.token()), 400), (format!("/w4-fragment?{pad}#x"), 400)]
-    {
+    for (name, behind) in [
+        ("w4-token", format!("&token={}", gateway.token())),
+        ("w4-fragment", "#x".to_owned()),
+        ("w4-tab", "\tHTTP/1.1".to_owned()),
+        ("w4-nul", "\0x".to_owned()),
+        ("w4-del", "\x7fx".to_owned()),
+    ] {
         let mut wire = gateway.connect();
         assert_eq!(wire.ask(gateway.get("/w4-first")).status, 200);
-        let answer = wire.ask(gateway.get(&target));
-        assert_eq!(answer.status, status, "{}", answer.text());
+        let answer = wire.ask(gateway.get(&format!("/{name}?{pad}{behind}")));
+        assert_eq!(answer.status, 400, "{name}: {}", answer.text());
+        assert!(!gateway.engine.has_received(name), "{name}");
     }
-    assert!(!gateway.engine.has_received("w4-token") && !gateway.engine.has_received("w4-fragment"));
 }
 
 #[test]
