@@ -450,6 +450,12 @@ fn pages(api: &mut Checked<'_>, cookie: &str) {
         let form = [("kind", kind), ("id", "x")];
         api.ask("POST", revoke, revoke, |r| r.by_our_page().form(&form).cookie(cookie));
     }
+    // A form that cannot be read: a page for browsers, a sentence for programs.
+    for path in [login, revoke, "/_doorward/device", "/_doorward/device/answer"] {
+        let unreadable = |r: Request| r.header("Sec-Fetch-Site", "same-origin").cookie(cookie);
+        api.ask("POST", path, path, unreadable);
+        api.ask("POST", path, path, |r| unreadable(r).navigating());
+    }
     api.ask("POST", logout, logout, |r| r.cookie(&fresh));
     api.ask("POST", logout, logout, |r| r.by_our_page().cookie(&fresh));
 }
