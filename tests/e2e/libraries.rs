@@ -49,7 +49,7 @@ fn w6_aiodocker_attaches_by_a_websocket_through_a_tunnel_and_is_refused_by_certi
     let attach = |endpoint: &str, folder: &Path| {
         let scope = Scope::new();
         let mut command = Command::new(engine::script("e2e-python.sh", &[], None));
-        command.arg(engine::tree().join("tests/e2e/websocket.py")).arg(endpoint).arg(folder);
+        command.arg(engine::tree().join("tests/e2e/by_websocket.py")).arg(endpoint).arg(folder);
         command.arg(scope.name("websocket")).arg(scope.label());
         command.env_remove("DOCKER_HOST").env_remove("DOCKER_TLS_VERIFY");
         process::run(command).ok().stdout

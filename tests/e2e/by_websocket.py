@@ -1,4 +1,4 @@
-"""aiodocker attaches by a WebSocket with an Origin that it makes up: websocket.py ENDPOINT FOLDER NAME LABEL. FOLDER holds
+"""aiodocker attaches by a WebSocket with an Origin that it makes up: by_websocket.py ENDPOINT FOLDER NAME LABEL. FOLDER holds
 cert.pem, key.pem and ca.pem, or is empty. Prints what a container echoed, or how the gateway refused."""
 
 import asyncio
