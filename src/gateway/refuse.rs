@@ -19,6 +19,9 @@ use crate::streams::drain as drain_body;
 const QUERY_VALUE: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
+/// Methods that pass to an engine.
+const ALLOWED: HeaderValue = HeaderValue::from_static("DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT");
+
 /// An error, in the shape that its reader understands.
 pub(super) fn error(
     status: StatusCode,
@@ -42,6 +45,18 @@ fn whole(status: StatusCode, kind: &'static str, body: String, request_id: &str)
         headers.insert("x-request-id", id);
     }
     response
+}
+
+/// A request that was refused before anybody looked at who sent it.
+pub(super) fn malformed(status: StatusCode, text: &str, facts: &Facts) -> Response<GatewayBody> {
+    let mut refusal = error(status, text, &facts.id.text(), facts.for_browser);
+    // What follows on this connection may be read in two ways.
+    refusal.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        // RFC 9110 section 15.5.6 demands it.
+        refusal.headers_mut().insert(header::ALLOW, ALLOWED);
+    }
+    refusal
 }
 
 /// 403 by policy. Who came by a link of another site is shown where it leads (`path`), and may go on from here.

@@ -14,7 +14,9 @@ use crate::gateway::body::GatewayBody;
 use crate::gateway::check::{certificate, check, check_size};
 use crate::gateway::entry::{Entry, Facts, Noted, RequestId, millis, shown_user};
 use crate::gateway::host::named_host;
-use crate::gateway::refuse::{denied, drain, error, failed, failure_reason, throttled, unauthorized};
+use crate::gateway::refuse::{
+    denied, drain, error, failed, failure_reason, malformed, throttled, unauthorized,
+};
 use crate::gateway::stream;
 use crate::gateway::worker::{Mode, Place, Worker};
 use crate::identity::{Identity, Outcome, Reason};
@@ -65,10 +67,7 @@ impl Worker {
             }
             Err((status, text)) => {
                 entry.noted.reason = Some(Cow::Owned(text.clone()));
-                let mut refusal = error(status, &text, &facts.id.text(), facts.for_browser);
-                // What follows on this connection may be read in two ways.
-                refusal.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-                refusal
+                malformed(status, &text, &facts)
             }
         };
         entry.status = response.status().as_u16();

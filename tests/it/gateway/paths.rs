@@ -145,6 +145,8 @@ fn p4_absolute_asterisk_and_authority_forms_are_never_a_tunnel() {
     ] {
         let answer = gateway.ask(gateway.head(method, target, ""));
         assert!(matches!(answer.status, 400 | 405), "{method} {target}: {}", answer.status);
+        let allowed = answer.values("allow").join("");
+        assert_eq!(answer.status == 405, allowed.starts_with("DELETE, GET,"), "{method}: {allowed}");
     }
     assert!(!gateway.engine.has_received("p4"));
 }
