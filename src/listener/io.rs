@@ -260,6 +260,13 @@ impl Peer for ClientIo {
     fn is_gone(&self) -> bool {
         hung_up(self.socket().as_fd())
     }
+
+    fn has_words_of_its_own(&self) -> bool {
+        match &self.stream {
+            Stream::Plain(_) => false,
+            Stream::Tls(stream) => stream.get_ref().1.wants_write(),
+        }
+    }
 }
 
 impl AsyncRead for ClientIo {

@@ -32,6 +32,11 @@ pub trait Peer {
 
     /// Whether it is known to be gone.
     fn is_gone(&self) -> bool;
+
+    /// Whether there is something to send that nobody wrote here: an alert, or new keys.
+    fn has_words_of_its_own(&self) -> bool {
+        true
+    }
 }
 
 /// What is known of one connection while a request of it is answered. One thread uses it; it is atomic because hyper wants
@@ -238,11 +243,12 @@ impl<S: AsyncRead + AsyncWrite + Peer + Unpin> AsyncWrite for SharedIo<S> {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut state = self.lock();
+        let is_unflushed = state.is_unflushed;
+        let Some(stream) = &mut state.stream else { return Poll::Ready(Ok(())) };
         // HTTP asks more often than it writes.
-        if !state.is_unflushed {
+        if !is_unflushed && !stream.has_words_of_its_own() {
             return Poll::Ready(Ok(()));
         }
-        let Some(stream) = &mut state.stream else { return Poll::Ready(Ok(())) };
         ready!(Pin::new(stream).poll_flush(cx))?;
         state.is_unflushed = false;
         Poll::Ready(Ok(()))
