@@ -21,7 +21,7 @@ use crate::throttle::Throttle;
 /// that works once, and it ends by itself.
 ///
 /// Each step is checked by a task of its own. A client that leaves neither ends the check nor counts as wrong: only the
-/// verdict counts, and what comes of the step is kept for a client that asks again ([`Replays`]).
+/// verdict counts, and what comes of the step is kept for a client that asks again.
 pub struct Conversations {
     pub(super) authenticator: Authenticator,
     pub(super) throttle: Arc<Throttle>,
