@@ -51,6 +51,8 @@ pub struct ClientIo {
     /// The last read found nothing, neither in the session nor in the socket: until the socket has something, there is no
     /// need to ask the session again. hyper asks several times for each request.
     is_dry: bool,
+    /// The TLS session has something to send by itself: it may come to that whenever it reads.
+    has_words: bool,
     /// What HTTP is to get before anything else is read.
     pending: Bytes,
     /// A head was ended before it was whole: no more is read.
@@ -85,7 +87,15 @@ impl ClientIo {
     }
 
     const fn new(stream: Stream, log: Option<HeadLog>) -> Self {
-        Self { stream, log, is_dry: false, pending: Bytes::new(), is_refused: false, lingering: None }
+        Self {
+            stream,
+            log,
+            is_dry: false,
+            has_words: false,
+            pending: Bytes::new(),
+            is_refused: false,
+            lingering: None,
+        }
     }
 
     fn metered(&self) -> &Metered {
@@ -120,7 +130,10 @@ impl ClientIo {
     /// `false` if it could not be put: TLS 1.2 has no such question, and the next byte of output finds out.
     pub fn probe(&mut self) -> bool {
         match &mut self.stream {
-            Stream::Tls(stream) => stream.get_mut().1.refresh_traffic_keys().is_ok(),
+            Stream::Tls(stream) => {
+                self.has_words = true;
+                stream.get_mut().1.refresh_traffic_keys().is_ok()
+            }
             Stream::Plain(_) => false,
         }
     }
@@ -136,7 +149,9 @@ impl ClientIo {
                 }
                 let polled = Pin::new(&mut **stream).poll_read(cx, buf);
                 // Only if it is the socket that the session waits for.
-                self.is_dry = polled.is_pending() && stream.get_ref().1.wants_read();
+                let session = stream.get_ref().1;
+                self.is_dry = polled.is_pending() && session.wants_read();
+                self.has_words |= session.wants_write();
                 polled
             }
         });
@@ -262,10 +277,7 @@ impl Peer for ClientIo {
     }
 
     fn has_words_of_its_own(&self) -> bool {
-        match &self.stream {
-            Stream::Plain(_) => false,
-            Stream::Tls(stream) => stream.get_ref().1.wants_write(),
-        }
+        self.has_words
     }
 }
 
@@ -312,10 +324,13 @@ impl AsyncWrite for ClientIo {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.stream {
+        let this = &mut *self;
+        ready!(match &mut this.stream {
             Stream::Plain(socket) => Pin::new(socket).poll_flush(cx),
             Stream::Tls(stream) => Pin::new(stream).poll_flush(cx),
-        }
+        })?;
+        this.has_words = false;
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
