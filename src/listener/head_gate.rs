@@ -6,6 +6,7 @@
 //! head that is too large: then it is a request like any other, which is refused with a sentence and a line in the log.
 
 use memchr::{memchr, memrchr};
+use percent_encoding::percent_encode_byte;
 
 use crate::listener::framing::{BadHead, head_length};
 
@@ -173,12 +174,11 @@ const fn must_be_escaped(byte: u8) -> bool {
 }
 
 fn push(target: &mut Vec<u8>, byte: u8) {
-    const HEX: &[u8; 16] = b"0123456789ABCDEF";
-    if !must_be_escaped(byte) {
-        return target.push(byte);
+    if must_be_escaped(byte) {
+        target.extend_from_slice(percent_encode_byte(byte).as_bytes());
+    } else {
+        target.push(byte);
     }
-    let digit = |at: u8| HEX.get(usize::from(at)).copied().unwrap_or_default();
-    target.extend([b'%', digit(byte >> 4), digit(byte & 15)]);
 }
 
 #[cfg(test)]
