@@ -22,7 +22,6 @@ use crate::tunnel::default_path;
 const NEARLY: UnixSeconds = 120;
 
 const NOT_MADE: &str = "the docker context was not made";
-const ENDED_MEANWHILE: &str = "the login was ended meanwhile";
 
 /// What is known about a login whose context is made.
 pub(in crate::cli) struct Making<'a> {
@@ -81,15 +80,7 @@ impl Making<'_> {
         let http_headers = wants_header && certificate.is_none();
         let (name, folder) = (context.as_str().to_owned(), docker.path().to_owned());
         let record = ContextRecord { name, folder, certificate, http_headers, tunnel: None };
-        login.context = Some(record.clone());
-        if !self.store.update(login)? {
-            docker.remove_context(&context, &login.url)?;
-            return Err(anyhow!(ENDED_MEANWHILE).into());
-        }
-        self.header(&docker, login, http_headers)?;
-        if self.args.default {
-            docker.select(&context)?;
-        }
+        self.keep(&docker, &context, login, &record)?;
         let lacks = if let Has::Nothing(lacks) = has { lacks } else { Lacks::Issue };
         tell(&record, &lacks, docker.is_selected(&context));
         Ok(())
@@ -123,16 +114,28 @@ impl Making<'_> {
         let (name, folder) = (context.as_str().to_owned(), docker.path().to_owned());
         let record =
             ContextRecord { name, folder, certificate: None, http_headers: false, tunnel: Some(socket) };
+        self.keep(docker, context, login, &record)?;
+        tell_of_tunnel(&record, &login.url, self.socket.is_some(), docker.is_selected(context));
+        Ok(())
+    }
+
+    /// Notes the context that was written with its login, and has docker use it as the command line says.
+    fn keep(
+        &self,
+        docker: &DockerFolder,
+        context: &ContextName,
+        login: &mut Login,
+        record: &ContextRecord,
+    ) -> Outcome {
         login.context = Some(record.clone());
         if !self.store.update(login)? {
             docker.remove_context(context, &login.url)?;
-            return Err(anyhow!(ENDED_MEANWHILE).into());
+            return Err(anyhow!("the login was ended meanwhile").into());
         }
-        self.header(docker, login, false)?;
+        self.header(docker, login, record.http_headers)?;
         if self.args.default {
             docker.select(context)?;
         }
-        tell_of_tunnel(&record, &login.url, self.socket.is_some(), docker.is_selected(context));
         Ok(())
     }
 
