@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::process::Command;
 
 use nix::unistd::geteuid;
@@ -35,15 +36,22 @@ fn browse(service: &Service, user: &str, scenario: &str, words: &[&str]) {
     assert_eq!(result.code, 0, "{}\n{}", result.stdout, result.stderr);
 }
 
+/// What pam_oath knows of a person, in a folder that goes when it is dropped.
+fn oath_file(person: &Person) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().expect("folder");
+    let file = folder.path().join("users.oath");
+    fs::write(&file, format!("HOTP {} - {SECRET}\n", person.name)).expect("users file");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("users file");
+    (folder, file)
+}
+
 #[test]
 fn a6_a_browser_logs_in_with_a_password_and_then_a_code() {
     if !may_run() {
         return;
     }
-    let (person, folder) = (Person::new(PASSWORD), tempfile::tempdir().expect("folder"));
-    let file = folder.path().join("users.oath");
-    fs::write(&file, format!("HOTP {} - {SECRET}\n", person.name)).expect("users file");
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("users file");
+    let person = Person::new(PASSWORD);
+    let (_folder, file) = oath_file(&person);
     let service = Service::new(&format!(
         "auth required pam_unix.so\n\
          auth required pam_oath.so usersfile={} window=5 digits=6\n\
@@ -59,10 +67,8 @@ fn w8_a_browser_that_clicks_twice_on_the_second_step_is_signed_in() {
     if !may_run() {
         return;
     }
-    let (person, folder) = (Person::new(PASSWORD), tempfile::tempdir().expect("folder"));
-    let file = folder.path().join("users.oath");
-    fs::write(&file, format!("HOTP {} - {SECRET}\n", person.name)).expect("users file");
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("users file");
+    let person = Person::new(PASSWORD);
+    let (_folder, file) = oath_file(&person);
     // A slow module behind the code, so that the second click comes while the first one is checked. The code works once.
     let service = Service::new(&format!(
         "auth required pam_unix.so\n\
